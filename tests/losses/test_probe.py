@@ -1,0 +1,188 @@
+"""The probe refuses losses that do not keep the promises of their registration."""
+
+import pytest
+import torch
+
+import losses
+
+pytestmark = pytest.mark.usefixtures("forgetful_registry")
+
+
+def probed(fn, **declaration) -> None:
+    losses.register("probed", **declaration)(fn)
+    losses.probe(losses.get("probed"), {})
+
+
+def centred(pair: losses.PairBatch):
+    return -(pair.chosen.total - pair.chosen.total.mean())
+
+
+def neighbours(pair: losses.PairBatch):
+    return -pair.chosen.total + 0.1 * pair.rejected.total.roll(1)
+
+
+def swapped_twins(pair: losses.PairBatch):
+    partner = torch.arange(len(pair)) ^ 1
+    return -pair.chosen.total + pair.rejected.total[partner.clamp(max=len(pair) - 1)]
+
+
+def gradient_only(pair: losses.PairBatch):
+    mean = pair.chosen.total.mean()
+    return -pair.chosen.total + mean - mean.detach()
+
+
+def size_dependent(pair: losses.PairBatch):
+    return -pair.chosen.total / len(pair)
+
+
+def random_weight(pair: losses.PairBatch):
+    return -pair.chosen.total * torch.rand(len(pair), generator=pair.generator)
+
+
+def running(pair: losses.PairBatch):
+    pair.state["seen"] = pair.state.get("seen", 0.0) + pair.chosen.total.detach().sum()
+    return -pair.chosen.total * pair.state["seen"]
+
+
+COUPLED = [centred, neighbours, swapped_twins, gradient_only, size_dependent, random_weight, running]
+
+
+@pytest.mark.parametrize("fn", COUPLED, ids=lambda fn: fn.__name__)
+def test_undeclared_coupling_is_refused(fn):
+    with pytest.raises(ValueError, match="examples influence each other.*batch_coupled=True"):
+        probed(fn)
+
+
+@pytest.mark.parametrize("fn", COUPLED, ids=lambda fn: fn.__name__)
+def test_declared_coupling_passes(fn):
+    probed(fn, batch_coupled=True)
+
+
+def scalar(pair: losses.PairBatch):
+    return -pair.chosen.total.mean()
+
+
+def two_columns(pair: losses.PairBatch):
+    return torch.stack([pair.chosen.total, pair.rejected.total], dim=-1)
+
+
+def a_list(pair: losses.PairBatch):
+    return [0.0] * len(pair)
+
+
+def whole_numbers(pair: losses.PairBatch):
+    return pair.chosen.count
+
+
+def overflowing(pair: losses.PairBatch):
+    return (-100.0 * pair.chosen.total - pair.rejected.total * 100.0).exp()
+
+
+def detached(pair: losses.PairBatch):
+    return -pair.chosen.total.detach()
+
+
+def counting(pair: losses.PairBatch):
+    return (pair.chosen.total < pair.rejected.total).float() + 0.0 * pair.chosen.total
+
+
+def bad_slope(pair: losses.PairBatch):
+    return torch.where(pair.chosen.total < 0, -pair.chosen.total, (pair.chosen.total * 0.0).sqrt())
+
+
+def undeclared_reference(pair: losses.PairBatch):
+    return pair.ref_chosen.total - pair.chosen.total
+
+
+def undeclared_drift(batch: losses.ExampleBatch):
+    return batch.kl - batch.policy.total
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (scalar, r"returns shape \(\) for 8 examples, allowed: \(8,\)"),
+        (two_columns, r"returns shape \(8, 2\)"),
+        (a_list, "returns list, allowed"),
+        (whole_numbers, "returns torch.int64, allowed"),
+        (overflowing, "returns inf on ordinary log-probs"),
+        (detached, "has no gradient"),
+        (counting, "has no gradient"),
+        (bad_slope, "has the gradient nan"),
+        (undeclared_reference, r"AttributeError.*needs=\{\}"),
+        (undeclared_drift, r"TypeError.*needs=\{\}"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_loss_that_cannot_train_is_refused(fn, message):
+    with pytest.raises(ValueError, match=message):
+        probed(fn)
+
+
+def plain(pair: losses.PairBatch, *, beta: float = 0.1):
+    return -beta * pair.chosen.total
+
+
+def test_terms_that_miss_the_loss_are_refused():
+    with pytest.raises(ValueError, match="its terms half miss the loss"):
+        probed(plain, terms={"half": lambda pair, *, beta: -0.5 * beta * pair.chosen.total})
+
+
+def test_terms_that_add_up_pass():
+    def half(pair, *, beta):
+        return -0.5 * beta * pair.chosen.total
+
+    probed(plain, terms={"one": half, "other": half})
+
+
+def test_hyperparameters_of_another_loss_are_refused():
+    with pytest.raises(ValueError, match="'dpo' has no hyper-parameter 'gamma'"):
+        losses.probe(losses.get("dpo"), {"gamma": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bad_batch_mean", "examples influence each other"),
+        ("bad_scalar", r"returns shape \(\)"),
+        ("bad_nan", "returns nan"),
+    ],
+)
+def test_bad_plugin_files_load_and_are_refused_by_the_probe(plugin_folder, name, message):
+    assert losses.load_plugin(str(plugin_folder / f"{name}.py")) == (name,)
+    with pytest.raises(ValueError, match=f"{name}.*{message}"):
+        losses.probe(losses.get(name), {})
+
+
+def test_a_probe_leaves_the_global_random_numbers_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    losses.probe(losses.get("kto"), {})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_batches_depend_on_the_seed_alone():
+    one, same, other = (losses.random_pairs(5, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.chosen.total, same.chosen.total)
+    assert not torch.equal(one.chosen.total, other.chosen.total)
+
+
+def test_random_batches_carry_what_is_needed_and_nothing_else():
+    bare = losses.random_pairs(5, seed=0)
+    assert (bare.ref_chosen, bare.prompt, bare.scores, bare.chosen.tokens, bare.chosen.stats) == (None,) * 5
+    needs = {"reference", "prompt", "scores", "tokens", "stats:entropy"}
+    full = losses.random_pairs(5, seed=0, needs=needs)
+    assert full.rejected.tokens.shape == full.rejected.stats["entropy"].shape
+    assert full.rejected.tokens.shape == full.ref_rejected.tokens.shape
+    assert full.scores.shape == (5, 2)
+    assert full.prompt is not None
+    assert losses.random_examples(5, seed=0).kl is None
+    assert losses.random_examples(5, seed=0, needs={"mismatched"}).kl.item() == 0.5
+
+
+@pytest.mark.parametrize("needs", [{"reference"}, {"reference", "tokens"}])
+def test_an_equal_reference_is_equal_to_the_last_bit(needs):
+    batch = losses.random_pairs(5, seed=0, needs=needs, equal=True)
+    assert not batch.chosen_log_ratio.any()
+    assert not batch.rejected_log_ratio.any()
+    assert not batch.ref_chosen.total.requires_grad
