@@ -1,0 +1,144 @@
+"""Rows on their way into a suite: dropped by a named rule and counted, then placed into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
+from suites.splits import LEAKS, cluster_of, place_rows
+
+Record = TypeVar("Record")
+
+
+class RowDropped(Exception):
+    """One row that a cleaning rule removes: the rule's name, and why it fired on this row."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A cleaned row before it has a split. `answers` is (chosen, rejected) or (completion,).
+
+    `cluster` is the source's own label where it has one, and `split` its own split; None otherwise.
+    """
+
+    id: str
+    prompt: tuple[Message, ...]
+    answers: tuple[str, ...]
+    split: str | None = None
+    cluster: str | None = None
+    scores: tuple[float | None, float | None] = (None, None)
+    desirable: bool | None = None
+
+    @property
+    def unit(self) -> str:
+        """What keeps rows together: the source's cluster label, else the first human turn."""
+        return self.cluster if self.cluster is not None else first_human_turn(self.prompt)
+
+
+@dataclass
+class Tally:
+    """Counts rows read and dropped, and remembers the first reason of each rule for the messages."""
+
+    read: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def drop(self, rule: str, reason: str) -> None:
+        """Count one row removed by `rule`."""
+        self.dropped[rule] = self.dropped.get(rule, 0) + 1
+        self.first.setdefault(rule, reason)
+
+    def words(self) -> str:
+        """One clause a rule, with the first row it removed."""
+        return "; ".join(
+            f"{rule} {count} (first: {self.first[rule]})" for rule, count in self.dropped.items()
+        )
+
+
+def collect(
+    records: Iterable[Record],
+    tally: Tally,
+    *,
+    build: Callable[[Record], Draft],
+    name: Callable[[Record], str],
+) -> list[Draft]:
+    """Build a draft from each record; a `RowDropped` raised by `build` is counted and the row left out.
+
+    `name` says where a record came from, for the messages.
+    """
+    drafts = []
+    for record in records:
+        tally.read += 1
+        try:
+            drafts.append(build(record))
+        except RowDropped as dropped:
+            tally.drop(dropped.rule, f"{name(record)}, {dropped}")
+    return drafts
+
+
+def check_text(value: object, what: str) -> str:
+    """The value as text that any tokenizer and file format can carry.
+
+    Raises: RowDropped under `malformed` (not a string) or `not_text` (NUL or a lone surrogate).
+    """
+    if not isinstance(value, str):
+        raise RowDropped("malformed", f"{what} is {_kind(value)}, not text")
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise RowDropped("not_text", f"{what} holds a NUL or a lone surrogate")
+    return value
+
+
+def check_answers(chosen: str, rejected: str) -> None:
+    """Two answers that can be told apart. The rule `empty_side` comes before `identical`.
+
+    One answer being the beginning of the other is no error: it is a real preference for more or less.
+
+    Raises: RowDropped.
+    """
+    if not chosen.strip() or not rejected.strip():
+        side = "chosen" if not chosen.strip() else "rejected"
+        raise RowDropped("empty_side", f"{side} is empty")
+    if chosen.strip() == rejected.strip():
+        raise RowDropped("identical", "chosen and rejected are the same text")
+
+
+def finish(
+    drafts: list[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
+    source: str, revision: str,
+) -> Suite:  # fmt: skip
+    """Place the drafts into splits, drop what leaks into test, and close the suite.
+
+    Raises: SuiteError when no row is left, with the count and first reason of each rule.
+    """
+    units = [draft.unit for draft in drafts]
+    placed = place_rows(units, [draft.split for draft in drafts])
+    rows = []
+    for draft, unit, split in zip(drafts, units, placed, strict=True):
+        if split is None:
+            tally.drop(LEAKS, f"{draft.id}: its first turn is also in the test split")
+        else:
+            rows.append(_row(draft, unit, split))
+    if not rows:
+        why = tally.words() or "the source has no rows"
+        raise SuiteError(f"{source}: none of {tally.read} rows is left after cleaning: {why}")
+    return Suite(name, tuple(rows), kind, tally.dropped, tally.read, source, revision)
+
+
+def _row(draft: Draft, unit: str, split: str) -> Pair | Example:
+    cluster = draft.cluster if draft.cluster is not None else cluster_of(unit)
+    if draft.desirable is not None:
+        return Example(draft.id, draft.prompt, draft.answers[0], draft.desirable, cluster, split)
+    return Pair(draft.id, draft.prompt, *draft.answers, cluster, split, *draft.scores)
+
+
+def _kind(value: object) -> str:
+    """The value's type in a user's words."""
+    names = {type(None): "missing", bool: "a truth value", int: "a number", float: "a number",
+             list: "a list", dict: "an object"}  # fmt: skip
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,177 @@
+"""A user's own file: pairs (prompt, chosen, rejected) or judged answers (prompt, completion, label).
+
+Text is kept as it is written. A row that cannot be used is dropped by a named rule and counted:
+`malformed` (a field is missing or of another type, or the messages make no conversation), `not_text`
+(NUL or lone surrogate), `empty_prompt`, `diverges_before_last_turn` (the two sides, or a side and the
+prompt column, hold different conversations), `empty_side`, `identical`, `leaks_into_test`. What concerns
+the whole file (no such columns, a word that is no split, a score that is no number) is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
+from suites.messages import Side, read_prompt, read_side
+from suites.pair import Message, Suite, SuiteError
+from suites.reading import Record, digest_files, read_records
+from suites.registry import FILE_ENDINGS
+from suites.splits import declared_split
+
+PAIR_COLUMNS = ("chosen", "rejected")
+EXAMPLE_COLUMNS = ("prompt", "completion", "label")
+NEEDED = (
+    "needed: prompt, chosen, rejected (text or messages; without prompt, chosen and rejected as messages "
+    "that share one), or prompt, completion, label"
+)
+LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def load_file(name: str) -> Suite:
+    """The suite in one file; its name is the file's stem, its revision the file's sha256.
+
+    Optional columns: id (unique), split (train, validation, test), cluster (rows that belong together;
+    otherwise the first human turn decides), score_chosen and score_rejected.
+
+    Raises: SuiteError.
+    """
+    path = Path(os.path.expanduser(name))
+    records = read_records(path)
+    columns = tuple(dict.fromkeys(column for record in records for column in record.fields))
+    kind = _kind(path.name, columns, records)
+    ids = _ids(records)
+    build = _pair_draft if kind == "pairs" else _example_draft
+    tally = Tally()
+    drafts = collect(
+        list(zip(ids, records, strict=True)), tally,
+        build=lambda row: build(*row), name=lambda row: row[1].where,
+    )  # fmt: skip
+    return finish(
+        drafts, tally, name=_stem(path.name), kind=kind, source=path.name,
+        revision=digest_files([(path.name, path)]),
+    )  # fmt: skip
+
+
+def _kind(name: str, columns: Sequence[str], records: Sequence[Record]) -> str:
+    """What the columns hold: pairs or examples. Raises: SuiteError saying what was found."""
+    if not records:
+        raise SuiteError(f"{name}: no rows; {NEEDED}")
+    pairs = all(column in columns for column in PAIR_COLUMNS)
+    examples = all(column in columns for column in EXAMPLE_COLUMNS)
+    if pairs and examples:
+        raise SuiteError(
+            f"{name}: columns of pairs and of unpaired examples; found: {', '.join(columns)}; keep one"
+        )
+    if pairs and "prompt" not in columns and not any(_has_messages(record) for record in records):
+        raise SuiteError(f"{name}: no column 'prompt'; found: {', '.join(columns)}; {NEEDED}")
+    if not pairs and not examples:
+        raise SuiteError(f"{name}: columns found: {', '.join(columns) or 'none'}; {NEEDED}")
+    return "pairs" if pairs else "examples"
+
+
+def _has_messages(record: Record) -> bool:
+    return isinstance(record.fields.get("chosen"), list)
+
+
+def _ids(records: Sequence[Record]) -> list[str]:
+    """The id column where it is filled, else the row's number. Raises: SuiteError for a repeated id."""
+    seen: dict[str, str] = {}
+    ids = []
+    for number, record in enumerate(records, start=1):
+        given = _label(record, "id")
+        row_id = f"row-{number}" if given is None else given
+        if row_id in seen:
+            raise SuiteError(
+                f"{record.where}: id {row_id!r} was already used at {seen[row_id]}; ids are unique"
+            )
+        seen[row_id] = record.where
+        ids.append(row_id)
+    return ids
+
+
+def _pair_draft(row_id: str, record: Record) -> Draft:
+    """One pair. Raises: RowDropped for its content, SuiteError for its split or scores."""
+    scores = (_score(record, "score_chosen"), _score(record, "score_rejected"))
+    split, cluster = _split(record), _label(record, "cluster")
+    chosen, rejected = (read_side(record.fields.get(side), side) for side in PAIR_COLUMNS)
+    prompt = _shared_prompt(read_prompt(record.fields.get("prompt")), chosen, rejected)
+    check_answers(chosen.answer, rejected.answer)
+    return Draft(row_id, prompt, (chosen.answer, rejected.answer), split, cluster, scores)
+
+
+def _example_draft(row_id: str, record: Record) -> Draft:
+    """One judged answer. Raises: RowDropped for its content, SuiteError for its split."""
+    split, cluster = _split(record), _label(record, "cluster")
+    side = read_side(record.fields.get("completion"), "completion")
+    prompt = _shared_prompt(read_prompt(record.fields.get("prompt")), side)
+    if not side.answer.strip():
+        raise RowDropped("empty_side", "completion is empty")
+    label = record.fields.get("label")
+    desirable = LABELS.get(str(label).strip().lower())
+    if desirable is None:
+        raise RowDropped("malformed", f"label {label!r} is not one of true, false, 1, 0")
+    return Draft(row_id, prompt, (side.answer,), split, cluster, desirable=desirable)
+
+
+def _shared_prompt(prompt: tuple[Message, ...], *sides: Side) -> tuple[Message, ...]:
+    """The one prompt of all sides: the prompt column, or the turns that lead to the answers.
+
+    Sides given as whole conversations carry the prompt themselves. Then the column's turns must be the
+    last of theirs: some sets repeat only the question in the column and keep a system turn in the sides.
+    """
+    leads = {side.lead for side in sides}
+    if len(leads) > 1:
+        raise RowDropped("diverges_before_last_turn", "the sides differ before their last message")
+    lead = leads.pop()
+    if lead and prompt and lead[-len(prompt) :] != prompt:
+        raise RowDropped("diverges_before_last_turn", "the sides do not repeat the prompt column")
+    whole = lead or prompt
+    if not whole:
+        raise RowDropped("empty_prompt", "there is no prompt")
+    if whole[-1].role == "assistant" or all(message.role != "user" for message in whole):
+        raise RowDropped("malformed", "a prompt needs a user message and must not end with the assistant's")
+    return whole
+
+
+def _split(record: Record) -> str | None:
+    word = _label(record, "split")
+    return None if word is None else declared_split(word, record.where)
+
+
+def _label(record: Record, column: str) -> str | None:
+    """A word or whole number as text; None where the column is empty or absent."""
+    value = record.fields.get(column)
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise SuiteError(f"{record.where}: {column} {value!r} is neither text nor a whole number")
+    try:
+        return check_text(str(value), column)
+    except RowDropped as dropped:
+        raise SuiteError(f"{record.where}: {dropped}") from None
+
+
+def _score(record: Record, column: str) -> float | None:
+    """A finite number; None where the column is empty or absent (a table's missing value is NaN)."""
+    value = record.fields.get(column)
+    if value is None or value == "":
+        return None
+    wrong = SuiteError(f"{record.where}: {column} {str(value)[:40]!r} is not a finite number")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise wrong
+    try:
+        score = float(value)
+    except (ValueError, OverflowError):
+        raise wrong from None
+    if math.isinf(score):
+        raise wrong
+    return None if math.isnan(score) else score
+
+
+def _stem(name: str) -> str:
+    """The file's name without its ending: what the suite is called."""
+    ending = max((ending for ending in FILE_ENDINGS if name.lower().endswith(ending)), key=len)
+    return name[: len(name) - len(ending)] or name

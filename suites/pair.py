@@ -1,0 +1,129 @@
+"""What a suite hands over: messages, pairs, unpaired examples, and the suite that holds them.
+
+Text only: token ids, limits and chat templates belong to the harness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+ROLES = ("system", "user", "assistant")
+SPLITS = ("train", "validation", "test")
+
+
+class SuiteError(ValueError):
+    """Preference data that cannot be used as asked; the message says what to do.
+
+    The door catches it to print one line and leave with exit code 2.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation: who speaks (system, user or assistant) and the text."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One preference: two answers to the same prompt, the first of them preferred.
+
+    `cluster` names the rows that share a first human turn: they are never spread over splits, and
+    standard errors are clustered on it. The scores are a judge's or rater's, where the source has them.
+    """
+
+    id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    cluster: str
+    split: str
+    score_chosen: float | None = None
+    score_rejected: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One unpaired judgement: an answer that is desirable or not (KTO and its kin)."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    completion: str
+    desirable: bool
+    cluster: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The cleaned rows of one source, with what was dropped on the way and where they came from.
+
+    `dropped` maps a rule to the number of rows it removed; `read` counts the rows before cleaning, so
+    len(rows) + sum(dropped.values()) == read. `source` is for people and holds no machine path;
+    `revision` is the hub commit, or the first 12 hex digits of the files' sha256.
+
+    Raises: SuiteError for rows that break these promises.
+    """
+
+    name: str
+    rows: tuple[Pair, ...] | tuple[Example, ...]
+    kind: Literal["pairs", "examples"]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    read: int = 0
+    source: str = ""
+    revision: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(self.rows))
+        object.__setattr__(self, "dropped", MappingProxyType(dict(self.dropped)))
+        if self.kind not in ("pairs", "examples"):
+            raise SuiteError(f"suite {self.name!r}: kind {self.kind!r} is neither 'pairs' nor 'examples'")
+        wanted = Pair if self.kind == "pairs" else Example
+        seen: set[str] = set()
+        for row in self.rows:
+            if not isinstance(row, wanted):
+                raise SuiteError(f"suite {self.name!r} of {self.kind} holds a {type(row).__name__}")
+            _check_row(self.name, row)
+            if row.id in seen:
+                raise SuiteError(f"suite {self.name!r}: row id {row.id!r} occurs twice; ids must be unique")
+            seen.add(row.id)
+        if self.read != len(self.rows) + sum(self.dropped.values()):
+            raise SuiteError(
+                f"suite {self.name!r}: {self.read} rows read, but {len(self.rows)} kept and "
+                f"{sum(self.dropped.values())} dropped; every row must be kept or counted under one rule"
+            )
+
+    def __reduce__(self) -> tuple:
+        """A mapping proxy cannot be pickled; workers are spawned, so the suite must travel."""
+        fields = (self.name, self.rows, self.kind, dict(self.dropped), self.read, self.source, self.revision)
+        return Suite, fields
+
+
+def first_human_turn(prompt: tuple[Message, ...]) -> str:
+    """The first user message: what decides a row's split and cluster.
+
+    Raises: SuiteError where the prompt has no user message.
+    """
+    for message in prompt:
+        if message.role == "user":
+            return message.content
+    raise SuiteError("a prompt needs at least one user message")
+
+
+def _check_row(suite: str, row: Pair | Example) -> None:
+    """Refuse a row that the rest of the project could not use."""
+    where = f"suite {suite!r}, row {row.id!r}"
+    if row.split not in SPLITS:
+        raise SuiteError(f"{where}: split {row.split!r} is not one of {', '.join(SPLITS)}")
+    if not row.prompt or row.prompt[-1].role == "assistant":
+        raise SuiteError(f"{where}: a prompt must end with the turn that is to be answered")
+    if unknown := {message.role for message in row.prompt} - set(ROLES):
+        raise SuiteError(f"{where}: role {min(unknown)!r} is not one of {', '.join(ROLES)}")
+    answers = (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,)
+    if not all(answer.strip() for answer in answers):
+        raise SuiteError(f"{where}: an answer is empty")

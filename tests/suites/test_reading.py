@@ -1,0 +1,104 @@
+"""Files become records, or one clear error that names the file and the line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suites import SuiteError
+from suites.reading import digest_files, read_records
+
+ROWS = [
+    {"prompt": "Höflich?", "chosen": 'a,\n"b"', "rejected": "c"},
+    {"prompt": "p", "chosen": "d", "rejected": ""},
+]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def json_lines(rows: list) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_every_format_gives_the_same_rows(tmp_path):
+    import pandas as pd
+
+    pd.DataFrame(ROWS).to_csv(tmp_path / "f.csv", index=False)
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "f.parquet")
+    write(tmp_path / "f.jsonl", json_lines(ROWS))
+    write(tmp_path / "f.jsonl.gz", gzip.compress(json_lines(ROWS).encode()))
+    write(tmp_path / "f.json", json.dumps(ROWS, indent=1))
+    for name in ("f.csv", "f.parquet", "f.jsonl", "f.jsonl.gz", "f.json"):
+        assert [record.fields for record in read_records(tmp_path / name)] == ROWS, name
+
+
+def test_records_know_their_line(tmp_path):
+    path = write(tmp_path / "f.jsonl", '\ufeff{"a": 1}\n\n{"a": 2}\r\n')
+    assert [record.where for record in read_records(path)] == ["f.jsonl:1", "f.jsonl:3"]
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
+    path = write(tmp_path / "f.jsonl", '{"a": "one\u2028two\x85three"}\n')
+    assert read_records(path)[0].fields == {"a": "one\u2028two\x85three"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("f.jsonl", '{"a": 1}\n{"a": \n', "f.jsonl:2: not valid JSON"),
+        ("f.jsonl", '{"a": 1}\n[1]\n', "f.jsonl:2: a list; each row must be an object"),
+        ("f.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "f.jsonl:2: not UTF-8 text"),
+        ("f.jsonl", "[" * 200_000, "nested too deeply|not valid JSON"),
+        ("f.json", '{"a": 1}\n{"a": 2}\n', "f.json:2: .*one object a line is the .jsonl format"),
+        ("f.json", '{"a": 1}', "top level is a dict; it must be a list"),
+        ("f.json", "[1]", "f.json item 1: a int"),
+        ("f.csv", 'a,b\n1,2\n"x', "f.csv:3: not valid CSV"),
+        ("f.csv", "a,b\n1,2,3\n", "f.csv:2: 3 cells, but the header names 2"),
+        ("f.csv", "a,a\n1,2\n", "f.csv:1: column 'a' occurs twice"),
+        ("f.parquet", "not parquet", "f.parquet: not a readable Parquet file"),
+        ("f.jsonl.gz", "not gzip", "cannot be read: Not a gzipped file"),
+        ("f.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999)[:40], "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_one_error_that_says_where(tmp_path, name, content, words):
+    with pytest.raises(SuiteError, match=words):
+        read_records(write(tmp_path / name, content))
+
+
+def test_a_missing_path_and_a_folder_are_not_files(tmp_path):
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(SuiteError, match="no such file: .*nothing.jsonl"):
+        read_records(tmp_path / "nothing.jsonl")
+    with pytest.raises(SuiteError, match="no such file"):
+        read_records(tmp_path / ("x" * 5_000 + ".jsonl"))
+    with pytest.raises(SuiteError, match="is a folder, not a file"):
+        read_records(tmp_path / "folder.jsonl")
+
+
+def test_csv_takes_answers_longer_than_the_csv_modules_default(tmp_path):
+    path = write(tmp_path / "f.csv", "a\n" + "x" * 200_000 + "\n")
+    assert len(read_records(path)[0].fields["a"]) == 200_000
+
+
+def test_the_digest_follows_content_and_name_but_not_order(tmp_path):
+    one, two = write(tmp_path / "1", "one"), write(tmp_path / "2", "two")
+    digest = digest_files([("a", one), ("b", two)])
+    assert digest == digest_files([("b", two), ("a", one)])
+    assert len({digest, digest_files([("a", two), ("b", one)]), digest_files([("a", one)])}) == 3
+    assert len(digest) == 12
+
+
+@given(st.binary(max_size=60), st.sampled_from(["f.jsonl", "f.json", "f.csv", "f.jsonl.gz", "f.parquet"]))
+def test_no_bytes_lead_to_anything_but_rows_or_a_suite_error(tmp_path_factory, content, name):
+    path = write(tmp_path_factory.mktemp("bytes") / name, content)
+    try:
+        records = read_records(path)
+    except SuiteError:
+        return
+    assert all(isinstance(record.fields, dict) for record in records)
