@@ -1,0 +1,140 @@
+"""A claim keeps two commands off one cell: a file that names the process at work there.
+
+The file says which process on which host holds the folder. A process is known by its pid, the boot of its
+machine and its own start time, so a recycled pid is not mistaken for a living holder. A claim whose process
+is gone from this host is taken over; one of another host is respected, because nothing can be known about
+it from here.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+CLAIM = "claim.json"
+
+
+class Claimed(RuntimeError):
+    """Another process is at work in the folder."""
+
+
+@contextlib.contextmanager
+def claim(folder: Path | str) -> Iterator[Path]:
+    """Holds the cell folder, made if needed, until the block ends.
+
+    Raises: Claimed where a living process, or one on another host, holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mine = _own_claim()
+    with _locked(folder):
+        _clear_dead_claim(folder / CLAIM)
+        _place_claim(folder / CLAIM, mine)
+    try:
+        yield folder
+    finally:
+        if _read_claim(folder / CLAIM) == mine:
+            (folder / CLAIM).unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process of this host at a time: else two could find the same dead claim and both take it over.
+
+    The lock is on the folder itself, so it leaves no file and ends with the process.
+    """
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _place_claim(path: Path, content: dict[str, str | int | None]) -> None:
+    """Writes the claim whole or not at all; a link fails where another host was faster."""
+    temporary = path.with_name(f".{CLAIM}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise Claimed(_held_text(path, _read_claim(path))) from None
+    finally:
+        temporary.unlink()
+
+
+def _clear_dead_claim(path: Path) -> None:
+    """Removes the claim of a process of this host that is gone; raises Claimed for any other claim."""
+    if not os.path.lexists(path):
+        return
+    holder = _read_claim(path)
+    if holder is None or holder.get("host") != socket.gethostname() or _is_alive(holder):
+        raise Claimed(_held_text(path, holder))
+    path.unlink()
+
+
+def _read_claim(path: Path) -> dict[str, str | int | None] | None:
+    """The content of a claim file, None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _held_text(path: Path, holder: dict[str, str | int | None] | None) -> str:
+    """What stands in the way, and what to do about it."""
+    if holder is None:
+        return f"{path} cannot be read as a claim; delete it if no other command is at work in this folder."
+    who = f"process {holder.get('pid')} on host {holder.get('host')!r} since {holder.get('since')}"
+    if holder.get("host") == socket.gethostname():
+        return f"{path.parent} is being worked on by {who}; wait for it, or stop it first."
+    return (f"{path.parent} is claimed by {who}; whether it still runs cannot be seen from this host. "
+            f"If it does not, delete {path}.")
+
+
+def _own_claim() -> dict[str, str | int | None]:
+    """Who this process is, and since when it holds the folder (UTC)."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot_id(),
+            "process_start": _process_start(os.getpid()), "since": datetime.now(UTC).isoformat()}
+
+
+def _is_alive(holder: dict[str, str | int | None]) -> bool:
+    """True where the claim's process still runs on this host."""
+    if holder.get("boot") != _boot_id():
+        return False
+    pid = holder.get("pid")
+    if not isinstance(pid, int) or pid < 1:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return holder.get("process_start") == _process_start(pid)
+
+
+def _boot_id() -> str | None:
+    """Id of the machine's current boot, None where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _process_start(pid: int) -> str | None:
+    """Start time of a process in clock ticks since boot, None where the system does not tell.
+
+    Field 22 of proc(5) stat; the second field, a name in parentheses, may itself hold spaces and parentheses.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]

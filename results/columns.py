@@ -1,0 +1,231 @@
+"""The schema of everything that is measured: name, type, unit, direction and meaning of each column.
+
+Here live declarations only, in plain Python, so that listing the metrics costs nothing. How a metric is
+computed is in `metrics.py` and `lengths.py`; how a table reaches the disk is in `store.py`.
+
+Letters used below, per pair: c, r = policy log-prob of the chosen and the rejected answer (nats, summed
+over scored tokens), c0, r0 = the same of the reference, nc, nr = scored tokens, a = c - c0, d = r - r0, h =
+a - d.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["up", "down", "none"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    `dtype` is the pandas type: "str", "float64", "Int64" or "boolean" (the last two can hold missing values).
+    `better` says in which direction a value improves; "none" where neither direction is good in itself.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    better: Direction
+    meaning: str
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, "str", "text", "none", meaning)
+
+
+def _count(name: str, unit: str, meaning: str) -> Column:
+    return Column(name, "Int64", unit, "none", meaning)
+
+
+def _real(name: str, unit: str, meaning: str, better: Direction = "none") -> Column:
+    return Column(name, "float64", unit, better, meaning)
+
+
+def _flag(name: str, meaning: str) -> Column:
+    return Column(name, "boolean", "true or false", "none", meaning)
+
+
+def _with_se(name: str, unit: str, meaning: str, better: Direction = "none") -> tuple[Column, Column]:
+    """A metric and its standard error, side by side."""
+    error = f"standard error of {name}, clustered on the first human turn"
+    return _real(name, unit, meaning, better), _real(f"{name}_se", unit, error)
+
+
+PAIR_COLUMNS: tuple[Column, ...] = (
+    _text("pair_id", "id of the row in its suite"),
+    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
+    _text("split", "train, validation or test"),
+    _count("step", "optimizer steps", "steps taken when the row was measured"),
+    _real("policy_chosen_logp", "nats", "c: log-prob of the chosen answer under the policy"),
+    _real("policy_rejected_logp", "nats", "r: log-prob of the rejected answer under the policy"),
+    _real("reference_chosen_logp", "nats", "c0: log-prob of the chosen answer under the reference"),
+    _real("reference_rejected_logp", "nats", "r0: log-prob of the rejected answer under the reference"),
+    _count("chosen_tokens", "tokens", "nc: scored tokens of the chosen answer, end of turn included"),
+    _count("rejected_tokens", "tokens", "nr: scored tokens of the rejected answer, end of turn included"),
+    _count("prompt_tokens", "tokens", "tokens of the prompt; not scored"),
+)
+
+CURVE_COLUMNS: tuple[Column, ...] = (
+    _count("step", "optimizer steps", "steps taken, this one included"),
+    _real("loss", "as the loss defines it", "mean over the batch; loss_value in results.curves", "down"),
+    _real("reward_chosen", "nats", "mean of the loss's own reward on the batch's chosen answers", "up"),
+    _real("reward_rejected", "nats", "mean of the loss's own reward on the batch's rejected answers", "down"),
+    _real("margin", "nats", "reward_chosen - reward_rejected, mean over the batch", "up"),
+    _real("accuracy", "share", "batch pairs with a positive margin, ties one half", "up"),
+    _real("chosen_logp", "nats", "mean log-prob of the batch's chosen answers"),
+    _real("rejected_logp", "nats", "mean log-prob of the batch's rejected answers"),
+    _real("gradient_norm", "norm", "norm of the gradient before clipping"),
+    _real("gradient_weight", "share",
+          "mean weight of a pair in the gradient; below 0.05 the pairs no longer teach"),
+    _flag("clipped", "the gradient was scaled down to the clipping norm"),
+    _real("learning_rate", "per step", "learning rate of this step"),
+    _count("tokens", "tokens", "tokens of prompts and answers trained on so far"),
+    _real("seconds", "seconds", "time since training began"),
+)
+
+TERM_PREFIX = "term_"
+"""Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
+
+_IDENTITY: tuple[Column, ...] = (
+    _text("loss", "name of the loss, or of the control"),
+    _real("beta", "as the loss defines it", "strength of the loss; scales differ between losses"),
+    _real("lr", "per step", "peak learning rate"),
+    _count("seed", "seed", "draw and order of the training rows, initialisation of adapters"),
+    _text("hyperparameters", "every hyper-parameter of the loss, as JSON"),
+    _flag("control", "a yardstick (untrained, or chosen answers only) and no contender"),
+    _text("reward", "the loss's own ruler: log_ratio, mean_log_ratio, log_prob, mean_log_prob or log_odds"),
+    _text("paper", "where the loss comes from"),
+    _text("suite", "name of the preference data"),
+    _text("model", "name of the starting model"),
+    _text("protocol", "what rows must share to be ranked together, as a hash"),
+    _text("cell", "id of the run: hash of all that decides the trained weights"),
+    _text("status", "done, failed or skipped"),
+    _text("reason", "why a cell failed or was skipped"),
+)
+
+_SETTINGS: tuple[Column, ...] = (
+    _count("train_pairs", "rows", "training rows of one epoch"),
+    _count("eval_pairs", "rows", "rows asked for in each evaluation split"),
+    _count("validation_pairs", "rows", "validation rows measured"),
+    _count("test_pairs", "rows", "test rows measured"),
+    _count("dropped_pairs", "rows", "training rows of the last, partial batch, left out"),
+    _count("steps", "optimizer steps", "steps taken"),
+    _count("batch_size", "rows", "rows of one optimizer step"),
+    _real("epochs", "passes", "passes over the training rows"),
+    _count("max_tokens", "tokens", "longest prompt and answer together"),
+    _count("evals", "evaluations", "evaluations within the run, the last included"),
+    _text("tuning", "full or lora"),
+    _text("precision", "number format of training, as resolved"),
+    _text("start", "what the starting weights are: the model itself, or the model after sft"),
+    _text("template", "how a conversation becomes text"),
+    _text("train_rows_digest", "hash of the training rows in order"),
+    _text("eval_rows_digest", "hash of the evaluation rows in order"),
+    _text("plugin_digest", "hash of the plug-in file that holds the loss"),
+    _text("suite_revision", "commit or content hash of the preference data"),
+    _text("model_revision", "commit or content hash of the model"),
+)
+
+PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
+    *_with_se("preference_accuracy", "share",
+              "pairs with h > 0, ties one half: one ruler for every loss", "up"),
+    _real("preference_accuracy_at_start", "share", "preference_accuracy of the reference: one half"),
+    *_with_se("mean_ratio_accuracy", "share",
+              "pairs with a/nc > d/nr, ties one half: the per-token ruler", "up"),
+    _real("mean_ratio_accuracy_at_start", "share", "mean_ratio_accuracy of the reference: one half"),
+    *_with_se("reward_accuracy", "share", "accuracy under the loss's own reward, ties one half", "up"),
+    *_with_se("reward_accuracy_at_start", "share", "reward_accuracy of the reference"),
+    *_with_se("reward_accuracy_gain", "share", "reward_accuracy - its value at the start", "up"),
+    *_with_se("likelihood_accuracy", "share", "pairs with c > r, ties one half", "up"),
+    *_with_se("likelihood_accuracy_at_start", "share", "likelihood_accuracy of the reference"),
+    *_with_se("likelihood_accuracy_gain", "share", "likelihood_accuracy - its value at the start", "up"),
+    *_with_se("mean_likelihood_accuracy", "share", "pairs with c/nc > r/nr, ties one half", "up"),
+    *_with_se("mean_likelihood_accuracy_at_start", "share", "mean_likelihood_accuracy of the reference"),
+    *_with_se("mean_likelihood_accuracy_gain", "share",
+              "mean_likelihood_accuracy - its value at the start", "up"),
+    *_with_se("margin", "nats", "mean of h"),
+    _real("margin_std", "nats", "standard deviation of h over pairs"),
+    _real("effective_beta", "ratio",
+          "beta * sd(h), or 2 beta * mean(a/nc - d/nr) for a mean_log_ratio reward; "
+          "below 0.3 the strength did not act"),
+    *_with_se("undecided_fraction", "share", "pairs with |h| within the noise floor of the measurement"),
+    *_with_se("chosen_logp_drift", "nats", "mean of a: below 0 the chosen answers became less likely", "up"),
+    *_with_se("rejected_logp_drift", "nats", "mean of d"),
+    *_with_se("chosen_logp_drift_per_token", "nats per token", "mean of a/nc", "up"),
+    *_with_se("rejected_logp_drift_per_token", "nats per token", "mean of d/nr"),
+    *_with_se("displaced_fraction", "share",
+              "rows with a < 0: their chosen answer became less likely", "down"),
+    *_with_se("accuracy_chosen_longer", "share",
+              "preference_accuracy where the chosen answer is longer", "up"),
+    _count("pairs_chosen_longer", "pairs", "test pairs whose chosen answer is longer"),
+    *_with_se("accuracy_chosen_shorter", "share",
+              "preference_accuracy where the chosen answer is shorter", "up"),
+    _count("pairs_chosen_shorter", "pairs", "test pairs whose chosen answer is shorter"),
+    *_with_se("accuracy_length_balanced", "share", "mean of the accuracies on longer and on shorter", "up"),
+    *_with_se("length_bias", "share",
+              "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
+    *_with_se("reward_length_bias", "share", "length_bias under the loss's own reward"),
+    *_with_se("margin_preference_part", "nats", "mean of (a/nc - d/nr)(nc + nr)/2: the per-token preference"),
+    *_with_se("margin_length_part", "nats",
+              "mean of (a/nc + d/nr)(nc - nr)/2: drift times length difference"),
+    _real("length_spearman", "correlation", "rank correlation of h with nc - nr"),
+    _real("reward_length_correlation", "correlation", "Pearson correlation of (a, nc) and (d, nr), pooled"),
+    *_with_se("length_slope", "nats per sd", "slope of h on (nc - nr) / sd(nc - nr)"),
+    *_with_se("longer_wins_baseline", "share", "accuracy of preferring the longer answer, ties one half"),
+    _count("n", "pairs", "test pairs with both answers"),
+    _count("n_clusters", "clusters", "distinct first human turns among them"),
+)
+"""Measured from the test rows of a pair table, by `results.metrics.measure`."""
+
+RUN_METRIC_COLUMNS: tuple[Column, ...] = (
+    *_with_se("validation_preference_accuracy", "share", "preference_accuracy on the validation rows", "up"),
+    _real("validation_preference_accuracy_at_start", "share", "the same of the reference: one half"),
+    _real("clipped_fraction", "share", "steps whose gradient was clipped"),
+    *_with_se("win_rate", "share", "samples that the judge prefers to the baseline's, ties one half", "up"),
+    _text("win_rate_baseline",
+          "what the samples were compared with: the reference's samples or the chosen answers"),
+    *_with_se("win_rate_length_controlled", "share", "win_rate read at equal length", "up"),
+    _real("generated_tokens", "tokens", "mean length of the policy's samples"),
+    _real("length_ratio", "ratio", "length of the samples over the reference's on the same prompts"),
+    _real("truncated_fraction", "share", "samples cut at the token limit", "down"),
+    _real("distinct_2", "share", "distinct word pairs among all word pairs of the samples", "up"),
+    *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own samples"),
+    _real("noise_floor", "nats", "what the packing of rows alone moves a log-prob at evaluation"),
+    _real("training_noise_floor", "nats", "what the training precision moves a log-prob"),
+)
+"""Metrics that the validation rows, the training itself, generation or a judge provide."""
+
+_COST: tuple[Column, ...] = (
+    _real("seconds", "seconds", "the whole cell, from start to stored", "down"),
+    _real("train_seconds", "seconds", "the training loop alone", "down"),
+    _real("tokens_per_second", "tokens per second", "training tokens over train_seconds", "up"),
+    _count("peak_memory_bytes", "bytes", "largest memory in use during the cell"),
+)
+
+_PROVENANCE: tuple[Column, ...] = (
+    _text("device", "the machine part that computed"),
+    _count("threads", "threads", "threads of the computation"),
+    _count("micro_batch", "rows", "rows of one forward pass; changes no gradient"),
+    _text("layout", "how answers were laid into rows: shared or plain"),
+    _text("engine", "where cells ran"),
+    _count("workers", "processes", "cells that ran side by side"),
+    _text("out", "folder of the runs, as given"),
+    _text("versions", "versions of the libraries that compute, as JSON"),
+    _text("commit", "commit of this project"),
+    _text("started", "when the cell began, UTC"),
+    _text("finished", "when the cell was stored, UTC"),
+)
+
+METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS
+
+ROW_COLUMNS: tuple[Column, ...] = _IDENTITY + _SETTINGS + METRIC_COLUMNS + _COST + _PROVENANCE
+
+VOLATILE: frozenset[str] = frozenset(column.name for column in _COST + _PROVENANCE)
+"""Row columns that may differ between two equal runs: cost and provenance, never a metric."""
+
+VOLATILE_CURVE: frozenset[str] = frozenset({"seconds"})
+"""Curve columns that may differ between two equal runs."""
+
+
+def names(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """The names of some columns, in declared order."""
+    return tuple(column.name for column in columns)
