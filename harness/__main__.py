@@ -1,0 +1,167 @@
+"""`python -m harness VERB ...`: the command line. Thin: each verb imports what it needs and hands over.
+
+Answers go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 a cell failed,
+2 the command could not be carried out (every reason printed, nothing written), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+PACKAGES = ("harness", "losses", "suites", "results", "reports")
+HELP = ("-h", "--help", "help")
+
+# Quiet and predictable libraries, unless the user decided otherwise; read when they are first imported.
+ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    stranger = misplaced_package()
+    if stranger:
+        return _refuse([stranger])
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return _dispatch(argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def misplaced_package() -> str | None:
+    """A sentence about a package that is missing or not beside `harness`; None when all belong together.
+
+    A folder named `results` or `losses` in the current directory would otherwise be imported in place of
+    ours and fail somewhere far from the cause.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        place = _place(importlib.util.find_spec(name))
+        if place is None:
+            return f"the package {name!r} is missing: it should lie in {home}; install the project again"
+        if place.parent != home:
+            return (
+                f"the package {name!r} comes from {place.parent}, but 'harness' from {home}; "
+                f"run from another folder, or rename {place}"
+            )
+    return None
+
+
+def _place(spec: ModuleSpec | None) -> Path | None:
+    """The folder of a top-level package, or the file of a module, without importing it."""
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ([spec.origin] if spec.origin else []))
+    return Path(places[0]).resolve() if places else None
+
+
+def _dispatch(argv: list[str]) -> int:
+    """Choose the verb, or its help."""
+    from harness import usage
+
+    if not argv:
+        print(usage.overview(), end="", file=sys.stderr)
+        return 2
+    verb, *words = argv[1:] or [""] if argv[0] in HELP else argv
+    wants_help = argv[0] in HELP or any(word in HELP[:2] for word in words)
+    if wants_help and not verb:
+        print(usage.overview(), end="")
+        return 0
+    if verb not in VERBS:
+        return _refuse([usage.unknown_verb(verb)])
+    if wants_help:
+        print(usage.of_verb(verb), end="")
+        return 0
+    return VERBS[verb](words)
+
+
+def _run(words: list[str]) -> int:
+    return _sweep("run", words)
+
+
+def _plan(words: list[str]) -> int:
+    return _sweep("plan", words)
+
+
+def _sweep(verb: str, words: list[str]) -> int:
+    """Read the options, say what to know about them, and hand over to run.py or plan.py."""
+    from harness.names import read_options
+    from harness.options import UsageError
+    from harness.progress import on_stream
+    from suites import SuiteError
+
+    try:
+        options, notices = read_options(words)
+        command = shlex.join(["python", "-m", "harness", verb, *words])
+        with on_stream(sys.stderr) as progress:
+            for notice in notices:
+                progress.warn(notice)
+            act = importlib.import_module(f"harness.{verb}")
+            return getattr(act, verb)(options, progress, command)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except SuiteError as error:
+        return _refuse([str(error)])
+
+
+def _report(words: list[str]) -> int:
+    """Write the report of a folder of results and print its table."""
+    if len(words) > 1 or any("=" in word or word.startswith("-") for word in words):
+        return _refuse([f"report takes one path at most, seen {shlex.join(words)}; for example: report runs"])
+    folder = Path(words[0] if words else "runs").expanduser()
+    if not folder.is_dir():
+        return _refuse([f"no such folder: {folder}; name the folder that a run wrote (out=, default runs)"])
+    import reports
+    import results
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            runs = results.read(folder)
+        except FileNotFoundError as error:
+            return _refuse([str(error)])
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    written = reports.write(folder, runs)
+    print(reports.terminal(runs))
+    for path in written.values():
+        print(path)
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    """Print what there is to choose from."""
+    from harness.listing import listing
+    from harness.options import UsageError
+
+    try:
+        print(listing(words), end="")
+    except UsageError as error:
+        return _refuse(error.messages)
+    return 0
+
+
+def _refuse(messages: Sequence[str]) -> int:
+    """Print every reason why the command cannot be carried out; the exit code for that."""
+    for message in messages:
+        print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"run": _run, "plan": _plan, "report": _report, "list": _list}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""`list`: what there is to choose from, as aligned text, and one card for one name.
+
+Each kind imports only what it shows: suites, models, metrics and options answer without torch or pandas.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES
+from harness.options import UsageError, cards
+from harness.values import unknown
+from harness.words import AXIS, LIST, SCALAR, split
+
+if TYPE_CHECKING:
+    from losses import Loss
+    from results.columns import Column
+    from suites import SuiteEntry
+
+WIDTHS = (80, 140)  # characters of a line: the narrowest and the widest that a terminal makes it
+WIDTH_IN_FILES = 110
+
+
+def listing(argv: Sequence[str]) -> str:
+    """The text for the words after `list`: a kind, and at most one name of that kind.
+
+    Raises: UsageError for an unknown kind or name, or words that a kind does not take.
+    """
+    words = split(argv, {"plugins": LIST})
+    if words.errors:
+        raise UsageError(words.errors)
+    if not words.bare:
+        return "Kinds: " + ", ".join(KINDS) + "\nWrite `list KIND`, or `list KIND NAME` for one of them.\n"
+    kind, *names = words.bare
+    if kind not in KINDS:
+        raise UsageError([unknown("kind", kind, KINDS)])
+    if len(names) > 1 or words.suite_settings or words.loss_settings:
+        raise UsageError([f"`list {kind}` takes at most one name, seen {' '.join(argv[1:])!r}"])
+    plugins = tuple(words.values.get("plugins", ()))
+    if plugins and kind != "losses":
+        raise UsageError([f"plugins= adds losses; it does nothing for `list {kind}`"])
+    return KINDS[kind](names[0] if names else None, plugins)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their longest cell; the last one is wrapped within the line's width."""
+    cells = [headings, *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings) - 1)]
+    line = min(max(shutil.get_terminal_size((WIDTH_IN_FILES, 24)).columns, WIDTHS[0]), WIDTHS[1])
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for row in cells:
+        start = "".join(cell.ljust(width) + "  " for cell, width in zip(row, widths, strict=False))
+        wrapped = textwrap.wrap(row[-1], max(line - indent, 30), break_on_hyphens=False) or [""]
+        lines += [(start + wrapped[0]).rstrip()] + [" " * indent + rest for rest in wrapped[1:]]
+    return "\n".join(lines) + "\n"
+
+
+def _card(title: str, fields: Sequence[tuple[str, str]]) -> str:
+    """One thing in full: its name, then a line for each field that says something."""
+    shown = [(name, text) for name, text in fields if text]
+    return table((title, ""), [(f"  {name}", text) for name, text in shown])
+
+
+def _losses(name: str | None, plugins: tuple[str, ...]) -> str:
+    """All losses, or the contract of one."""
+    import losses
+
+    try:
+        losses.load_entry_points()
+        for plugin in plugins:
+            losses.load_plugin(plugin)
+        if name is not None:
+            return _loss_card(losses.get(name))
+    except (ValueError, FileNotFoundError, LookupError) as error:
+        raise UsageError([str(error)]) from error
+    rows = []
+    for loss in map(losses.get, losses.names()):
+        defaults = " ".join(f"{key}={value:g}" for key, value in loss.defaults.items())
+        rows.append((loss.name, loss.kind, defaults or "-", _needs(loss), loss.formula or "-"))
+    return table(("loss", "kind", "defaults", "needs", "formula"), rows)
+
+
+def _needs(loss: Loss) -> str:
+    return ", ".join(sorted(loss.needs)) or "-"
+
+
+def _loss_card(loss: Loss) -> str:
+    """A loss's contract: what it takes, needs and declares."""
+    return _card(
+        loss.name,
+        [
+            ("kind", loss.kind),
+            ("needs", _needs(loss)),
+            ("formula", loss.formula),
+            ("paper", loss.paper),
+            ("defaults", _named(loss.defaults)),
+            ("literature grid", _named({key: _numbers(values) for key, values in loss.grid.items()})),
+            *((f"grid of {entry.name}", _entry_grid(entry.grid, loss.name)) for entry in ENTRIES.values()),
+            ("lr_scale", f"{loss.lr_scale:g}: its learning rate, relative to the model's own"),
+            ("reward", f"{loss.reward}: the ruler under which it ranks answers itself"),
+            ("batch coupled", "yes: evaluated on the whole optimizer batch" if loss.batch_coupled else "no"),
+            ("terms", ", ".join(loss.terms)),
+            ("verified", loss.verified),
+            ("plug-in", loss.origin or ""),
+        ],
+    )
+
+
+def _entry_grid(grid: Mapping[str, Mapping[str, tuple[float, ...]]], loss: str) -> str:
+    return _named({key: _numbers(values) for key, values in grid.get(loss, {}).items()})
+
+
+def _suites(name: str | None, _: tuple[str, ...]) -> str:
+    """All suites, or one with its settings."""
+    import suites
+
+    if name is None:
+        rows = [(entry.name, entry.description) for entry in map(suites.get, suites.names())]
+        rows.append(("FILE", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
+        return table(("suite", "what it is"), rows)
+    try:
+        return _suite_card(suites.get(name))
+    except suites.SuiteError as error:
+        raise UsageError([str(error)]) from error
+
+
+def _suite_card(entry: SuiteEntry) -> str:
+    settings = [f"suite.{key}={'...' if value is None else value}" for key, value in entry.settings.items()]
+    return _card(
+        entry.name,
+        [("what it is", entry.description), ("hub id", entry.hub or ""), ("settings", "  ".join(settings))],
+    )
+
+
+def _models(name: str | None, _: tuple[str, ...]) -> str:
+    """All models known by name, or one."""
+    if name is not None and name not in ENTRIES:
+        raise UsageError([unknown("model", name, ENTRIES) + " model= also takes a folder or a hub id."])
+    if name is not None:
+        entry = ENTRIES[name]
+        grid = [(f"grid of {loss}", _entry_grid(entry.grid, loss)) for loss in entry.grid]
+        return _card(
+            name,
+            [
+                ("what it is", entry.description),
+                ("learning rate", f"{entry.lr:g}"),
+                ("max_tokens", str(entry.max_tokens)),
+                *grid,
+            ],
+        )
+    rows = [(e.name, f"{e.lr:g}", str(e.max_tokens), e.description) for e in ENTRIES.values()]
+    limit = str(DEFAULT_MAX_TOKENS)
+    rows.append(("FOLDER", "by size", limit, "a transformers folder with safetensors"))
+    rows.append(("HUB-ID", "by size", limit, "a model of the hub, as owner/name"))
+    return table(("model", "lr", "max_tokens", "what it is"), rows)
+
+
+def _metrics(name: str | None, _: tuple[str, ...]) -> str:
+    """The columns of a row, of a pair and of a curve, or one of them."""
+    from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS
+
+    groups = {
+        "Columns of results.read(...), one row a cell": ROW_COLUMNS,
+        "Columns of results.pairs(...), one row a held-out pair": PAIR_COLUMNS,
+        "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
+    }
+    if name is None:
+        return "\n".join(f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items())
+    found = {title: column for title, columns in groups.items() for column in columns if column.name == name}
+    if not found:
+        known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
+        raise UsageError([unknown("metric", name, known)])
+    return "\n".join(
+        _card(name, [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better),
+                     ("type", c.dtype)])
+        for title, c in found.items()
+    )  # fmt: skip
+
+
+def _column_table(columns: Sequence[Column]) -> str:
+    better = {"up": "up", "down": "down", "none": ""}
+    rows = [(column.name, better[column.better], column.unit, column.meaning) for column in columns]
+    return table(("column", "better", "unit", "meaning"), rows)
+
+
+def _options(name: str | None, _: tuple[str, ...]) -> str:
+    """All keys of `run` and `plan`, or one."""
+    by_name = {card.name: card for card in cards()}
+    if name is None:
+        commas = {AXIS: "axis", LIST: "list", SCALAR: ""}
+        rows = [(c.name, c.default, commas[c.kind], c.allowed, c.meaning) for c in by_name.values()]
+        return table(("key", "default", "comma", "allowed", "meaning"), rows) + "\n" + DOTTED
+    if name not in by_name:
+        raise UsageError([unknown("key", name, by_name)])
+    card = by_name[name]
+    return _card(
+        name,
+        [
+            ("meaning", card.meaning),
+            ("default", card.default),
+            ("allowed", card.allowed),
+            ("a comma", COMMA[card.kind]),
+        ],
+    )
+
+
+COMMA = {
+    AXIS: "makes an axis: each value gives its own cells",
+    LIST: "makes a list: all values act together",
+    SCALAR: "is an error: one value only",
+}
+
+DOTTED = """\
+A comma makes an axis (each value gives its own cells) or a list (all values act together).
+
+suite.KEY=VALUE           a setting of the suite: `list suites NAME`
+LOSS.KEY=VALUE,VALUE      values for one loss: its hyper-parameters, or lrs; grid = its declared grid
+"""
+
+
+def _named(values: Mapping[str, object]) -> str:
+    return "  ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+                     for key, value in values.items())  # fmt: skip
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
+
+
+KINDS: dict[str, Callable[[str | None, tuple[str, ...]], str]] = {
+    "losses": _losses,
+    "suites": _suites,
+    "models": _models,
+    "metrics": _metrics,
+    "options": _options,
+}

@@ -1,0 +1,288 @@
+"""The options of a run: every key, its type, default and meaning, in one place.
+
+Built from command-line words by `names.read_options`, or in Python:
+`Options(suite="hh-rlhf", losses=["dpo"])`. Values are checked here one by one and against each other; whether
+a named loss or suite exists is checked in names.py, because that needs their packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from harness.values import Auto, Choice, Device, Flag, Number, Several, Text, WholeNumber, unknown
+from harness.words import AXIS, LIST, SCALAR, Words
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; `messages` holds one sentence for each problem."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = list(messages)
+
+
+def _option(default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None) -> Any:
+    """A field; `shown` replaces a default that is not a value the user could type."""
+    return Field(default, description=meaning, json_schema_extra={"kind": kind, "shown": shown})
+
+
+def _required(meaning: str, kind: str = SCALAR) -> Any:
+    return Field(description=meaning, json_schema_extra={"kind": kind, "shown": "required"})
+
+
+def _whole(minimum: int, maximum: int | None = None) -> BeforeValidator:
+    return BeforeValidator(WholeNumber(minimum, maximum))
+
+
+def _check_loss_settings(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per-loss values: learning rates and beta above 0, others finite, or the word grid for either."""
+    checked: dict[str, dict[str, Any]] = {}
+    problems = []
+    for loss, settings in value.items():
+        for key, text in settings.items():
+            positive = key in ("lrs", "beta")
+            try:
+                parsed = Several(Number(above=0) if positive else Number(), grid=True)(text)
+                checked.setdefault(loss, {})[key] = parsed
+            except ValueError as error:
+                problems.append(f"{loss}.{key}: {error}; write {loss}.{key}=VALUE,VALUE or {loss}.{key}=grid")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return checked
+
+
+Names = tuple[str, ...]
+Numbers = tuple[float, ...]
+Positive = BeforeValidator(Number(above=0))
+PositiveOrGrid = BeforeValidator(Several(Number(above=0), grid=True))
+
+
+class Options(BaseModel):
+    """Everything a run depends on; frozen, complete, every default filled in.
+
+    `model_fields_set` holds the names that were given explicitly.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # what is compared
+    suite: Annotated[str, BeforeValidator(Text())] = _required(
+        "where the preferences come from: a name of `list suites`, or a .jsonl, .json, .csv or .parquet file"
+    )
+    losses: Annotated[Names, BeforeValidator(Several(Text()))] = _required("the losses to compare", AXIS)
+    model: Annotated[str, BeforeValidator(Text())] = _option(
+        "smollm2-135m", "a name of `list models`, a folder, or a hub id"
+    )
+    model_revision: Annotated[str | None, BeforeValidator(Auto(Text()))] = _option(
+        None, "commit or branch of a hub model; auto = its newest", shown="auto"
+    )
+    plugins: Annotated[Names, BeforeValidator(Several(Text()))] = _option(
+        (), "files or modules that register losses of your own", LIST, shown="none"
+    )
+    # the grid
+    betas: Annotated[Numbers | Literal["grid"] | None, PositiveOrGrid] = _option(
+        None, "strengths, for every loss that has one; none given: each loss's default", AXIS, shown="by loss"
+    )
+    lrs: Annotated[Numbers | Literal["grid"] | None, PositiveOrGrid] = _option(
+        None,
+        "learning rates, used as given; none given: the model's, times the loss's lr_scale, times 10 under "
+        "LoRA; grid: three around that",
+        AXIS,
+        shown="by loss",
+    )
+    seeds: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(0, 2**31 - 1)))] = _option(
+        (0,), "draw and order of the training rows, LoRA's initialisation; claims need three or more", AXIS
+    )
+    controls: Annotated[bool, BeforeValidator(Flag())] = _option(
+        True, "also run `none` (untrained) and `sft` (chosen answers only)"
+    )
+    # the data
+    train_pairs: Annotated[int, _whole(1)] = _option(512, "training pairs")
+    eval_pairs: Annotated[int, _whole(1)] = _option(256, "validation pairs, and as many test pairs")
+    max_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(8)))] = _option(
+        None, "limit for prompt and one answer; auto = the model entry's", shown="auto"
+    )
+    template: Annotated[str, BeforeValidator(Choice(("auto", "chat", "plain")))] = _option(
+        "auto", "how a prompt becomes text; auto = the tokenizer's chat template, else plain"
+    )
+    overlong: Annotated[str, BeforeValidator(Choice(("drop", "truncate")))] = _option(
+        "drop", "rows beyond max_tokens: drop them, or cut the prompt from the left, then the answer"
+    )
+    # training
+    batch_size: Annotated[int, _whole(1)] = _option(16, "pairs in one optimizer step")
+    epochs: Annotated[int, _whole(1)] = _option(1, "passes over the training pairs")
+    weight_decay: Annotated[float, BeforeValidator(Number(minimum=0))] = _option(0.0, "AdamW's weight decay")
+    warmup: Annotated[float, BeforeValidator(Number(minimum=0, below=1))] = _option(
+        0.1, "share of the steps in which the learning rate rises from zero"
+    )
+    clip: Annotated[float, Positive] = _option(1.0, "largest norm of a gradient; a longer one is scaled down")
+    lr_schedule: Annotated[str, BeforeValidator(Choice(("cosine", "linear", "constant")))] = _option(
+        "cosine", "the learning rate's way down after the warm-up"
+    )
+    start: Annotated[str, BeforeValidator(Choice(("model", "sft")))] = _option(
+        "model", "starting weights: the model's, or first tuned on chosen answers, once for all cells"
+    )
+    tuning: Annotated[str, BeforeValidator(Choice(("full", "lora")))] = _option(
+        "full", "train all weights, or a LoRA adapter"
+    )
+    lora_rank: Annotated[int, _whole(1)] = _option(16, "rank of the adapter")
+    lora_alpha: Annotated[int, _whole(1)] = _option(32, "scale of the adapter, relative to its rank")
+    precision: Annotated[str, BeforeValidator(Choice(("auto", "fp32", "bf16")))] = _option(
+        "auto", "arithmetic of training; evaluation is always fp32"
+    )
+    evals: Annotated[int, _whole(1)] = _option(1, "evaluations within a run, the last at its end")
+    judge: Annotated[str, BeforeValidator(Choice(("none",)))] = _option(
+        "none", "who judges generated answers"
+    )
+    # the machine
+    device: Annotated[str, BeforeValidator(Device())] = _option("auto", "where the model runs")
+    threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
+        None, "CPU threads", shown="auto"
+    )
+    layout: Annotated[str, BeforeValidator(Choice(("auto", "shared", "plain")))] = _option(
+        "auto", "prompt computed once for both answers (shared), or once for each (plain)"
+    )
+    micro_batch: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
+        None, "pairs in one forward pass; changes memory and speed, never a gradient", shown="auto"
+    )
+    store: Annotated[bool, BeforeValidator(Flag())] = _option(
+        True, "keep the reference's log-probs on disk; changes speed, never a number"
+    )
+    checkpoint_steps: Annotated[int, _whole(0)] = _option(
+        0, "steps between checkpoints from which a killed cell goes on; 0 = none"
+    )
+    # what is left behind
+    save: Annotated[str, BeforeValidator(Choice(("none", "best", "all")))] = _option(
+        "none", "trained models to keep, as folders that from_pretrained loads"
+    )
+    out: Annotated[str, BeforeValidator(Text())] = _option("runs", "folder of the results")
+    # settings with dotted keys
+    suite_settings: dict[str, str] = Field(default_factory=dict)
+    loss_settings: Annotated[dict[str, dict[str, Any]], AfterValidator(_check_loss_settings)] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Options:
+        problems = []
+        if self.batch_size > self.train_pairs:
+            problems.append(
+                f"batch_size={self.batch_size} is larger than train_pairs={self.train_pairs}, so no batch is "
+                "full and nothing would be trained; lower batch_size or raise train_pairs"
+            )
+        if self.micro_batch is not None and self.micro_batch > self.batch_size:
+            problems.append(
+                f"micro_batch={self.micro_batch} is larger than batch_size={self.batch_size}; "
+                f"allowed: 1 to {self.batch_size}, or auto"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+@dataclass(frozen=True)
+class OptionCard:
+    """One key as a person reads it."""
+
+    name: str
+    kind: str
+    allowed: str
+    default: str
+    meaning: str
+
+
+@cache
+def cards() -> tuple[OptionCard, ...]:
+    """Every key of the command line, in the order of declaration, without the dotted settings."""
+    return tuple(_card(name, info) for name, info in Options.model_fields.items() if _is_key(info))
+
+
+def kinds() -> dict[str, str]:
+    """Key -> SCALAR, LIST or AXIS: what a comma means in it."""
+    return {card.name: card.kind for card in cards()}
+
+
+def values_of(words: Words) -> dict[str, Any]:
+    """The field values that were typed, still as text."""
+    values: dict[str, Any] = dict(words.values)
+    if words.suite_settings:
+        values["suite_settings"] = words.suite_settings
+    if words.loss_settings:
+        values["loss_settings"] = words.loss_settings
+    return values
+
+
+def make(values: Mapping[str, Any]) -> Options:
+    """Options from field values, given as text or as Python values.
+
+    Raises: UsageError with one sentence for each problem.
+    """
+    try:
+        return Options.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError([line for item in error.errors() for line in _sentences(item)]) from None
+
+
+def _is_key(info: FieldInfo) -> bool:
+    return info.json_schema_extra is not None
+
+
+def _card(name: str, info: FieldInfo) -> OptionCard:
+    """The card of one field, from its declaration alone."""
+    extra = info.json_schema_extra
+    parser = next(item.func for item in info.metadata if isinstance(item, BeforeValidator))
+    return OptionCard(
+        name, extra["kind"], parser.allowed, extra["shown"] or _as_typed(info.default), info.description or ""
+    )
+
+
+def _as_typed(value: Any) -> str:
+    """A default as the user would type it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(_as_typed(item) for item in value)
+    return str(value)
+
+
+def _sentences(error: Mapping[str, Any]) -> list[str]:
+    """One pydantic error in our words: key, what was seen, what is allowed, what to write."""
+    name = str(error["loc"][0]) if error["loc"] else ""
+    by_name = {card.name: card for card in cards()}
+    card = by_name.get(name)
+    if error["type"] == "missing":
+        example = {"suite": "suite=hh-rlhf", "losses": "losses=dpo,ipo"}[name]
+        return [f"{name}= is missing ({card.meaning}); for example {example}"]
+    if error["type"] == "extra_forbidden":
+        return [unknown("key", name, by_name)]
+    if error["type"] != "value_error":
+        return [f"{name}: {error['msg']}, seen {error['input']!r}"]
+    lines = str(error["ctx"]["error"]).split("\n")
+    if card is None:
+        return lines
+    example = f"; for example {name}={_example(card)}"
+    return [f"{name}: {line}{example}" for line in lines]
+
+
+def _example(card: OptionCard) -> str:
+    """A value that the key accepts: its default, or a typical one where the default is not typed."""
+    typical = {
+        "suite": "hh-rlhf", "losses": "dpo,ipo", "model_revision": "main", "plugins": "my_loss.py",
+        "betas": "0.05,0.1", "lrs": "5e-6,1e-5",
+    }  # fmt: skip
+    return typical.get(card.name, card.default)
+

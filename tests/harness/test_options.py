@@ -1,0 +1,129 @@
+"""Options: the documented defaults, typed values, and every problem at once in words a user can act on."""
+
+import pytest
+from pydantic import ValidationError
+
+from harness.options import Options, UsageError, cards, kinds, make
+
+NEEDED = {"suite": "hh-rlhf", "losses": ("dpo",)}
+
+
+def problems_of(**values):
+    with pytest.raises(UsageError) as caught:
+        make({**NEEDED, **values})
+    return caught.value.messages
+
+
+def test_the_defaults_are_the_documented_ones():
+    options = Options(suite="hh-rlhf", losses=["dpo", "ipo"])
+    documented = {
+        "model": "smollm2-135m", "train_pairs": 512, "eval_pairs": 256, "max_tokens": None, "batch_size": 16,
+        "epochs": 1, "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
+        "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
+        "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
+        "evals": 1, "controls": True, "layout": "auto", "micro_batch": None, "threads": None, "store": True,
+        "checkpoint_steps": 0, "save": "none", "out": "runs", "judge": "none", "plugins": (),
+        "model_revision": None, "suite_settings": {}, "loss_settings": {},
+    }  # fmt: skip
+    assert options.model_dump(exclude={"suite", "losses"}) == documented
+
+
+def test_text_becomes_values_of_the_declared_types():
+    options = make(
+        {
+            **NEEDED, "train_pairs": "1e3", "warmup": "5e-2", "controls": "no", "max_tokens": "auto",
+            "lrs": ("1e-6", "3e-6"), "betas": ("grid",), "seeds": ("0", "7"),
+            "loss_settings": {"dpo": {"beta": ("0.1", "2"), "lrs": ("grid",)}},
+        }
+    )  # fmt: skip
+    assert options.train_pairs == 1000
+    assert isinstance(options.train_pairs, int)
+    assert options.warmup == 0.05
+    assert options.controls is False
+    assert options.max_tokens is None
+    assert options.lrs == (1e-6, 3e-6)
+    assert options.betas == "grid"
+    assert options.seeds == (0, 7)
+    assert options.loss_settings == {"dpo": {"beta": (0.1, 2.0), "lrs": "grid"}}
+
+
+def test_options_know_what_was_given_explicitly():
+    assert make({**NEEDED, "seeds": ("0",)}).model_fields_set == {"suite", "losses", "seeds"}
+
+
+def test_options_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        make(NEEDED).train_pairs = 3
+
+
+def test_a_suite_and_losses_are_required_and_both_said_at_once():
+    with pytest.raises(UsageError) as caught:
+        make({})
+    assert [message.split(" ")[0] for message in caught.value.messages] == ["suite=", "losses="]
+    assert all("for example" in message for message in caught.value.messages)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train_pairs", "0"), ("eval_pairs", "-1"), ("max_tokens", "7"), ("batch_size", "two"),
+        ("epochs", "0"), ("warmup", "1"), ("warmup", "-0.1"), ("clip", "0"), ("weight_decay", "-1"),
+        ("lora_rank", "0"),
+        ("evals", "0"), ("micro_batch", "0"), ("threads", "0"), ("checkpoint_steps", "-1"), ("lrs", ("0",)),
+        ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
+        ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
+        ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "packed"), ("save", "yes"),
+        ("judge", "gpt"), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"), ("lrs", ("inf",)),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, value):
+    messages = problems_of(**{key: value})
+    assert len(messages) == 1
+    seen = value[0] if isinstance(value, tuple) else value
+    assert messages[0].startswith(f"{key}: ")
+    assert seen.isprintable() is False or seen in messages[0]
+    assert f"for example {key}=" in messages[0]
+
+
+@pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
+def test_the_example_of_every_error_is_itself_valid(card):
+    from harness.options import _example
+
+    text = _example(card)
+    value = tuple(text.split(",")) if kinds()[card.name] != "scalar" else text
+    if value not in ("none", ("none",)) or card.name in ("save", "judge"):
+        make({**NEEDED, card.name: value})
+
+
+def test_all_problems_are_reported_together():
+    messages = problems_of(epochs="x", warmup="2", loss_settings={"dpo": {"beta": ("0",), "alpha": ("q",)}})
+    starts = [message.split(":")[0] for message in messages]
+    assert sorted(starts) == ["dpo.alpha", "dpo.beta", "epochs", "warmup"]
+
+
+def test_an_unknown_field_is_refused_with_the_nearest():
+    assert "unknown key 'seed'; did you mean 'seeds'?" in problems_of(seed=3)[0]
+
+
+def test_a_batch_larger_than_the_training_rows_is_refused():
+    assert "batch_size=32 is larger than train_pairs=16" in problems_of(batch_size=32, train_pairs=16)[0]
+    assert make({**NEEDED, "batch_size": 16, "train_pairs": 16}).batch_size == 16
+
+
+def test_a_micro_batch_larger_than_the_batch_is_refused():
+    assert "micro_batch=32 is larger than batch_size=16" in problems_of(micro_batch=32)[0]
+
+
+def test_hyperparameters_other_than_beta_may_be_zero_or_negative():
+    settings = {"simpo": {"gamma_beta_ratio": ("0", "-0.5")}}
+    assert make({**NEEDED, "loss_settings": settings}).loss_settings == {
+        "simpo": {"gamma_beta_ratio": (0.0, -0.5)}
+    }
+
+
+def test_every_key_says_what_it_means_and_what_a_comma_does():
+    assert {card.name for card in cards()} == set(Options.model_fields) - {"suite_settings", "loss_settings"}
+    assert all(card.meaning and card.allowed and card.default for card in cards())
+    axes = {name for name, kind in kinds().items() if kind == "axis"}
+    assert axes == {"losses", "betas", "lrs", "seeds"}
+    assert {name for name, kind in kinds().items() if kind == "list"} == {"plugins"}
