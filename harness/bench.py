@@ -1,0 +1,209 @@
+"""The bench: one model in memory, its layout checked, its reference measured, ready for every cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import losses
+from harness.cache import cache_folder, writing
+from harness.grid import Trial, digest
+from harness.identity import START_SEED, Identity
+from harness.job import Job
+from harness.layout import Item
+from harness.logprobs import Scorer, check_layout
+from harness.machine import Machine, versions
+from harness.models import load_policy
+from harness.objective import item_of
+from harness.policy import Policy
+from harness.progress import Progress
+from harness.reference import ReferenceStore, Scores, measure
+from harness.selection import batches
+from harness.tokens import Row
+from harness.train import train
+
+# Nats a token that policy and reference may differ by before the first update. They are packed
+# differently, and one bf16 unit of a logit near 30 is an eighth.
+START_TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
+NOISE_ROWS = 8
+
+# Tokens of a micro-batch where `micro_batch` is not given: what keeps the activations of a small model
+# under about 2 GiB. It changes no gradient.
+MICRO_TOKENS = {"cpu": 2048, "cuda": 16384, "mps": 4096}
+
+Logps = Mapping[str, tuple[Tensor, ...]]
+
+
+class Bench:
+    """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations."""
+
+    def __init__(self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress) -> None:
+        self.identity, self.machine, self.progress = identity, machine, progress
+        self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
+        pad = tokenizer.pad_token_id
+        self.pad = pad if pad is not None else self.data.encoder.end_of_turn
+        model = load_policy(identity.source, machine.device)
+        self.policy = Policy(
+            model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha
+        )
+        check = check_layout(model, self._check_items(), wanted=self.options.layout, pad=self.pad)
+        self.layout = check.layout
+        if check.reason:
+            progress.note(f"plain layout: {check.reason}")
+        if self.options.start == "sft":
+            self._start_from_sft()
+
+    @property
+    def data_rows(self) -> tuple[Row, ...]:
+        """The evaluation rows, validation first."""
+        return self.data.validation + self.data.test
+
+    def _check_items(self) -> list[Item]:
+        """A short row and the longest of the run: an attention window shows only beyond its length."""
+        rows = sorted([*self.data.pool, *self.data_rows], key=lambda row: row.length)
+        return [item_of(rows[len(rows) // 4]), item_of(rows[-1])]
+
+    def _start_from_sft(self) -> None:
+        """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
+        key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
+        path = cache_folder("starts") / f"{key}.safetensors"
+        if path.is_file():
+            self.policy.start_from(load_file(path))
+            return
+        sft = losses.get("sft")
+        job = self.job(
+            Trial("sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False), cell=f"start-{key}"
+        )
+        scorer = Scorer(self.policy.begin(START_SEED), self.machine.precision)
+        with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
+            train(scorer, job, on_step=lambda row: stage.advance(1))
+        weights = self.policy.adopt()
+        with writing(path) as temporary:
+            save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+
+    def job(self, trial: Trial, cell: str) -> Job:
+        """Everything one cell's training needs."""
+        loss = losses.get(trial.loss)
+        rows = self.data.training_rows(trial.seed)
+        options = self.options
+        return Job(
+            cell=cell,
+            loss=loss,
+            hyperparameters=trial.hyperparameters,
+            schedule=self.identity.schedule(trial.lr),
+            seed=trial.seed,
+            batches=batches(rows, seed=trial.seed, epochs=options.epochs, batch_size=options.batch_size),
+            reference=self._training_reference(rows) if "reference" in loss.needs else {},
+            mismatched=self._mismatched(rows) if "mismatched" in loss.needs else {},
+            layout=self.layout,
+            pad=self.pad,
+            micro_batch=options.micro_batch,
+            micro_tokens=MICRO_TOKENS[self.machine.device.partition(":")[0]],
+            tolerance=START_TOLERANCE[self.machine.precision],
+        )
+
+    def _store(self, precision: str) -> ReferenceStore:
+        identity = {
+            "weights": self.identity.weights, "precision": precision, "layout": self.layout,
+            "device": self.machine.device_name, "threads": self.machine.threads, "torch": versions()["torch"],
+            "transformers": versions()["transformers"],
+        }  # fmt: skip
+        return ReferenceStore(identity) if self.options.store else ReferenceStore(identity, folder=None)
+
+    def _reference(self, items: Sequence[Item], precision: str, what: str) -> Scores:
+        """Log-probs under the starting weights."""
+        self.policy.end()
+        scorer = Scorer(self.policy.base, precision)
+        with self.progress.stage(f"reference log-probs of {what}", len(items)) as stage:
+            return self._store(precision).scores(
+                scorer, items, layout=self.layout, pad=self.pad, advance=stage.advance
+            )
+
+    def _training_reference(self, rows: Sequence[Row]) -> Logps:
+        """Log-probs of training rows in the training precision; measured once for a set of rows."""
+        key = ("train", tuple(row.id for row in rows))
+        if key not in self._memory:
+            items = [item_of(row) for row in rows]
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows")
+            self._memory[key] = {row.id: score for row, score in zip(rows, scores, strict=True)}
+        return self._memory[key]
+
+    def _mismatched(self, rows: Sequence[Row]) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
+        """Mismatched items and their reference log-probs. Raises: ValueError where a row has no partner."""
+        lonely = [row.id for row in rows if row.id not in self.data.mismatched]
+        if lonely:
+            raise ValueError(
+                f"{len(lonely)} training rows have no answer of another prompt that fits (first: {lonely[0]}); "
+                "this loss needs at least two different first turns in the training rows"
+            )
+        key = ("mismatched", tuple(row.id for row in rows))
+        if key not in self._memory:
+            items = [self.data.mismatched[row.id] for row in rows]
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers")
+            self._memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
+        return self._memory[key]
+
+    @cached_property
+    def _memory(self) -> dict[Any, Any]:
+        return {}
+
+    @cached_property
+    def evaluation_reference(self) -> Scores:
+        """The reference of the evaluation rows in fp32: everybody's evaluation at step 0."""
+        blocks = []
+        for name, rows in (("validation", self.data.validation), ("test", self.data.test)):
+            if rows:
+                items = [item_of(row) for row in rows]
+                blocks += self._reference(items, "fp32", f"{len(rows)} {name} rows")
+        return blocks
+
+    def evaluate(self, model: Any) -> Scores:
+        """Log-probs of the evaluation rows in fp32, packed as the reference was: at step 0 they are equal."""
+        scorer = Scorer(model, "fp32")
+        blocks: Scores = []
+        for rows in (self.data.validation, self.data.test):
+            blocks += measure(scorer, [item_of(row) for row in rows], layout=self.layout, pad=self.pad)
+        return blocks
+
+    @cached_property
+    def noise_floors(self) -> tuple[float, float]:
+        """Nats that packing alone moves a margin at evaluation, and that the training precision moves it.
+
+        The largest difference over a few test rows, each measured alone, to the reference's blocks.
+        """
+        rows = self.data.test[:NOISE_ROWS]
+        reference = self.evaluation_reference[len(self.data.validation) :][: len(rows)]
+        self.policy.end()
+        floors = []
+        for precision in ("fp32", self.machine.precision):
+            scorer = Scorer(self.policy.base, precision)
+            worst = 0.0
+            for row, known in zip(rows, reference, strict=True):
+                (alone,) = measure(scorer, [item_of(row)], layout=self.layout, pad=self.pad)
+                worst = max(worst, abs(_margin(alone) - _margin(known)))
+            floors.append(worst)
+        return floors[0], floors[1]
+
+    def seconds_per_token(self) -> tuple[float, float]:
+        """Measured seconds a token of a training step and of an evaluation, from one small batch."""
+        rows = sorted(self.data.test, key=lambda row: row.length)
+        middle = rows[len(rows) // 2 : len(rows) // 2 + 4]
+        items = [item_of(row) for row in middle]
+        tokens = sum(len(i.prompt) + sum(map(len, i.answers)) for i in items)
+        began = time.perf_counter()
+        measure(Scorer(self.policy.base, "fp32"), items, layout=self.layout, pad=self.pad)
+        evaluation = time.perf_counter() - began
+        began = time.perf_counter()
+        measure(Scorer(self.policy.base, self.machine.precision), items, layout=self.layout, pad=self.pad)
+        # A step is a forward and a backward of about twice its cost.
+        return 3 * (time.perf_counter() - began) / tokens, evaluation / tokens
+
+
+def _margin(scores: tuple[Tensor, ...]) -> float:
+    sums = [answer.double().sum().item() for answer in scores]
+    return sums[0] - sums[1] if len(sums) == 2 else sums[0]

@@ -1,0 +1,79 @@
+"""Where things that can be made again are kept: converted models, reference log-probs, start weights.
+
+Everything here is content-addressed and written to a temporary name first, so a reader never meets a
+half-written file, and deleting the folder costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cache_folder(*parts: str) -> Path:
+    """The cache folder (`PREFERENCE_HARNESS_CACHE`, else the XDG cache), created on first use."""
+    root = os.environ.get("PREFERENCE_HARNESS_CACHE")
+    if root is None:
+        xdg = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        root = str(Path(xdg) / "preference-harness")
+    folder = Path(root).expanduser().joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """A temporary sibling to fill, renamed to `folder` on success and removed otherwise.
+
+    Two processes may build the same folder at once: the first rename wins, the other copy is dropped,
+    which is right because equal names mean equal content.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary file name beside `path`, renamed over it on success and removed otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    """sha256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """sha256 of a large file, remembered by (path, size, modification time) so that it is read once."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()
+    note = cache_folder("digests") / f"{key}.json"
+    if note.exists():
+        return json.loads(note.read_text())["sha256"]
+    digest = sha256_of_file(path)
+    with writing(note) as temporary:
+        temporary.write_text(json.dumps({"sha256": digest}))
+    return digest

@@ -1,0 +1,207 @@
+"""One cell, from starting weights to a stored row."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import losses
+from harness.bench import Bench
+from harness.cache import building
+from harness.evaluate import pair_table
+from harness.gradient import NonFinite, StepZeroMismatch
+from harness.grid import Trial
+from harness.identity import Identity
+from harness.logprobs import Scorer
+from harness.machine import commit, peak_memory, reset_peak_memory, versions
+from harness.train import Curve, train
+from results import metrics, store
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MODEL_FOLDER = "model"
+CHECKPOINTS = "checkpoint"
+
+# What ends a cell and not the sweep. Anything else is a fault of ours and is shown as such.
+CELL_ERRORS = (NonFinite, StepZeroMismatch)
+
+
+class CellFailed(RuntimeError):
+    """The cell ended without a result; its row says why."""
+
+
+def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping[str, Any]:
+    """Trains and measures one cell and stores it; returns its row.
+
+    Raises: CellFailed after the failed row is stored.
+    """
+    identity = bench.identity
+    cell = identity.cell_id(trial)
+    began, started = time.perf_counter(), datetime.now(UTC)
+    reset_peak_memory(bench.machine.device)
+    row = describe(identity, trial) | _provenance(bench)
+    log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
+    try:
+        measured = _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, cell, folder, log)
+    except CELL_ERRORS as error:
+        row |= {"status": "failed", "reason": str(error), "seconds": time.perf_counter() - began}
+        store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, str(error)]))
+        raise CellFailed(str(error)) from error
+    if save and trial.loss != "none":
+        save_model(bench, folder)
+    row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
+    row |= {
+        "seconds": time.perf_counter() - began,
+        "peak_memory_bytes": peak_memory(bench.machine.device),
+        "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    store.write_cell(
+        folder, cell=dict(identity.cell(trial)), row=row, pairs=measured.pairs, curve=measured.curve_table(),
+        log="\n".join(log),
+    )  # fmt: skip
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return row
+
+
+@dataclasses.dataclass
+class _Measured:
+    """pairs: every evaluation, one below the other; curve: one row a step."""
+
+    pairs: DataFrame
+    curve: Curve
+    steps: int
+
+    def curve_table(self) -> DataFrame | None:
+        import pandas as pd
+
+        return pd.DataFrame(self.curve) if self.curve else None
+
+
+def _measure_untrained(bench: Bench) -> _Measured:
+    """The control `none`: the policy is the reference."""
+    reference = bench.evaluation_reference
+    return _Measured(pair_table(bench.data_rows, reference, reference, 0), [], 0)
+
+
+def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) -> _Measured:
+    import pandas as pd
+
+    job = bench.job(trial, cell)
+    reference = bench.evaluation_reference
+    steps = len(job.batches)
+    due = {math.ceil(steps * i / bench.options.evals) for i in range(1, bench.options.evals + 1)}
+    model = bench.policy.begin(trial.seed)
+    tables: list[DataFrame] = []
+
+    seen = 0
+
+    def on_step(row: dict[str, float]) -> None:
+        nonlocal seen
+        log.append(f"step {row['step']}/{steps} loss {row['loss']:.6g} margin {row['margin']:.6g}")
+        bench.progress.step(int(row["step"]), row["loss"], int(row["tokens"]) - seen)
+        seen = int(row["tokens"])
+
+    def after_step(step: int) -> None:
+        if step in due:
+            tables.append(pair_table(bench.data_rows, bench.evaluate(model), reference, step))
+
+    curve = train(
+        Scorer(model, bench.machine.precision), job, on_step=on_step, after_step=after_step,
+        checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
+        checkpoint_steps=bench.options.checkpoint_steps,
+    )  # fmt: skip
+    return _Measured(pd.concat(tables, ignore_index=True), curve, steps)
+
+
+def save_model(bench: Bench, folder: Path) -> None:
+    """Writes the model just trained into the cell's folder, whole or not at all."""
+    target = folder / MODEL_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    with building(target) as temporary:
+        bench.policy.save(temporary, bench.tokenizer)
+
+
+def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
+    """The columns that are known before a cell runs."""
+    options, data = identity.options, identity.data
+    loss = losses.get(trial.loss) if trial.loss != "none" else None
+    trained = trial.lr is not None
+    rows = data.training_rows(trial.seed) if trained else []
+    return {
+        "loss": trial.loss,
+        "beta": trial.hyperparameters.get("beta"),
+        "lr": trial.lr,
+        "seed": trial.seed,
+        "hyperparameters": json.dumps(dict(trial.hyperparameters), sort_keys=True),
+        "control": trial.control,
+        "reward": loss.reward if loss else None,
+        "paper": loss.paper if loss else None,
+        "suite": data.suite.name,
+        "model": identity.source.name,
+        "protocol": identity.protocol,
+        "cell": identity.cell_id(trial),
+        "train_pairs": len(rows) if trained else 0,
+        "eval_pairs": options.eval_pairs,
+        "validation_pairs": len(data.validation),
+        "test_pairs": len(data.test),
+        "dropped_pairs": len(rows) % options.batch_size * options.epochs if trained else 0,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "max_tokens": data.encoder.max_tokens,
+        "evals": options.evals,
+        "tuning": options.tuning,
+        "precision": identity.precision,
+        "start": options.start,
+        "template": data.encoder.template,
+        "train_rows_digest": data.digest(rows)[:12] if trained else None,
+        "eval_rows_digest": data.digest(data.validation + data.test)[:12],
+        "plugin_digest": loss.source if loss else None,
+        "suite_revision": data.suite.revision,
+        "model_revision": identity.source.revision,
+    }
+
+
+def _provenance(bench: Bench) -> dict[str, Any]:
+    return {
+        "device": bench.machine.device_name,
+        "threads": bench.machine.threads,
+        "micro_batch": bench.options.micro_batch,
+        "layout": bench.layout,
+        "engine": "local",
+        "workers": 1,
+        "out": bench.options.out,
+        "versions": json.dumps(dict(versions()), sort_keys=True),
+        "commit": commit(),
+    }
+
+
+def _numbers(bench: Bench, trial: Trial, measured: _Measured) -> dict[str, Any]:
+    """Every metric of the last evaluation, and the cost."""
+    last = measured.pairs[measured.pairs["step"] == measured.steps]
+    noise, training_noise = bench.noise_floors
+    reward = losses.get(trial.loss).reward if trial.loss != "none" else None
+    numbers: dict[str, Any] = {"steps": measured.steps, "noise_floor": noise, "training_noise_floor": training_noise}
+    numbers |= metrics.measure(
+        last[last["split"] == "test"], reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
+    )
+    validation = last[last["split"] == "validation"]
+    if len(validation):
+        found = metrics.estimate("preference_accuracy", validation)
+        numbers["validation_preference_accuracy"] = found.value
+        numbers["validation_preference_accuracy_se"] = found.se
+        numbers["validation_preference_accuracy_at_start"] = metrics.preference_accuracy_at_start(validation)
+    if measured.curve:
+        seconds, tokens = measured.curve[-1]["seconds"], measured.curve[-1]["tokens"]
+        numbers["train_seconds"] = seconds
+        numbers["tokens_per_second"] = tokens / seconds
+        numbers["clipped_fraction"] = metrics.clipped_fraction(measured.curve_table())
+    return numbers

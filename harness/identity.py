@@ -1,0 +1,121 @@
+"""What a cell is: the parts that decide its trained weights, and those it shares with its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import losses
+from harness.data import Data
+from harness.grid import Trial, cell_id, default_rate, digest, protocol_id
+from harness.job import Schedule
+from harness.models import Source, base_learning_rate
+from harness.options import Options
+
+# Raised by hand when a change of code changes trained weights or measured log-probs: finished cells and
+# stored reference blocks of another number are not reused. tests/harness/test_golden.py forces it.
+NUMERICS = 1
+
+# The rows of `start=sft` are the draw of one seed, because the start is one for all cells.
+START_SEED = 0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Names the cells of one command."""
+
+    options: Options
+    source: Source
+    data: Data
+    precision: str
+
+    @cached_property
+    def base_lr(self) -> float:
+        """The model's learning rate, before a loss's lr_scale."""
+        return base_learning_rate(self.source)
+
+    def schedule(self, lr: float) -> Schedule:
+        """The schedule of a cell with this peak learning rate."""
+        o = self.options
+        return Schedule(lr, o.weight_decay, o.warmup, o.lr_schedule, o.clip)
+
+    @cached_property
+    def _common(self) -> dict[str, Any]:
+        """What every cell of this command shares, whatever its loss."""
+        encoder = self.data.encoder
+        return {
+            "numerics": NUMERICS,
+            "model": self.source.digest,
+            "tokenizer": self.source.tokenizer_digest,
+            "tokenisation": {
+                "template": encoder.template,
+                "max_tokens": encoder.max_tokens,
+                "overlong": encoder.overlong,
+            },
+            "evaluation": {
+                "validation": self.data.digest(self.data.validation),
+                "test": self.data.digest(self.data.test),
+            },
+            "start": self.start,
+        }
+
+    @cached_property
+    def _training(self) -> dict[str, Any]:
+        """What every trained cell of this command shares."""
+        o = self.options
+        schedule = {"weight_decay": o.weight_decay, "warmup": o.warmup, "decay": o.lr_schedule, "clip": o.clip}
+        budget = {"rows": self.data.train_count, "batch_size": o.batch_size, "epochs": o.epochs}
+        return {
+            "schedule": schedule, "budget": budget, "tuning": self._tuning, "precision": self.precision,
+        }  # fmt: skip
+
+    @property
+    def _tuning(self) -> dict[str, Any]:
+        if self.options.tuning == "full":
+            return {"kind": "full"}
+        return {"kind": "lora", "rank": self.options.lora_rank, "alpha": self.options.lora_alpha}
+
+    @property
+    def start_lr(self) -> float:
+        """The learning rate of the stage that `start=sft` puts in front."""
+        return default_rate(losses.get("sft"), self.base_lr, self.options.tuning)
+
+    @cached_property
+    def start(self) -> dict[str, Any]:
+        """What the starting weights are made of."""
+        if self.options.start == "model":
+            return {"kind": "model"}
+        rows = self.data.digest(self.data.training_rows(START_SEED))
+        return {
+            "kind": "sft", "lr": self.start_lr, "seed": START_SEED, "rows": rows, **self._training,
+        }  # fmt: skip
+
+    def cell(self, trial: Trial) -> Mapping[str, Any]:
+        """Everything that decides the trained weights of a trial and what is measured on them."""
+        identity = {**self._common, "loss": trial.loss, "hyperparameters": dict(trial.hyperparameters)}
+        if trial.loss == "none" or trial.skip:
+            return identity
+        loss = losses.get(trial.loss)
+        rows: dict[str, Any] = {"train": self.data.digest(self.data.training_rows(trial.seed))}
+        if "mismatched" in loss.needs:
+            rows["pool"] = self.data.pool_digest
+        return {
+            **identity, **self._training, "rows": rows, "plugin": loss.source, "lr": trial.lr, "seed": trial.seed,
+        }  # fmt: skip
+
+    def cell_id(self, trial: Trial) -> str:
+        """The trial's name on disk."""
+        return cell_id(self.cell(trial))
+
+    @cached_property
+    def protocol(self) -> str:
+        """The name of the table that the cells of this command share."""
+        fields = {**self._common, **self._training, "suite": self.data.suite.name, "pool": self.data.pool_digest}
+        return protocol_id(fields)
+
+    @cached_property
+    def weights(self) -> str:
+        """A digest of the starting weights, for the reference store."""
+        return digest([self.source.digest, self.start, NUMERICS], length=64)

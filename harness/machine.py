@@ -1,0 +1,135 @@
+"""What computes: device, precision, threads, versions, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from harness.options import Options, UsageError
+
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "preference-harness")
+
+# glibc mallopt parameters: keep freed blocks, and serve large ones from the heap, so that each step does
+# not fault its activations in again.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The resolved device, training precision and threads of a run."""
+
+    device: str
+    device_name: str
+    precision: str
+    threads: int
+
+
+def resolve(options: Options) -> Machine:
+    """Turns `auto` into what this machine has, and sets the number of threads.
+
+    Raises: UsageError for a device that is not here.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = _device(options.device)
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({_cpu_name()})"
+    return Machine(device, name, precision, torch.get_num_threads())
+
+
+def _device(wanted: str) -> str:
+    here = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if wanted == "auto":
+        return "cuda:0" if len(here) > 1 and here[1].startswith("cuda") else here[-1]
+    device = "cuda:0" if wanted == "cuda" else wanted
+    if device not in here:
+        raise UsageError([f"device={wanted}: this machine has {', '.join(here)}; use one of them, or auto"])
+    return device
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether bf16 is computed by the hardware: emulated, it is slower than fp32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+@cache
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc reuse large blocks instead of returning them to the system; does nothing elsewhere."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def reset_peak_memory(device: str) -> None:
+    """Starts a new measurement of peak memory."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: str) -> int:
+    """Bytes: of the GPU where there is one, else the process's largest resident size since the reset."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the libraries that compute."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[library] = importlib.metadata.version(library)
+    return found
+
+
+@cache
+def commit() -> str:
+    """The commit of this project where it runs from a git checkout, with `+` for local changes."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", os.fspath(root), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

