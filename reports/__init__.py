@@ -1,0 +1,37 @@
+"""How results are shown: a DataFrame comes in, text, tables and figures go out.
+
+    reports.write("runs")           report.md, report.html, results.parquet and results.csv beside the cells
+    reports.main_table(runs)        the main table as a DataFrame, one row a finished cell
+    print(reports.terminal(runs))   the same for a terminal
+
+Nothing is measured here and no verdict is given: the numbers are those of `results.read`. The plotting and
+template libraries load at first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.console import terminal
+    from reports.report import write
+    from reports.tables import main_table
+
+_DOOR = {
+    "write": ("reports.report", "write"),
+    "main_table": ("reports.tables", "main_table"),
+    "terminal": ("reports.console", "terminal"),
+}
+
+__all__ = ["main_table", "terminal", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    """The door's names, loaded at first use."""
+    if name not in _DOOR:
+        raise AttributeError(f"module 'reports' has no attribute {name!r}; it has: {', '.join(__all__)}.")
+    module, function = _DOOR[name]
+    return getattr(importlib.import_module(module), function)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,98 @@
+"""The tables for a terminal: plain text, one a protocol, fitted to its width."""
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+
+import pandas
+
+from reports import notes, render
+from reports.render import Field, Grid
+from reports.tables import MEASURES, Protocol, protocols, setting_fields, with_parameters
+
+_FALLBACK_WIDTH = 120
+_GAP = "  "
+
+
+def terminal(runs: pandas.DataFrame, width: int | None = None) -> str:
+    """The runs as aligned text, one table a protocol, controls first, notes below.
+
+    `width` is in characters; None asks the terminal, and takes 120 where there is none. What does not fit is
+    named below the table. Raises: ValueError when a needed column is missing.
+    """
+    columns = width if width is not None else shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns
+    if runs.empty:
+        return "No cells."
+    return "\n\n\n".join(_block(protocol, columns) for protocol in protocols(runs))
+
+
+def _block(protocol: Protocol, width: int) -> str:
+    parts = [
+        "\n".join(_filled("; ".join(f"{name} {value}" for name, value in notes.identity(protocol)), width))
+    ]
+    hidden: tuple[Field, ...] = ()
+    if len(protocol.done):
+        table, hidden = _fitted(protocol.done, width)
+        parts.append(table)
+    parts.append("\n".join(_below(protocol, hidden, width)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _fitted(rows: pandas.DataFrame, width: int) -> tuple[str, tuple[Field, ...]]:
+    """The table with as many fields as fit, and the fields left out."""
+    settings = setting_fields(rows)
+    frame = with_parameters(rows, settings)
+    shown = [field for field in (*settings, *MEASURES) if field.short]
+    leaving = sorted((field for field in shown if field.drop), key=lambda field: -field.drop)
+    hidden: list[Field] = []
+    text = _aligned(frame, shown)
+    while leaving and len(text.partition("\n")[0]) > width:
+        hidden.append(leaving.pop(0))
+        text = _aligned(frame, [field for field in shown if field not in hidden])
+    return text, tuple(hidden)
+
+
+def _aligned(frame: pandas.DataFrame, fields: Sequence[Field]) -> str:
+    """The rows under their two-line headings, numbers to the right, a rule between controls and losses."""
+    grid = render.grid(frame, fields)
+    heads = [("\n" + field.short).split("\n")[-2:] for field in fields]
+    widths = [
+        max(len(text) for text in (*head, *(line.texts[place] for line in grid.lines)))
+        for place, head in enumerate(heads)
+    ]
+    rule = _GAP.join("-" * width for width in widths)
+    lines = [
+        _row([head[0] for head in heads], grid, widths),
+        _row([head[1] for head in heads], grid, widths),
+        rule,
+    ]
+    for number, line in enumerate(grid.lines):
+        if number and grid.lines[number - 1].control and not line.control:
+            lines.append(rule)
+        lines.append(_row(line.texts, grid, widths))
+    return "\n".join(lines)
+
+
+def _row(texts: Sequence[str], grid: Grid, widths: Sequence[int]) -> str:
+    padded = [
+        text.rjust(width) if head.numeric else text.ljust(width)
+        for text, head, width in zip(texts, grid.heads, widths, strict=True)
+    ]
+    return _GAP.join(padded)
+
+
+def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int) -> list[str]:
+    """The lines under the table: claim, notes, rulers, what was left out, cells without a result."""
+    texts = [notes.claim(protocol), *notes.notes(protocol), notes.rulers(protocol)]
+    if hidden:
+        texts.append(f"Not shown at this width: {', '.join(field.column for field in hidden)}.")
+    if len(protocol.unfinished):
+        texts.append(f"{render.counted(len(protocol.unfinished), 'cell')} without a result:")
+    lines = [line for text in texts if text for line in _filled(text, width)]
+    return lines + [line for text in notes.unfinished(protocol) for line in _filled(text, width, "  ")]
+
+
+def _filled(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )

@@ -1,0 +1,47 @@
+"""Makes text from outside (loss names, reasons, model names) safe for each medium that shows it.
+
+HTML is not here: the templates escape everything by themselves. Numbers are not here: they belong to
+`render.py`.
+"""
+
+import re
+import unicodedata
+
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]#|!~])")
+_LOOSE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+
+def visible(text: str) -> str:
+    """The text with control, direction and unassigned characters written out, on one line.
+
+    An escape sequence can recolour or erase a terminal, and a direction mark can reorder what a reader sees;
+    both become plain text such as \\x1b.
+    """
+    return "".join(_visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    if character in "\n\r\t":
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def markdown(text: str) -> str:
+    """The text as inline Markdown that shows exactly these characters, also inside a table cell."""
+    safe = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _LOOSE_UNDERSCORE.sub(r"\\_", _MARKDOWN_SPECIAL.sub(r"\\\1", safe))
+
+
+def markdown_code(text: str) -> str:
+    """The text as a fenced block whose fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{visible(text)}\n{fence}"
+
+
+def csv_cell(text: str) -> str:
+    """The text, marked with a leading apostrophe where a spreadsheet would run it as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA_START) else text

@@ -1,0 +1,167 @@
+"""What a table says about itself: how many seeds carry it, where rulers disagree, where a strength was idle.
+
+Each note is a sentence with its evidence. No note calls a loss better or worse.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas
+
+from reports import render
+from reports.tables import Protocol
+
+CLAIM_SEEDS = 3
+"""Fewest seeds from which anything may be said about losses instead of runs."""
+
+INERT_BETA = 0.3
+"""An effective beta below this: the strength did not act (declared with the column)."""
+
+_LISTED = 6
+
+
+def seeds_per_setting(rows: pandas.DataFrame) -> int:
+    """The smallest number of seeds that a setting was trained with; 0 where nothing was trained."""
+    if rows.empty or "seed" not in rows.columns:
+        return 0
+    settings = [render.label(row, seed=False) for row in rows.to_dict("records")]
+    return int(rows["seed"].groupby(settings).nunique().min())
+
+
+def claim(protocol: Protocol) -> str:
+    """What the number of seeds allows to say; empty where no loss was trained."""
+    seeds = seeds_per_setting(protocol.contenders)
+    if seeds == 0:
+        return ""
+    if seeds < CLAIM_SEEDS:
+        return f"{render.counted(seeds, 'seed')}: no claim about the losses"
+    return f"{render.counted(seeds, 'seed')} a setting; the table describes runs and tests nothing"
+
+
+def notes(protocol: Protocol) -> tuple[str, ...]:
+    """The notes of one protocol, in the order of importance."""
+    found = (_disagreement(protocol), _inert(protocol), _length_baseline(protocol), _dropped(protocol))
+    return tuple(note for note in found if note)
+
+
+def _disagreement(protocol: Protocol) -> str:
+    """Cells that one ruler puts above and the other below one half."""
+    rows = protocol.contenders.to_dict("records")
+    told = [f"{_name(protocol, row)}: {_both_rulers(row)}" for row in rows if _disagrees(row)]
+    if not told:
+        return ""
+    return (
+        f"Sum ratio and mean ratio lie on different sides of 0.5, so no direction is told: {_some(told)}."
+    )
+
+
+def _disagrees(row: Mapping[str, Any]) -> bool:
+    values = [row.get("preference_accuracy"), row.get("mean_ratio_accuracy")]
+    if any(render.is_missing(value) for value in values):
+        return False
+    return (values[0] - 0.5) * (values[1] - 0.5) < 0
+
+
+def _both_rulers(row: Mapping[str, Any]) -> str:
+    pair = [
+        render.with_error(row[name], row.get(f"{name}_se"), "share")
+        for name in ("preference_accuracy", "mean_ratio_accuracy")
+    ]
+    return f"{pair[0]} against {pair[1]}"
+
+
+def _inert(protocol: Protocol) -> str:
+    """Cells whose strength hardly acted."""
+    told = [
+        f"{_name(protocol, row)}: {render.number(row['effective_beta'], 'ratio')}"
+        for row in protocol.contenders.to_dict("records")
+        if not render.is_missing(row.get("effective_beta")) and row["effective_beta"] < INERT_BETA
+    ]
+    if not told:
+        return ""
+    limit = render.number(INERT_BETA, "ratio")
+    return (
+        f"Beta hardly acted (effective beta below {limit}), so these cells do not test it: {_some(told)}."
+    )
+
+
+def _length_baseline(protocol: Protocol) -> str:
+    """What a scorer that only looks at length reaches on the same pairs."""
+    values = _distinct(protocol.done, "longer_wins_baseline")
+    if not values:
+        return ""
+    told = ", ".join(render.number(value, "share") for value in values)
+    return f"Preferring the longer answer, without reading it, scores {told} on these pairs."
+
+
+def _dropped(protocol: Protocol) -> str:
+    """Training rows that the last, partial batch would have held."""
+    values = [value for value in _distinct(protocol.done, "dropped_pairs") if value]
+    if not values:
+        return ""
+    told = ", ".join(render.number(value, "count") for value in values)
+    return f"Training rows of the last, partial batch that were left out: {told}."
+
+
+def rulers(protocol: Protocol) -> str:
+    """Which own ruler each loss declares."""
+    if "reward" not in protocol.done.columns:
+        return ""
+    named = protocol.done.loc[protocol.done["reward"].notna(), ["loss", "reward"]].drop_duplicates()
+    told = [
+        f"{render.number(loss, 'text')} {render.number(ruler, 'text')}" for loss, ruler in named.to_numpy()
+    ]
+    return f"Own rulers: {', '.join(told)}." if told else ""
+
+
+def _name(protocol: Protocol, row: Mapping[str, Any]) -> str:
+    return render.label(row, seed=protocol.several_seeds)
+
+
+def _distinct(rows: pandas.DataFrame, column: str) -> list[Any]:
+    return sorted(rows[column].dropna().unique()) if column in rows.columns else []
+
+
+def _some(told: Sequence[str]) -> str:
+    """The first entries, and how many more there are."""
+    rest = len(told) - _LISTED
+    return "; ".join(told[:_LISTED]) + (f"; and {render.counted(rest, 'cell')} more" if rest > 0 else "")
+
+
+def unfinished(protocol: Protocol) -> tuple[str, ...]:
+    """The cells without a result, each with its status and reason."""
+    return tuple(
+        f"{_name(protocol, row)}: {render.number(row['status'], 'text')}: {_reason(row)}"
+        for row in protocol.unfinished.to_dict("records")
+    )
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    reason = row.get("reason")
+    return (
+        "no reason recorded" if render.is_missing(reason) or reason == "" else render.number(reason, "text")
+    )
+
+
+def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
+    """The settings that identify the protocol, as name and value."""
+    pairs = [(name.replace("_", " "), _shown(value)) for name, value in protocol.shared.items()]
+    return (*pairs, ("protocol", render.number(protocol.id, "text") or "not recorded"))
+
+
+def _shown(value: Any) -> str:
+    return render.number(value, "text" if isinstance(value, str) else "count")
+
+
+def summary(protocol: Protocol) -> str:
+    """How many cells of which kind the protocol holds."""
+    losses = protocol.rows.loc[~protocol.rows["control"], "loss"].nunique()
+    controls = int(protocol.done["control"].sum())
+    parts = [
+        render.counted(losses, "loss"),
+        render.counted(len(protocol.contenders), "finished cell"),
+        render.counted(controls, "control"),
+    ]
+    if len(protocol.unfinished):
+        parts.append(f"{render.counted(len(protocol.unfinished), 'cell')} without a result")
+    return ", ".join(parts)
