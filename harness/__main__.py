@@ -19,7 +19,11 @@ PACKAGES = ("harness", "losses", "suites", "results", "reports")
 HELP = ("-h", "--help", "help")
 
 # Quiet and predictable libraries, unless the user decided otherwise; read when they are first imported.
-ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -135,11 +135,14 @@ def describe(job: Job, step: int, rows: Sequence[Row], problem: str) -> str:
 
 def _require_equal_start(job: Job, tokens: Tensor, mask: Tensor, reference: SequenceLogProbs) -> None:
     sums = tokens.detach().masked_fill(~mask, 0).sum(-1)[: len(reference)]
-    worst = (sums - reference.total).abs().max().item()
-    if worst > job.tolerance:
+    # Roundings of single tokens add up as a random walk does.
+    steps = (sums - reference.total).abs() / reference.count.sqrt()
+    if steps.max().item() > job.tolerance:
+        worst = int(steps.argmax())
         raise StepZeroMismatch(
-            f"{job.loss.name}: at step 0 policy and reference differ by {worst:.3g} nats (allowed: "
-            f"{job.tolerance:g}); the reference is not of these weights, rows or template"
+            f"{job.loss.name}: at step 0 policy and reference differ by {(sums - reference.total)[worst]:.3g} nats "
+            f"over {int(reference.count[worst])} tokens (allowed: {job.tolerance:g} times their square root); "
+            "the reference is not of these weights, rows or template"
         )
 
 

@@ -40,7 +40,8 @@ class Job:
     reference:  row id -> log-probs of its answers under the reference, where the loss needs them.
     mismatched: row id -> (item, its reference log-probs), where the loss needs them.
     micro_batch, micro_tokens: rows of a micro-batch, or (where None) the tokens it may have.
-    tolerance:  nats a sequence that the policy may differ from the reference before the first update.
+    tolerance:  nats, times the square root of an answer's tokens, that policy and reference may differ by
+                before the first update.
     """
 
     cell: str

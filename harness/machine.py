@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -20,10 +19,6 @@ import torch
 from harness.options import Options, UsageError
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "preference-harness")
-
-# glibc mallopt parameters: keep freed blocks, and serve large ones from the heap, so that each step does
-# not fault its activations in again.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True)
@@ -80,14 +75,6 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc reuse large blocks instead of returning them to the system; does nothing elsewhere."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def reset_peak_memory(device: str) -> None:

@@ -19,7 +19,7 @@ from harness.entries import ENTRIES
 from harness.estimate import Rates, seconds, work
 from harness.grid import Trial, trials
 from harness.identity import Identity
-from harness.machine import Machine, keep_freed_memory, resolve
+from harness.machine import Machine, resolve
 from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
 from harness.progress import Progress, estimate
@@ -83,7 +83,6 @@ def run(options: Options, progress: Progress, command: str) -> int:
 
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
-    keep_freed_memory()
     sweep = prepare_sweep(options, progress)
     progress.expect(len(sweep.trials))
     interrupted = False

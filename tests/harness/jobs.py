@@ -13,7 +13,9 @@ from harness.selection import batches, mismatched
 from harness.tokens import Row
 
 
-def make_job(model, rows: Sequence[Row], loss: str | losses.Loss, *, micro_batch=None, lr=1e-3, batch_size=8, epochs=1, **changes):
+def make_job(
+    model, rows: Sequence[Row], loss: str | losses.Loss, *, micro_batch=None, lr=1e-3, batch_size=8, epochs=1, **changes
+) -> Job:
     """A job of one loss at its defaults, its reference measured from the model as it is now."""
     card = losses.get(loss) if isinstance(loss, str) else loss
     scorer = Scorer(model)

@@ -281,7 +281,8 @@ def test_seeds_draw_other_rows_and_the_untrained_control_runs_once(command, tmp_
 def test_a_cell_folder_holds_what_the_contract_says(command, tmp_path):
     command("losses=orpo", "checkpoint_steps=2")
     (folder,) = (tmp_path / "runs" / "pairs").glob("orpo-*")
-    assert sorted(p.name for p in folder.iterdir()) == ["cell.json", "curve.parquet", "log.txt", "pairs.parquet", "row.json"]
+    files = ["cell.json", "curve.parquet", "log.txt", "pairs.parquet", "row.json"]
+    assert sorted(p.name for p in folder.iterdir()) == files
     row = json.loads((folder / "row.json").read_text())
     assert set(row["files"]) == {"cell.json", "curve.parquet", "log.txt", "pairs.parquet"}
     cell = json.loads((folder / "cell.json").read_text())

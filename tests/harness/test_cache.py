@@ -1,0 +1,44 @@
+"""Things that can be made again: whole or absent, and read once."""
+
+import pytest
+
+from harness.cache import building, remembered_sha256, sha256_of_file, writing
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "model"
+    with pytest.raises(RuntimeError), building(target) as temporary:
+        (temporary / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with building(target) as temporary:
+        (temporary / "whole").write_text("x")
+    assert [p.name for p in target.iterdir()] == ["whole"]
+
+
+def test_the_second_builder_of_the_same_folder_drops_its_copy(tmp_path):
+    target = tmp_path / "model"
+    with building(target) as slower:
+        (slower / "file").write_text("slower")
+        with building(target) as faster:
+            (faster / "file").write_text("faster")
+    assert (target / "file").read_text() == "faster"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path):
+    path = tmp_path / "note"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_digest_is_remembered_and_a_changed_file_is_read_again(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    first = remembered_sha256(path)
+    assert first == sha256_of_file(path) == remembered_sha256(path)
+    path.write_bytes(b"two!")
+    assert remembered_sha256(path) == sha256_of_file(path) != first

@@ -1,0 +1,57 @@
+"""Rows of a run: drawn, held out, and counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.data import prepare
+from harness.options import UsageError, make
+from harness.progress import Progress, Silent
+from tests.harness.conftest import pair_rows, write_jsonl
+
+
+@pytest.fixture
+def prepared(source, tokenizer, tmp_path):
+    path = write_jsonl(tmp_path / "pairs.jsonl", pair_rows(200))
+
+    def load(**changes):
+        display = Silent()
+        with Progress(display) as progress:
+            options = make({"suite": str(path), "losses": ["dpo"], **changes})
+            return prepare(options, source, tokenizer, progress), display.lines
+
+    return load
+
+
+def test_a_default_that_cannot_be_had_is_lowered_and_said(prepared):
+    data, lines = prepared()
+    assert data.train_count == len(data.pool) < 512
+    assert any("fewer rows than the defaults ask for" in line for line in lines)
+
+
+def test_a_number_that_was_typed_is_kept_or_refused(prepared):
+    data, lines = prepared(train_pairs=64, eval_pairs=8)
+    assert (data.train_count, len(data.validation), len(data.test)) == (64, 8, 8)
+    assert not any("fewer rows" in line for line in lines)
+    with pytest.raises(UsageError, match="ask for at most"):
+        prepared(train_pairs=5000)
+
+
+def test_no_split_shares_a_first_turn_with_another(prepared):
+    data, _ = prepared()
+    clusters = [{row.cluster for row in rows} for rows in (data.pool, data.validation, data.test)]
+    assert not clusters[0] & clusters[1] and not clusters[0] & clusters[2] and not clusters[1] & clusters[2]
+
+
+def test_the_evaluation_rows_do_not_depend_on_the_seed_and_the_drawn_ones_do(prepared):
+    data, _ = prepared(train_pairs=64, eval_pairs=8)
+    zero, one = ([row.id for row in data.training_rows(seed)] for seed in (0, 1))
+    assert zero != one and len(set(zero)) == 64
+    assert data.digest(data.training_rows(0)) != data.digest(data.training_rows(1))
+
+
+def test_overlong_rows_are_counted_beside_the_suites_own_rules(prepared):
+    data, _ = prepared(max_tokens=90, batch_size=4)
+    assert data.dropped["overlong"] > 0
+    assert len(data.encoder.encode(data.suite.rows).rows) + data.dropped["overlong"] == 200
+    assert max(row.length for row in data.pool) <= 90

@@ -1,0 +1,36 @@
+"""Scores -> pair table."""
+
+import math
+
+import torch
+
+from harness.evaluate import pair_table
+from harness.tokens import Row
+
+
+def test_a_pair_is_a_line_of_summed_log_probs_and_counts():
+    row = Row("p", "c", "test", (1, 2, 3), ((4, 5), (6,)))
+    policy = [(torch.tensor([-1.0, -2.0]), torch.tensor([-0.5]))]
+    reference = [(torch.tensor([-2.0, -2.0]), torch.tensor([-0.25]))]
+    (line,) = pair_table([row], policy, reference, step=7).to_dict("records")
+    assert line == {
+        "pair_id": "p", "cluster_id": "c", "split": "test", "step": 7, "policy_chosen_logp": -3.0,
+        "policy_rejected_logp": -0.5, "reference_chosen_logp": -4.0, "reference_rejected_logp": -0.25,
+        "chosen_tokens": 2, "rejected_tokens": 1, "prompt_tokens": 3,
+    }  # fmt: skip
+
+
+def test_an_unpaired_example_stands_on_its_own_side():
+    good = Row("g", "c", "test", (1,), ((4, 5),), desirable=True)
+    bad = Row("b", "d", "test", (1,), ((4,),), desirable=False)
+    scores = [(torch.tensor([-1.0, -2.0]),), (torch.tensor([-0.5]),)]
+    table = pair_table([good, bad], scores, scores, step=0)
+    assert table["policy_chosen_logp"].tolist()[0] == -3.0 and math.isnan(table["policy_chosen_logp"][1])
+    assert math.isnan(table["rejected_tokens"][0]) and table["rejected_tokens"][1] == 1
+
+
+def test_the_sum_does_not_depend_on_the_order_of_the_tokens():
+    tokens = torch.rand(500, generator=torch.Generator().manual_seed(0)) * -8
+    row = Row("p", "c", "test", (1,), ((1,) * 500, (1,) * 500))
+    (line,) = pair_table([row], [(tokens, tokens.flip(0))], [(tokens, tokens)], 0).to_dict("records")
+    assert abs(line["policy_chosen_logp"] - line["policy_rejected_logp"]) < 1e-9

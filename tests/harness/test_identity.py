@@ -1,0 +1,65 @@
+"""What a cell's name depends on; the golden bits that force NUMERICS."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.data import prepare
+from harness.grid import trials
+from harness.identity import NUMERICS, Identity
+from harness.logprobs import Scorer
+from harness.models import load_policy
+from harness.names import read_options
+from harness.policy import snapshot
+from harness.progress import silent
+from harness.train import train
+from tests.harness.jobs import make_job
+
+# Loss at the last step and sum of |weight change| after a fixed training, by NUMERICS. The last bits belong to
+# the processor; a larger change means that the same command would train other weights than those of finished
+# cells: raise NUMERICS and add its line.
+GOLDEN = {1: {"dpo": (0.587349, 174.721), "kto": (0.471697, 175.479), "orpo": (5.621182, 190.706)}}
+
+
+@pytest.mark.parametrize("loss", GOLDEN[NUMERICS])
+def test_trained_weights_are_those_of_this_numerics(source, rows, loss):
+    model = load_policy(source, "cpu")
+    before = snapshot(model)
+    curve = train(Scorer(model), make_job(model, rows, loss, lr=1e-3))
+    change = sum((p.detach() - before[name]).abs().double().sum().item() for name, p in model.named_parameters())
+    assert (curve[-1]["loss"], change) == pytest.approx(GOLDEN[NUMERICS][loss], rel=1e-3)
+
+
+def identity(source, tokenizer, path, *words: str):
+    """The identity of a command on the tiny model, and its first trained trial."""
+    given = {word.partition("=")[0] for word in words}
+    common = [f"suite={path}", "model=tiny", "train_pairs=32", "eval_pairs=8"]
+    options, _ = read_options([*(w for w in common if w.partition("=")[0] not in given), *words])
+    data = prepare(options, source, tokenizer, silent())
+    made = Identity(options, source, data, "fp32")
+    return made, trials(options, base_lr=made.base_lr, entry_grid={}, kind="pairs")
+
+
+def test_the_protocol_leaves_out_axes_and_seed_and_keeps_the_budget(source, tokenizer, pairs_file):
+    def protocol(*words: str) -> str:
+        return identity(source, tokenizer, pairs_file, *words)[0].protocol
+
+    plain = protocol("losses=dpo")
+    assert plain == protocol("losses=ipo", "betas=0.5", "lrs=1e-4", "seeds=3,4", "layout=plain", "micro_batch=1")
+    others = [["train_pairs=48"], ["epochs=2"], ["tuning=lora"], ["max_tokens=300"], ["start=sft"], ["eval_pairs=6"]]
+    assert len({plain, *(protocol("losses=dpo", *words) for words in others)}) == 1 + len(others)
+
+
+def test_only_a_loss_that_reads_mismatched_answers_depends_on_the_whole_pool(source, tokenizer, pairs_file):
+    made, grid = identity(source, tokenizer, pairs_file, "losses=dpo,kto")
+    cells = {trial.loss: made.cell(trial) for trial in grid}
+    assert "pool" in cells["kto"]["rows"] and "pool" not in cells["dpo"]["rows"]
+    assert cells["dpo"]["rows"]["train"] == cells["kto"]["rows"]["train"] == cells["sft"]["rows"]["train"]
+
+
+def test_the_untrained_control_depends_on_no_training_setting(source, tokenizer, pairs_file):
+    made = [
+        identity(source, tokenizer, pairs_file, "losses=dpo", *words) for words in ([], ["epochs=3"], ["seeds=7"])
+    ]
+    assert len({one.cell_id(grid[0]) for one, grid in made}) == 1
+    assert made[0][1][0].loss == "none"

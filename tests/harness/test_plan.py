@@ -1,0 +1,54 @@
+"""`plan`: what a command would do, and nothing done."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.estimate import Rates, Work, seconds, work
+from harness.grid import trials
+from harness.names import read_options
+from harness.plan import plan
+from harness.progress import silent
+from harness.run import prepare_sweep, run
+
+
+@pytest.fixture
+def words(pairs_file, tmp_path):
+    return [
+        f"suite={pairs_file}", "model=tiny", "train_pairs=40", "eval_pairs=8", "batch_size=16",
+        f"out={tmp_path / 'runs'}",
+    ]  # fmt: skip
+
+
+def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, capsys):
+    options, _ = read_options([*words, "losses=dpo,simpo", "dpo.beta=0.1,0.5"])
+    assert plan(options, silent(), "command") == 0
+    shown = capsys.readouterr().out
+    assert "5 cells" in shown and shown.count("to run") == 5
+    for part in ("120 pairs kept of 120 read", "dropped:", "8 training rows of each epoch fill no batch",
+                 "parameters", "time:", "memory:"):  # fmt: skip
+        assert part in shown
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_knows_what_is_finished(words, capsys):
+    options, _ = read_options([*words, "losses=dpo"])
+    run(options, silent(), "command")
+    more, _ = read_options([*words, "losses=dpo,ipo"])
+    capsys.readouterr()
+    plan(more, silent(), "command")
+    shown = capsys.readouterr().out
+    assert shown.count("finished") == 3 and shown.count("to run") == 1
+
+
+def test_work_counts_every_pass(words):
+    options, _ = read_options([*words, "losses=dpo,simpo", "controls=false", "epochs=2", "evals=3"])
+    sweep = prepare_sweep(options, silent())
+    rows = sweep.data.training_rows(0)
+    tokens = sum(len(row.prompt) + sum(map(len, row.answers)) for row in rows)
+    held_out = sum(len(r.prompt) + sum(map(len, r.answers)) for r in sweep.data.validation + sweep.data.test)
+    # two cells of two passes, the reference of dpo's training rows at a third of a step's cost
+    assert work(options, sweep.data, sweep.trials) == Work(4 * tokens + tokens // 3, held_out * (1 + 2 * 3))
+    assert work(options, sweep.data, []) == Work(0, 0)
+    assert seconds(Work(10, 4), Rates(2.0, 0.5)) == 22.0
+    assert len(trials(options, base_lr=1e-3, entry_grid={}, kind="pairs")) == 2

@@ -1,0 +1,130 @@
+"""A loopback server that answers like the model hub for one tiny repository, so that the real client is tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"
+
+
+def serve(files: Mapping[str, bytes], repository: str, kind: str) -> AbstractContextManager[str]:
+    """A hub that holds files (path in the repository -> content) at COMMIT; kind: "datasets" or "models"."""
+    return _running(_handler(files, repository, kind))
+
+
+def serve_errors(status: int) -> AbstractContextManager[str]:
+    """A hub that answers every request with one status."""
+    return _running(_broken(status))
+
+
+def _broken(status: int) -> type[BaseHTTPRequestHandler]:
+    class Broken(_Quiet):
+        def do_HEAD(self) -> None:
+            self.answer(status, b"")
+
+        do_GET = do_POST = do_HEAD
+
+    return Broken
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    """A handler that logs nothing and knows how to answer."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        """Send one whole response; names of headers are written with underscores."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@contextmanager
+def _running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(files: Mapping[str, bytes], repository: str, kind: str) -> type[BaseHTTPRequestHandler]:
+    api = f"/api/{kind}/{repository}"
+    # Models live at the root of the hub, data sets under a prefix.
+    resolve = f"/{repository}/resolve/" if kind == "models" else f"/{kind}/{repository}/resolve/"
+
+    class Hub(_Quiet):
+        def do_HEAD(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            if path.startswith(resolve):
+                self.send_file(path[len(resolve) :].partition("/")[2])
+            elif path == api or path.startswith(f"{api}/revision/"):
+                self.send_json(
+                    {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": f} for f in files]}
+                )
+            elif path.startswith(f"{api}/tree/"):
+                self.send_tree(path[len(f"{api}/tree/") :].partition("/")[2])
+            else:
+                self.answer(404, b"{}", X_Error_Code="RepoNotFound")
+
+        do_GET = do_HEAD
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            del self.headers["Content-Length"]
+            self.send_json([_entry(name, files[name]) for name in files if name in _asked_paths(body)])
+
+        def send_json(self, value: object) -> None:
+            self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
+
+        def send_file(self, name: str) -> None:
+            if name not in files:
+                self.answer(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
+                return
+            self.answer(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=COMMIT)
+
+        def send_tree(self, folder: str) -> None:
+            inside = [name for name in files if not folder or name.startswith(f"{folder}/")]
+            if folder and not inside:
+                self.answer(404, b"{}", X_Error_Code="EntryNotFound")
+                return
+            folders = sorted({name.rpartition("/")[0] for name in inside} - {"", folder})
+            entries = [{"type": "directory", "path": f, "oid": _oid(f.encode()), "size": 0} for f in folders]
+            self.send_json(entries + [_entry(name, files[name]) for name in inside])
+
+    return Hub
+
+
+def _asked_paths(body: str) -> set[str]:
+    """The paths of a paths-info request, sent as JSON or as a form."""
+    if body.startswith("{"):
+        paths = json.loads(body)["paths"]
+        return {paths} if isinstance(paths, str) else set(paths)
+    pairs = (part.partition("=") for part in body.split("&"))
+    return {unquote(value.replace("+", " ")) for name, _, value in pairs if name == "paths"}
+
+
+def _entry(name: str, content: bytes) -> dict[str, object]:
+    return {"type": "file", "path": name, "oid": _oid(content), "size": len(content)}
+
+
+def _oid(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
