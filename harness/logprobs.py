@@ -20,8 +20,10 @@ from harness.layout import LAYOUTS, Item, Layout
 # recurrence, position ids honoured. `check_layout` measures it anyway before it is used.
 SHARED_LAYOUT = ("llama", "qwen3", "gpt_neox", "gpt2", "phi3", "olmo2", "mixtral", "qwen2", "mistral")
 
-# Allowed difference (nats, a sequence) of two ways to compute the same fp32 log-probs.
+# Allowed difference (nats, a sequence) of two ways to compute the same fp32 log-probs. Off the CPU, kernels
+# differ by shape; a wrong mask is off by a tenth of a nat and more.
 EXACT = 1e-3
+NEARLY_EXACT = 5e-2
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
@@ -134,4 +136,5 @@ def _difference(model: nn.Module, items: Sequence[Item], name: str, oracle: Tens
         return f"the {name} layout raised {type(error).__name__}: {error}"
     worst = (seen - oracle).abs().max().item()
     # not (<=): a NaN is a difference too
-    return "" if worst <= EXACT else f"the {name} layout is off by {worst:.2g} nats"
+    allowed = EXACT if oracle.device.type == "cpu" else NEARLY_EXACT
+    return "" if worst <= allowed else f"the {name} layout is off by {worst:.2g} nats"

@@ -8,7 +8,8 @@ from suites import audit
 from suites import hh_rlhf as _hh_rlhf  # noqa: F401  (registers itself)
 from suites import imdb_sentiment as _imdb_sentiment  # noqa: F401  (registers itself)
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
-from suites.registry import FILE_ENDINGS, SuiteEntry, get, load, names, register
+from suites.reading import FILE_ENDINGS
+from suites.registry import SuiteEntry, get, load, names, register
 from suites.splits import cluster_of, split_of
 
 __all__ = [

@@ -17,8 +17,7 @@ from pathlib import Path
 from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
 from suites.messages import Side, read_prompt, read_side
 from suites.pair import Message, Suite, SuiteError
-from suites.reading import Record, digest_files, read_records
-from suites.registry import FILE_ENDINGS
+from suites.reading import FILE_ENDINGS, Record, digest_files, read_records
 from suites.splits import declared_split
 
 PAIR_COLUMNS = ("chosen", "rejected")

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 from suites.pair import SuiteError
 
+FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
+
 CELL_LIMIT = 2**31 - 1  # characters; the csv module refuses long answers by default
 
 

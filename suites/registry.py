@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from suites.pair import Suite, SuiteError
-
-FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
+from suites.reading import FILE_ENDINGS
 
 
 @dataclass(frozen=True)
