@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import harness.cell
+import harness.train
 import losses
 import results
 from harness.names import read_options
@@ -114,6 +115,24 @@ def test_two_fresh_runs_agree_to_the_last_bit_with_a_cold_and_a_warm_store(comma
     tables = [results.pairs(tmp_path / out, step="all", split=None) for out in "ab"]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert set(tables[0].loc[tables[0]["loss"] == "dpo", "step"]) == {2, 4}
+    curves = [results.curves(tmp_path / out).drop(columns="seconds") for out in "abc"]
+    pd.testing.assert_frame_equal(curves[0], curves[1], check_exact=True)
+    pd.testing.assert_frame_equal(curves[0], curves[2], check_exact=True)
+
+
+def test_all_losses_were_trained_on_the_same_row_ids_in_the_same_order(command, monkeypatch):
+    seen: dict[str, list[str]] = {}
+    real = harness.train.accumulate_gradient
+
+    def watched(scorer, job, batch, state):
+        seen.setdefault(job.loss.name, []).extend(row.id for row in batch.rows)
+        return real(scorer, job, batch, state)
+
+    monkeypatch.setattr(harness.train, "accumulate_gradient", watched)
+    command(FIVE, "epochs=2")
+    assert set(seen) == {"sft", "dpo", "ipo", "kto", "simpo", "orpo"}
+    assert len({tuple(order) for order in seen.values()}) == 1
+    assert len(seen["dpo"]) == 64 and len(set(seen["dpo"])) == 32
 
 
 def test_neither_commit_nor_versions_nor_threads_are_part_of_a_cell(command, monkeypatch):
