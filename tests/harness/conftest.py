@@ -6,18 +6,23 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+
+from harness.names import read_options
+from harness.progress import Progress, Silent
+from harness.run import run
+from results.columns import VOLATILE
 
 WORDS = "sun moon river stone quiet bright cold green early small glass paper cloud winter summer light".split()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Nothing of the user's cache is read or written, and nothing goes to a hub."""
+    """Nothing of the user's cache is read or written."""
     before = dict(os.environ)
     os.environ["PREFERENCE_HARNESS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ["HF_HUB_OFFLINE"] = "1"
     torch.set_num_threads(1)  # bits are compared, and a tiny model gains nothing from more
     yield
     os.environ.clear()
@@ -86,3 +91,38 @@ def rows(tokenizer):
         for i, r in enumerate(pair_rows(24))
     ]
     return list(encoder.encode(pairs).rows)
+
+
+SMALL = ["model=tiny", "train_pairs=32", "eval_pairs=8", "batch_size=8", "precision=fp32", "device=cpu"]
+
+
+class Told:
+    """One command's exit code and the lines it said on the way."""
+
+    def __init__(self, words: list[str]) -> None:
+        display = Silent()
+        options, self.warnings = read_options(words)
+        with Progress(display) as progress:
+            self.code = run(options, progress, "python -m harness run " + " ".join(words))
+        self.lines = display.lines
+
+    @property
+    def trained(self) -> list[str]:
+        """The losses that were trained, in order."""
+        return [line.split("] ")[1].split(":")[0].split(" ")[0] for line in self.lines if ": started" in line]
+
+
+@pytest.fixture
+def command(pairs_file: Path, tmp_path: Path):
+    def tell(*words: str, out: str = "runs") -> Told:
+        given = {word.partition("=")[0] for word in words}
+        common = [w for w in [f"suite={pairs_file}", *SMALL] if w.partition("=")[0] not in given]
+        return Told([*common, f"out={tmp_path / out}", *words])
+
+    return tell
+
+
+def comparable(runs: pd.DataFrame) -> pd.DataFrame:
+    """The columns that must be equal between equal runs, in a fixed order of cells."""
+    kept = [name for name in runs.columns if name not in VOLATILE and name != "files"]
+    return runs[kept].sort_values("cell").reset_index(drop=True)

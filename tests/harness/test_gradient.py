@@ -46,7 +46,7 @@ def gradient(model, job, shift=0.02):
     return found, statistics
 
 
-def close(one, two) -> None:
+def assert_equal_gradients(one, two) -> None:
     for name in one:
         scale = one[name].abs().max().item()
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5 * scale + 1e-9, msg=name)
@@ -63,7 +63,7 @@ def test_one_eight_two_fours_and_eight_ones_give_the_same_gradient(model, rows, 
     assert sum(g.abs().sum() for g in whole.values()) > 0
     for micro_batch in (4, 1):
         parts, again = gradient(model, make_job(model, rows, loss, micro_batch=micro_batch, tolerance=math.inf))
-        close(whole, parts)
+        assert_equal_gradients(whole, parts)
         torch.testing.assert_close(seen.values.sort().values, again.values.sort().values, rtol=1e-4, atol=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_one_eight_two_fours_and_eight_ones_give_the_same_gradient(model, rows, 
 def test_the_shared_and_the_plain_layout_give_the_same_gradient(model, rows, loss):
     shared, _ = gradient(model, make_job(model, rows, loss, tolerance=math.inf))
     plain, _ = gradient(model, make_job(model, rows, loss, layout="plain", tolerance=math.inf))
-    close(shared, plain)
+    assert_equal_gradients(shared, plain)
 
 
 @pytest.mark.parametrize("loss", ["dpo", "simpo", "sft"])
@@ -86,7 +86,7 @@ def test_the_gradient_is_that_of_the_mean_loss_taken_straight_through_the_model(
         pair = losses.PairBatch(*sides, *references)
         total = total + job.loss.fn(pair, **job.hyperparameters).sum() / len(job.batches[0].rows)
     total.backward()
-    close({name: p.grad for name, p in model.named_parameters()}, found)
+    assert_equal_gradients({name: p.grad for name, p in model.named_parameters()}, found)
 
 
 def sequence(model, prompt, answer) -> losses.SequenceLogProbs:

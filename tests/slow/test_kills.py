@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 import results
-from results.columns import VOLATILE
-from tests.harness.conftest import pair_rows, write_jsonl
+from tests.harness.conftest import comparable, pair_rows, write_jsonl
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,12 +38,6 @@ def sweep(tmp_path):
     return start
 
 
-def comparable(place: Path) -> pd.DataFrame:
-    runs = results.read(place)
-    kept = [name for name in runs.columns if name not in VOLATILE and name != "files"]
-    return runs[kept].sort_values("cell").reset_index(drop=True)
-
-
 def test_killed_sweeps_end_with_the_same_rows_and_leave_nothing_behind(sweep, tmp_path):
     began = time.monotonic()
     assert sweep("calm", "cache-a").wait() == 0
@@ -62,7 +55,8 @@ def test_killed_sweeps_end_with_the_same_rows_and_leave_nothing_behind(sweep, tm
     last = sweep("rough", "cache-b")
     assert last.wait() == 0, last.stderr.read()[-2000:]
     assert killed >= 2
-    pd.testing.assert_frame_equal(comparable(tmp_path / "calm"), comparable(tmp_path / "rough"), check_exact=True)
+    calm, rough = (comparable(results.read(tmp_path / out)) for out in ("calm", "rough"))
+    pd.testing.assert_frame_equal(calm, rough, check_exact=True)
     names = [path.name for path in (tmp_path / "rough").rglob("*")]
     assert [n for n in names if n.startswith(".") or n in ("claim.json", "checkpoint")] == []
 
