@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 import losses
 from harness.cache import cache_folder, writing
+from harness.estimate import micro_tokens
 from harness.grid import Trial, digest
 from harness.identity import START_SEED, Identity
 from harness.job import Job
 from harness.layout import Item
-from harness.logprobs import Scorer, check_layout
+from harness.layout_check import check_layout
+from harness.logprobs import Scorer
 from harness.machine import Machine, versions
 from harness.models import load_policy
 from harness.objective import item_of
@@ -33,10 +35,6 @@ from harness.train import train
 START_TOLERANCE = {"fp32": 1e-3, "bf16": 0.4}
 NOISE_ROWS = 8
 
-# Tokens of a micro-batch where `micro_batch` is not given: what keeps the activations of a small model
-# under about 2 GiB. It changes no gradient.
-MICRO_TOKENS = {"cpu": 2048, "cuda": 16384, "mps": 4096}
-
 Logps = Mapping[str, tuple[Tensor, ...]]
 
 
@@ -50,12 +48,15 @@ class Bench:
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn
         model = load_policy(identity.source, machine.device)
         self.policy = Policy(
-            model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha
-        )
+            model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha,
+            files=sorted(identity.source.folder.glob("*.safetensors")),
+        )  # fmt: skip
+        self.micro_batch = self.options.micro_batch
+        self.micro_tokens = self.options.micro_tokens or micro_tokens(model.config, machine.device)
         check = check_layout(model, self._check_items(), wanted=self.options.layout, pad=self.pad)
         self.layout = check.layout
         if check.reason:
-            progress.note(f"plain layout: {check.reason}")
+            progress.note(f"{check.layout} layout: {check.reason}")
         if self.options.start == "sft":
             self._start_from_sft()
 
@@ -74,7 +75,7 @@ class Bench:
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
         if path.is_file():
-            self.policy.start_from(load_file(path))
+            self.policy.start_from(path)
             return
         sft = losses.get("sft")
         job = self.job(
@@ -82,7 +83,7 @@ class Bench:
         )
         scorer = Scorer(self.policy.begin(START_SEED), self.machine.precision)
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
-            train(scorer, job, on_step=lambda row: stage.advance(1))
+            train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
         weights = self.policy.adopt()
         with writing(path) as temporary:
             save_file({name: value.cpu() for name, value in weights.items()}, temporary)
@@ -103,10 +104,16 @@ class Bench:
             mismatched=self._mismatched(rows) if "mismatched" in loss.needs else {},
             layout=self.layout,
             pad=self.pad,
-            micro_batch=options.micro_batch,
-            micro_tokens=MICRO_TOKENS[self.machine.device.partition(":")[0]],
+            micro_batch=self.micro_batch,
+            micro_tokens=self.micro_tokens,
             tolerance=START_TOLERANCE[self.machine.precision],
         )
+
+    def on_smaller(self, job: Job) -> None:
+        """Memory ran out in a micro-batch: later cells begin with the one that fitted."""
+        self.micro_batch, self.micro_tokens = job.micro_batch, job.micro_tokens
+        size = f"{job.micro_batch} rows" if job.micro_batch else f"{job.micro_tokens} tokens"
+        self.progress.warn(f"out of memory: going on with micro-batches of {size}; no gradient changes")
 
     def _store(self, precision: str) -> ReferenceStore:
         identity = {

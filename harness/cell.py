@@ -116,6 +116,7 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
 
     curve = train(
         Scorer(model, bench.machine.precision), job, on_step=on_step, after_step=after_step,
+        on_smaller=bench.on_smaller,
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
     )  # fmt: skip
@@ -174,7 +175,8 @@ def _provenance(bench: Bench) -> dict[str, Any]:
     return {
         "device": bench.machine.device_name,
         "threads": bench.machine.threads,
-        "micro_batch": bench.options.micro_batch,
+        "micro_batch": bench.micro_batch,
+        "micro_tokens": None if bench.micro_batch else bench.micro_tokens,
         "layout": bench.layout,
         "engine": "local",
         "workers": 1,

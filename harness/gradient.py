@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from harness.job import Job
 from harness.layout import LAYOUTS, Item, Layout
-from harness.logprobs import Scorer
+from harness.logprobs import Scored, Scorer
+from harness.micro import split
 from harness.objective import Context, Outcome, Statistics, evaluate_loss, item_of, joined, padded
 from harness.selection import Batch
 from harness.state import TrainState
@@ -31,23 +33,45 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     The mean is over the whole optimizer batch, so the cut into micro-batches changes no gradient.
     Raises: NonFinite, StepZeroMismatch.
     """
+    micros = split(batch.rows, job)
     pairwise = job.loss.kind == "pairwise"
+    # One micro-batch: KTO's mismatched answer is one more branch of its row, and the prompt is not computed again.
+    branch = "mismatched" in job.loss.needs and len(micros) == 1
     context = Context(
         examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
-        step=batch.step, max_steps=len(job.batches), kl=_kl(scorer, job, batch),
+        step=batch.step, max_steps=len(job.batches), kl=None if branch else _kl(scorer, job, micros),
         generator=state.generator, state=state.loss_state,
     )  # fmt: skip
-    micros = split(batch.rows, job)
+    if branch:
+        return _branched(scorer, job, micros[0], context)
     if job.loss.batch_coupled:
         return _coupled(scorer, job, micros, context)
     parts = []
     for rows in micros:
         layout = _layout(scorer, job, rows)
-        tokens = scorer(layout)
-        outcome = _evaluate(job, tokens, layout.mask, rows, context)
-        tokens.backward(outcome.gradient)
+        scored = scorer(layout, job.statistics)
+        outcome = _evaluate(job, scored, layout.mask, rows, context)
+        scored.logps.backward(outcome.gradient)
         parts.append(outcome.statistics)
     return joined(parts)
+
+
+def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Statistics:
+    """The mismatched answers as the last branch of each row: measured in the same pass, without a gradient."""
+    items = [Item(row.prompt, (*row.answers, *job.mismatched[row.id][0].answers)) for row in rows]
+    layout = _built(scorer, job, items)
+    scored = scorer(layout, job.statistics)
+    ours, others, number = [], [], 0
+    for row, item in zip(rows, items, strict=True):
+        ours += range(number, number + len(row.answers))
+        others.append(number + len(row.answers))
+        number += len(item.answers)
+    ours += range(number, len(scored.logps))  # prompts, where the loss needs them
+    kl = max(0.0, (scored.logps[others].detach().sum().item() - _mismatched_reference(job, rows)) / len(rows))
+    picked = Scored(scored.logps[ours], {name: value[ours] for name, value in scored.stats.items()})
+    outcome = _evaluate(job, picked, layout.mask[ours], rows, replace(context, kl=kl))
+    picked.logps.backward(outcome.gradient)
+    return outcome.statistics
 
 
 def _coupled(scorer: Scorer, job: Job, micros: list[list[Row]], context: Context) -> Statistics:
@@ -56,69 +80,59 @@ def _coupled(scorer: Scorer, job: Job, micros: list[list[Row]], context: Context
     The second forward has the same packing, so its log-probs are those the gradient was taken at.
     """
     layouts = [_layout(scorer, job, rows) for rows in micros]
+    if len(layouts) == 1:
+        scored = scorer(layouts[0], job.statistics)
+        outcome = _evaluate(job, scored, layouts[0].mask, micros[0], context)
+        scored.logps.backward(outcome.gradient)
+        return outcome.statistics
     with torch.no_grad():
-        parts = [scorer(layout) for layout in layouts]
-    width = max(part.shape[1] for part in parts)
+        parts = [scorer(layout, job.statistics) for layout in layouts]
     answers = [sum(len(row.answers) for row in rows) for rows in micros]
-    rows = [row for micro in micros for row in micro]
-    tokens = _answers_then_prompts([_widened(part, width) for part in parts], answers)
-    mask = _answers_then_prompts([_widened(layout.mask, width) for layout in layouts], answers)
-    outcome = _evaluate(job, tokens, mask, rows, context)
-    sequences = [part.shape[0] for part in parts]
-    after = sum(answers)
-    before = 0
-    for layout, part, count, total in zip(layouts, parts, answers, sequences, strict=True):
-        prompts = total - count
-        pieces = [outcome.gradient[before : before + count], outcome.gradient[after : after + prompts]]
-        scorer(layout).backward(torch.cat(pieces)[:, : part.shape[1]])
-        before, after = before + count, after + prompts
+    outcome = _evaluate(
+        job,
+        Scored(
+            _answers_then_prompts([part.logps for part in parts], answers),
+            {n: _answers_then_prompts([part.stats[n] for part in parts], answers) for n in job.statistics},
+        ),
+        _answers_then_prompts([layout.mask for layout in layouts], answers),
+        [row for micro in micros for row in micro],
+        context,
+    )
+    before, after = 0, sum(answers)
+    for layout, part, count in zip(layouts, parts, answers, strict=True):
+        total, width = part.logps.shape
+        pieces = [outcome.gradient[before : before + count], outcome.gradient[after : after + total - count]]
+        scorer(layout).logps.backward(torch.cat(pieces)[:, :width])
+        before, after = before + count, after + total - count
     return outcome.statistics
-
-
-def _widened(values: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(values, (0, width - values.shape[1]))
 
 
 def _answers_then_prompts(parts: list[Tensor], answers: list[int]) -> Tensor:
     """Micro-batches [n, T] as one, in the order that the loss expects: every answer, then every prompt."""
+    width = max(part.shape[1] for part in parts)
+    parts = [torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts]
     first = [part[:count] for part, count in zip(parts, answers, strict=True)]
     second = [part[count:] for part, count in zip(parts, answers, strict=True)]
     return torch.cat(first + second)
 
 
-def split(rows: Sequence[Row], job: Job) -> list[list[Row]]:
-    """Micro-batches: rows sorted by length, so that little is padding, cut by number or by tokens."""
-    order = sorted(rows, key=lambda row: (row_tokens(row), row.id))
-    if job.micro_batch is not None:
-        return [order[i : i + job.micro_batch] for i in range(0, len(order), job.micro_batch)]
-    micros: list[list[Row]] = []
-    for row in order:
-        if micros and (len(micros[-1]) + 1) * row_tokens(row) <= job.micro_tokens:
-            micros[-1].append(row)
-        else:
-            micros.append([row])
-    return micros
-
-
-def row_tokens(row: Row) -> int:
-    """Tokens of a row with its prompt once, padding apart."""
-    return len(row.prompt) + sum(map(len, row.answers))
-
-
 def _layout(scorer: Scorer, job: Job, rows: Sequence[Row]) -> Layout:
-    build = LAYOUTS[job.layout]
-    layout = build([item_of(row) for row in rows], pad=job.pad, with_prompt="prompt" in job.loss.needs)
+    return _built(scorer, job, [item_of(row) for row in rows])
+
+
+def _built(scorer: Scorer, job: Job, items: Sequence[Item]) -> Layout:
+    layout = LAYOUTS[job.layout](items, pad=job.pad, with_prompt="prompt" in job.loss.needs)
     return layout.to(next(scorer.parameters()).device)
 
 
-def _evaluate(job: Job, tokens: Tensor, mask: Tensor, rows: Sequence[Row], context: Context) -> Outcome:
+def _evaluate(job: Job, scored: Scored, mask: Tensor, rows: Sequence[Row], context: Context) -> Outcome:
     """The loss of some rows, refused where it is not finite or (at step 0) not the reference's."""
     reference = None
     if "reference" in job.loss.needs:
-        reference = padded([job.reference[row.id] for row in rows], tokens.device)
+        reference = padded([job.reference[row.id] for row in rows], scored.logps.device)
         if context.step == 0:
-            _require_equal_start(job, tokens, mask, reference)
-    outcome = evaluate_loss(job.loss, job.hyperparameters, tokens, mask, rows, reference, context)
+            _require_equal_start(job, scored.logps, mask, reference)
+    outcome = evaluate_loss(job.loss, job.hyperparameters, scored, mask, rows, reference, context)
     values = outcome.statistics.values
     if not (values.isfinite().all() and outcome.gradient.isfinite().all()):
         problem = f"loss {values.mean().item():g}, or its gradient, is not finite"
@@ -147,14 +161,18 @@ def _require_equal_start(job: Job, tokens: Tensor, mask: Tensor, reference: Sequ
 
 
 @torch.no_grad()
-def _kl(scorer: Scorer, job: Job, batch: Batch) -> float | None:
+def _kl(scorer: Scorer, job: Job, micros: Sequence[Sequence[Row]]) -> float | None:
     """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched answers, at least 0, no gradient."""
     if "mismatched" not in job.loss.needs:
         return None
-    total = 0.0
-    for rows in split(batch.rows, job):
+    total, count = 0.0, 0
+    for rows in micros:
         items: list[Item] = [job.mismatched[row.id][0] for row in rows]
         layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
-        reference = sum(answer.sum().item() for row in rows for answer in job.mismatched[row.id][1])
-        total += scorer(layout).sum().item() - reference
-    return max(0.0, total / len(batch.rows))
+        total += scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
+        count += len(rows)
+    return max(0.0, total / count)
+
+
+def _mismatched_reference(job: Job, rows: Sequence[Row]) -> float:
+    return sum(answer.sum().item() for row in rows for answer in job.mismatched[row.id][1])

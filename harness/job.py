@@ -57,3 +57,8 @@ class Job:
     micro_batch: int | None
     micro_tokens: int
     tolerance: float
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics of each scored position that the loss needs besides its log-prob."""
+        return tuple(sorted(need.removeprefix("stats:") for need in self.loss.needs if need.startswith("stats:")))

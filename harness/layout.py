@@ -1,9 +1,13 @@
-"""Token ids -> padded rows, and where in them each scored token is predicted: index arithmetic and masks.
+"""Token ids -> rows, and where in them each scored token is predicted: index arithmetic, no masks and no model.
 
-Letters: R rows, L tokens in the longest row, N sequences, T scored tokens in the longest sequence,
-M scored tokens in all. Two layouts give the same log-probs: `plain` writes one row per answer, `shared`
-one row per prompt (prompt, then every answer, each blind to the others, positions restarting after the
-prompt), so that a prompt is computed once. Nothing here knows a model or a loss.
+Letters: R rows, L tokens in the longest row, N sequences, T scored tokens in the longest sequence, M scored
+tokens in all. Three layouts give the same log-probs:
+
+    plain   one padded row an answer, as every model takes it
+    shared  one padded row an item: the prompt once, then its answers, positions restarting after the prompt
+    packed  all items end to end in one row, so that nothing is padding either
+
+What a token may see is the same rule in all three (`visible`); attention.py turns it into masks or blocks.
 """
 
 from __future__ import annotations
@@ -26,21 +30,26 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A padded batch and the places of its scored tokens.
+    """A batch of rows and the places of its scored tokens.
 
+    kind:         "plain", "shared" or "packed".
     input_ids, position_ids: [R, L].
-    attention_mask: [R, L] (1 = a token) in the plain layout, [R, 1, L, L] (true = may be seen) in the
-                    shared one.
-    where:   [M] index into R * L of the position that predicts each scored token.
-    targets: [M] the scored tokens.
-    place:   [M] index into N * T of each scored token.
-    counts:  [N] scored tokens of each sequence: all answers, item by item, then (where asked for) the
-             prompts, item by item.
+    owners:       [R, L] which item a token belongs to, -1 for padding.
+    segments:     [R, L] 0 in the prompt, n in the item's n-th answer.
+    parts:        for each owner, in order: the lengths of its prompt and of its answers.
+    where:        [M] index into R * L of the position that predicts each scored token.
+    targets:      [M] the scored tokens.
+    place:        [M] index into N * T of each scored token.
+    counts:       [N] scored tokens of each sequence: all answers, item by item, then (where asked for) the
+                  prompts, item by item.
     """
 
+    kind: str
     input_ids: Tensor
     position_ids: Tensor
-    attention_mask: Tensor
+    owners: Tensor
+    segments: Tensor
+    parts: tuple[tuple[int, ...], ...]
     where: Tensor
     targets: Tensor
     place: Tensor
@@ -59,19 +68,40 @@ class Layout:
 
     def to(self, device: str | torch.device) -> Layout:
         """The same layout with its tensors on `device`."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+        return replace(self, **{k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)})
 
 
-class _Row(NamedTuple):
-    """One unpadded row: ids, positions, the segment of each token (0 = prompt), and its sequences."""
+def visible(layout: Layout, window: int | None = None) -> Tensor:
+    """[R, 1, L, L] bool: whether a query (third axis) may see a key (fourth).
+
+    A key is seen from its own item, where it lies in the prompt or in the query's own answer, not after the
+    query, and (under a sliding window) less than `window` positions before it. Positions count, not places
+    in the row: an answer follows its prompt directly, wherever it is written. A padding token sees itself:
+    a softmax over nothing would be NaN.
+    """
+    query = {name: getattr(layout, name)[:, :, None] for name in ("owners", "segments", "position_ids")}
+    key = {name: getattr(layout, name)[:, None, :] for name in query}
+    seen = (query["owners"] == key["owners"]) & (query["owners"] >= 0)
+    seen &= (key["segments"] == 0) | (key["segments"] == query["segments"])
+    distance = query["position_ids"] - key["position_ids"]
+    seen &= distance >= 0
+    if window is not None:
+        seen &= distance < window
+    itself = torch.eye(seen.shape[-1], dtype=torch.bool, device=seen.device)
+    return (seen | itself).unsqueeze(1)
+
+
+class _Strip(NamedTuple):
+    """One item or sequence, unpadded: ids, positions, segments, and its sequences' predicting positions."""
 
     ids: list[int]
     positions: list[int]
     segments: list[int]
-    starts: list[list[int]]  # for each sequence of the row: the predicting positions
+    starts: list[list[int]]
+    parts: tuple[int, ...]
 
 
-def _row(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Row:
+def _strip(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Strip:
     """Prompt and answers side by side; the first token of each answer is predicted by the prompt's last."""
     ids, positions, segments = list(prompt), list(range(len(prompt))), [0] * len(prompt)
     starts = []
@@ -81,64 +111,63 @@ def _row(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Row:
         ids += answer
         positions += range(len(prompt), len(prompt) + len(answer))
         segments += [number] * len(answer)
-    return _Row(ids, positions, segments, starts)
+    return _Strip(ids, positions, segments, starts, (len(prompt), *map(len, answers)))
 
 
 def plain(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
     """One row per answer: prompt + answer, padded on the right."""
-    rows = [_row(item.prompt, [answer]) for item in items for answer in item.answers]
+    strips = [_strip(item.prompt, [answer]) for item in items for answer in item.answers]
     first = list(accumulate((len(item.answers) for item in items), initial=0))[:-1]
-    layout = _assemble(rows, items, prompt_rows=first if with_prompt else None, pad=pad)
-    mask = torch.zeros_like(layout.input_ids)
-    for index, row in enumerate(rows):
-        mask[index, : len(row.ids)] = 1
-    return replace(layout, attention_mask=mask)
+    return _assemble("plain", strips, items, first if with_prompt else None, pad)
 
 
 def shared(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
-    """One row per item: the prompt once, then its answers, each seeing the prompt and itself alone."""
-    rows = [_row(item.prompt, item.answers) for item in items]
-    layout = _assemble(rows, items, prompt_rows=list(range(len(rows))) if with_prompt else None, pad=pad)
-    length = layout.input_ids.shape[1]
-    segments = torch.full((len(rows), length), -1)
-    for index, row in enumerate(rows):
-        segments[index, : len(row.segments)] = torch.tensor(row.segments)
-    return replace(layout, attention_mask=_branch_mask(segments))
+    """One row per item, padded on the right: the prompt once, then its answers."""
+    strips = [_strip(item.prompt, item.answers) for item in items]
+    return _assemble("shared", strips, items, list(range(len(strips))) if with_prompt else None, pad)
 
 
-def _branch_mask(segments: Tensor) -> Tensor:
-    """[R, 1, L, L] bool: causal, and a key is seen from its own segment or lies in the prompt.
+# The packed row is filled up to a multiple of this, so that few distinct shapes occur: kernels are made and
+# memory is reused by shape.
+MULTIPLE = 64
 
-    A padding token sees only itself: a row of a softmax without any key would be NaN.
-    """
-    length = segments.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    query, key = segments[:, :, None], segments[:, None, :]
-    visible = causal & ((key == query) | (key == 0)) & (query >= 0) & (key >= 0)
-    return (visible | torch.eye(length, dtype=torch.bool)).unsqueeze(1)
+
+def packed(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
+    """One row for all items, end to end."""
+    strips = [_strip(item.prompt, item.answers) for item in items]
+    return _assemble("packed", strips, items, list(range(len(strips))) if with_prompt else None, pad)
 
 
 def _assemble(
-    rows: Sequence[_Row], items: Sequence[Item], *, prompt_rows: list[int] | None, pad: int
+    kind: str, strips: Sequence[_Strip], items: Sequence[Item], prompt_strips: list[int] | None, pad: int
 ) -> Layout:
-    """Pads the rows and lists, for every scored token, its predictor, its id and its place in [N, T]."""
-    length = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), length), pad)
-    positions = torch.zeros(len(rows), length, dtype=torch.long)
+    """Writes the strips into rows and lists, for every scored token, its predictor, id and place in [N, T]."""
+    sizes = [len(strip.ids) for strip in strips]
+    if kind == "packed":
+        shape = (1, -(-sum(sizes) // MULTIPLE) * MULTIPLE)
+        offsets = list(accumulate(sizes, initial=0))[:-1]
+    else:
+        shape = (len(strips), max(sizes))
+        offsets = [index * shape[1] for index in range(len(strips))]
+    fields = {name: torch.full(shape, fill).view(-1) for name, fill in _FILL.items()}
+    fields["input_ids"].fill_(pad)
     sequences: list[tuple[list[int], Sequence[int]]] = []
     answers = iter(answer for item in items for answer in item.answers)
-    for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = torch.tensor(row.ids)
-        positions[index, : len(row.ids)] = torch.tensor(row.positions)
-        sequences += [([index * length + p for p in starts], next(answers)) for starts in row.starts]
-    for index, item in zip(prompt_rows or [], items, strict=prompt_rows is not None):
+    for number, (offset, size, strip) in enumerate(zip(offsets, sizes, strips, strict=True)):
+        span = slice(offset, offset + size)
+        fields["input_ids"][span] = torch.tensor(strip.ids)
+        fields["position_ids"][span] = torch.tensor(strip.positions)
+        fields["segments"][span] = torch.tensor(strip.segments)
+        fields["owners"][span] = number
+        sequences += [([offset + p for p in starts], next(answers)) for starts in strip.starts]
+    for index, item in zip(prompt_strips or [], items, strict=prompt_strips is not None):
         # The first token of a prompt has nothing before it, so it is never scored.
-        sequences.append(([index * length + p for p in range(len(item.prompt) - 1)], item.prompt[1:]))
+        sequences.append(([offsets[index] + p for p in range(len(item.prompt) - 1)], item.prompt[1:]))
     width = max(len(targets) for _, targets in sequences)
     return Layout(
-        input_ids=ids,
-        position_ids=positions,
-        attention_mask=torch.empty(0),
+        kind=kind,
+        **{name: field.view(shape) for name, field in fields.items()},
+        parts=tuple(strip.parts for strip in strips),
         where=torch.tensor([p for predictors, _ in sequences for p in predictors]),
         targets=torch.tensor([t for _, targets in sequences for t in targets]),
         place=torch.tensor([n * width + t for n, (_, s) in enumerate(sequences) for t in range(len(s))]),
@@ -146,5 +175,7 @@ def _assemble(
     )
 
 
+_FILL = {"input_ids": 0, "position_ids": 0, "owners": -1, "segments": 0}
+
 Build = Callable[..., Layout]
-LAYOUTS: dict[str, Build] = {"plain": plain, "shared": shared}
+LAYOUTS: dict[str, Build] = {"plain": plain, "shared": shared, "packed": packed}

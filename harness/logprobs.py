@@ -2,139 +2,141 @@
 
 `Scorer` is a module because DDP and FSDP hook only a module's forward. The model's own forward runs
 unchanged, output transforms (soft caps, logit scales) included; only the positions that predict a scored
-token pass its head, so logits of prompt tokens are never made.
+token pass its head, some at a time, so logits of prompt tokens are never made and memory is bounded by a
+chunk, whatever the vocabulary.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from harness.layout import LAYOUTS, Item, Layout
+from harness.attention import attending
+from harness.layout import Layout
+from harness.mixed import MixedPrecision
 
-# Architectures whose attention takes the shared layout's mask as it is: causal, no window, no ALiBi, no
-# recurrence, position ids honoured. `check_layout` measures it anyway before it is used.
-SHARED_LAYOUT = ("llama", "qwen3", "gpt_neox", "gpt2", "phi3", "olmo2", "mixtral", "qwen2", "mistral")
+# Logits of a chunk of the head: 16 M numbers are 341 tokens of a vocabulary of 49,152 and 110 of 152,000,
+# about 0.2 GiB with what the softmax needs.
+CHUNK_LOGITS = 2**24
+PRECISIONS = ("fp32", "bf16")
 
-# Allowed difference (nats, a sequence) of two ways to compute the same fp32 log-probs. Off the CPU, kernels
-# differ by shape; a wrong mask is off by a tenth of a nat and more.
-EXACT = 1e-3
-NEARLY_EXACT = 5e-2
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+# What a loss may ask for besides log-probs, from the logits of each scored position ([m, vocabulary] nats,
+# normalised) -> [m], without gradient.
+STATISTICS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "log_sum_p2": lambda logps: torch.logsumexp(2 * logps, -1),  # WPO, arXiv:2406.11827
+}
+
+
+class Scored(NamedTuple):
+    """logps: [N, T] nats, fp32, zero where nothing is scored. stats: name -> [N, T], without gradient."""
+
+    logps: Tensor
+    stats: dict[str, Tensor]
 
 
 class Scorer(nn.Module):
-    """Layout -> [N, T] log-probs in nats, fp32, zero where nothing is scored.
+    """Layout -> log-probs of its scored tokens.
 
-    precision: "fp32", or "bf16" for autocast over fp32 weights; the log-softmax is fp32 in both.
+    precision: "fp32", or "bf16" for bf16 products over fp32 weights; the log-softmax is fp32 in both.
+    chunk: logits that exist at a time.
     """
 
-    def __init__(self, model: nn.Module, precision: str = "fp32") -> None:
+    def __init__(self, model: nn.Module, precision: str = "fp32", chunk: int = CHUNK_LOGITS) -> None:
         super().__init__()
         self.model = model
-        self.dtype = PRECISIONS[precision]
+        self.chunk = chunk
+        self._mixed = MixedPrecision(model) if precision == "bf16" else None
 
-    def forward(self, layout: Layout) -> Tensor:
-        device = layout.input_ids.device.type
-        with _only(self.model, layout.where), self._autocast(device):
-            output = self.model(
-                input_ids=layout.input_ids,
-                attention_mask=layout.attention_mask,
-                position_ids=layout.position_ids,
-                use_cache=False,
-            )
-        # Cross-entropy of one class is the negative log-softmax at it, without a copy of the log-softmax.
-        logps = -nn.functional.cross_entropy(output.logits[0].float(), layout.targets, reduction="none")
-        shape = layout.mask.shape
-        return logps.new_zeros(shape.numel()).scatter(0, layout.place, logps).view(shape)
+    def forward(self, layout: Layout, stats: Sequence[str] = ()) -> Scored:
+        hidden = self._hidden(layout)
+        size = max(1, self.chunk // self.model.get_output_embeddings().weight.shape[0])
+        places = layout.targets.split(size)
+        parts = []
+        for states, targets in zip(hidden.split(size), places, strict=True):
+            # One chunk is kept for the backward pass; of several, each is computed again there.
+            if len(places) > 1 and torch.is_grad_enabled():
+                parts.append(checkpoint(self._chunk, states, targets, stats, use_reentrant=False))
+            else:
+                parts.append(self._chunk(states, targets, stats))
+        logps, *columns = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Scored(
+            _scattered(logps, layout), {n: _scattered(c, layout) for n, c in zip(stats, columns, strict=True)}
+        )
 
-    def _autocast(self, device: str) -> contextlib.AbstractContextManager:
-        return torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None)
+    def _hidden(self, layout: Layout) -> Tensor:
+        """[M, hidden]: what the head would see at the predicting positions, from a full pass of the model."""
+        seen: list[Tensor] = []
+
+        def select(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            states = inputs[0]
+            seen.append(states.reshape(-1, states.shape[-1]).index_select(0, layout.where))
+            return (states[:, :0], *inputs[1:])  # no logits yet
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(select)
+        try:
+            with self._precision(layout.input_ids.device.type), attending(self.model, layout) as mask:
+                self.model(
+                    input_ids=layout.input_ids, attention_mask=mask, position_ids=layout.position_ids, use_cache=False
+                )
+        finally:
+            hook.remove()
+        return seen[0]
+
+    def _chunk(self, states: Tensor, targets: Tensor, stats: Sequence[str]) -> tuple[Tensor, ...]:
+        """Log-probs [m] of the targets after hidden states [m, hidden], then each statistic [m]."""
+        with self._precision(states.device.type), _decoder_returns(self.model, states.unsqueeze(0)):
+            logits = self.model(input_ids=targets.unsqueeze(0), use_cache=False).logits[0]
+        logps = _TokenLogProbs.apply(logits, targets)
+        with torch.no_grad():
+            every = logits.detach().float().log_softmax(-1) if stats else None
+            return (logps, *(STATISTICS[name](every) for name in stats))
+
+    def _precision(self, device: str) -> contextlib.AbstractContextManager[None]:
+        return self._mixed(device) if self._mixed else contextlib.nullcontext()
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """Logits [m, V] and targets [m] -> log-probs [m] nats, fp32.
+
+    The gradient is written over the log-softmax that the forward pass leaves: a chunk needs one fp32 copy.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        logps = logits.float().log_softmax(-1)
+        ctx.save_for_backward(targets)
+        ctx.logps, ctx.dtype = logps if ctx.needs_input_grad[0] else None, logits.dtype
+        return logps.gather(1, targets[:, None]).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (targets,) = ctx.saved_tensors
+        # d log p(target) / d logits = onehot(target) - softmax
+        result = ctx.logps.exp_().mul_(-gradient[:, None])
+        ctx.logps = None
+        result.scatter_add_(1, targets[:, None], gradient[:, None])
+        return result.to(ctx.dtype), None
 
 
 @contextlib.contextmanager
-def _only(model: nn.Module, where: Tensor) -> Iterator[None]:
-    """Within the block the model's head sees the hidden states at `where` alone: [1, M, hidden]."""
-
-    def select(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = inputs[0]
-        return (hidden.reshape(-1, hidden.shape[-1]).index_select(0, where).unsqueeze(0), *inputs[1:])
-
-    hook = model.get_output_embeddings().register_forward_pre_hook(select)
+def _decoder_returns(model: nn.Module, states: Tensor) -> Iterator[None]:
+    """Within the block the model applies what follows its decoder (head and output transforms) to `states`."""
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = getattr(model, model.base_model_prefix)
+    decoder.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states)
     try:
         yield
     finally:
-        hook.remove()
+        del decoder.forward
 
 
-class LayoutCheck(NamedTuple):
-    """The layout to use, and why it is not the faster one where it is not."""
-
-    layout: str
-    reason: str
-
-
-@torch.no_grad()
-def stock_logps(model: nn.Module, item: Item) -> Tensor:
-    """[answers] nats: the oracle. One answer at a time, from `model(input_ids, attention_mask).logits`."""
-    device = next(model.parameters()).device
-    sums = []
-    for answer in item.answers:
-        ids = torch.tensor([[*item.prompt, *answer]], device=device)
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].float()
-        logps = logits.log_softmax(-1)[len(item.prompt) - 1 : -1]
-        sums.append(logps.gather(1, ids[0, len(item.prompt) :, None]).sum())
-    return torch.stack(sums)
-
-
-def check_layout(model: nn.Module, items: Sequence[Item], *, wanted: str, pad: int) -> LayoutCheck:
-    """Tries the layout on `items` (among them the longest row) against the stock model.
-
-    wanted: "auto" or "shared" try the shared layout and fall back to the plain one; "plain" tries it alone.
-    Raises: RuntimeError where even the plain layout differs from the stock model.
-    """
-    oracle = torch.cat([stock_logps(model, item) for item in items])
-    reason = ""
-    kind = getattr(model.config, "model_type", "?")
-    if wanted != "plain":
-        reason = _unsuitable(model) or _difference(model, items, "shared", oracle, pad)
-        if not reason:
-            return LayoutCheck("shared", "")
-    failure = _difference(model, items, "plain", oracle, pad)
-    if failure:
-        raise RuntimeError(
-            f"the log-probs of model type '{kind}' differ from its own logits: {failure}; "
-            "this model cannot be measured here"
-        )
-    return LayoutCheck("plain", reason)
-
-
-def _unsuitable(model: nn.Module) -> str:
-    config = model.config
-    kind = getattr(config, "model_type", "?")
-    if kind not in SHARED_LAYOUT:
-        return f"model type '{kind}' is not known to take the shared layout"
-    windowed = [t for t in getattr(config, "layer_types", None) or [] if t != "full_attention"]
-    if windowed or (kind in ("mistral", "mixtral") and getattr(config, "sliding_window", None)):
-        return f"model type '{kind}' has sliding-window layers"
-    if config._attn_implementation != "sdpa":
-        return f"attention implementation '{config._attn_implementation}' takes no boolean mask"
-    return ""
-
-
-@torch.no_grad()
-def _difference(model: nn.Module, items: Sequence[Item], name: str, oracle: Tensor, pad: int) -> str:
-    """Why this layout cannot be used: empty where it agrees with the oracle to `EXACT`."""
-    try:
-        layout = LAYOUTS[name](items, pad=pad).to(oracle.device)
-        seen = Scorer(model)(layout).sum(-1)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        return f"the {name} layout raised {type(error).__name__}: {error}"
-    worst = (seen - oracle).abs().max().item()
-    # not (<=): a NaN is a difference too
-    allowed = EXACT if oracle.device.type == "cpu" else NEARLY_EXACT
-    return "" if worst <= allowed else f"the {name} layout is off by {worst:.2g} nats"
+def _scattered(values: Tensor, layout: Layout) -> Tensor:
+    """[M] -> [N, T], zero elsewhere."""
+    shape = layout.mask.shape
+    return values.new_zeros(shape.numel()).scatter(0, layout.place, values).view(shape)

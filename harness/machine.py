@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import psutil
 import torch
 
 from harness.options import Options, UsageError
@@ -96,6 +97,16 @@ def peak_memory(device: str) -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def total_memory(device: str) -> int:
+    """Bytes: of the GPU, else of the machine or of the container's limit."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[1]
+    sizes = [psutil.virtual_memory().total]
+    with contextlib.suppress(OSError, ValueError):  # a group without a limit says "max"
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(sizes)
 
 
 @cache

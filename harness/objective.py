@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.layout import Item
+from harness.logprobs import Scored
 from harness.reference import Scores
 from harness.tokens import Row
 from losses import ExampleBatch, Loss, PairBatch, SequenceLogProbs, reward
@@ -88,7 +89,7 @@ def padded(scores: Scores, device: str | torch.device) -> SequenceLogProbs:
 def evaluate_loss(
     loss: Loss,
     hyperparameters: Mapping[str, float],
-    tokens: Tensor,
+    scored: Scored,
     mask: Tensor,
     rows: Sequence[Row],
     reference: SequenceLogProbs | None,
@@ -96,11 +97,11 @@ def evaluate_loss(
 ) -> Outcome:
     """The loss of `rows` and its gradient.
 
-    tokens, mask: [N, T] log-probs (nats) of all answers, row by row, then of the prompts where the loss
-    needs them. The result's gradient is of sum(loss) / context.examples.
+    scored, mask: [N, T] log-probs (nats) and statistics of all answers, row by row, then of the prompts
+    where the loss needs them. The result's gradient is of sum(loss) / context.examples.
     """
-    leaf = tokens.detach().requires_grad_(True)
-    everything = SequenceLogProbs.from_tokens(leaf, mask)
+    leaf = scored.logps.detach().requires_grad_(True)
+    everything = SequenceLogProbs.from_tokens(leaf, mask, scored.stats or None)
     answers = sum(len(row.answers) for row in rows)
     policy = everything.index(slice(0, answers))
     prompt = everything.index(slice(answers, None)) if "prompt" in loss.needs else None

@@ -153,11 +153,16 @@ class Options(BaseModel):
     threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
         None, "CPU threads", shown="auto"
     )
-    layout: Annotated[str, BeforeValidator(Choice(("auto", "shared", "plain")))] = _option(
-        "auto", "prompt computed once for both answers (shared), or once for each (plain)"
+    layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = _option(
+        "auto", "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
+        "each (plain); the fastest that agrees with the model's own logits"
     )
     micro_batch: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
         None, "pairs in one forward pass; changes memory and speed, never a gradient", shown="auto"
+    )
+    micro_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
+        None, "tokens in one forward pass where micro_batch is auto; halved when memory runs out; auto = what fits",
+        shown="auto",
     )
     store: Annotated[bool, BeforeValidator(Flag())] = _option(
         True, "keep the reference's log-probs on disk; changes speed, never a number"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 Weights = Mapping[str, Tensor]
@@ -23,12 +24,18 @@ class Policy:
     """A model whose cells all begin at the same weights.
 
     tuning: "full" or "lora". rank, alpha: of the adapters.
+    files:  safetensors with the model's starting weights; where they hold every parameter bit for bit, the
+            weights are read back from there and no second copy stays in memory.
     """
 
-    def __init__(self, model: nn.Module, *, tuning: str, rank: int, alpha: int) -> None:
+    def __init__(
+        self, model: nn.Module, *, tuning: str, rank: int, alpha: int, files: Sequence[Path] = ()
+    ) -> None:
         self.base = model
         self.tuning, self.rank, self.alpha = tuning, rank, alpha
-        self.start = snapshot(model) if tuning == "full" else {}
+        self._start: Weights | Sequence[Path] = {}
+        if tuning == "full":
+            self._start = files if holds(files, model) else snapshot(model)
         self._adapted: Any = None
 
     def begin(self, seed: int) -> nn.Module:
@@ -52,7 +59,7 @@ class Policy:
         if self._adapted is not None:
             self._adapted.unload()
             self._adapted = None
-        restore(self.base, self.start)
+        restore(self.base, self._start)
         self.base.requires_grad_(False)
         self.base.zero_grad(set_to_none=True)
 
@@ -63,15 +70,15 @@ class Policy:
             self._adapted = None
         weights = snapshot(self.base)
         if self.tuning == "full":
-            self.start = weights
+            self._start = weights
         self.end()
         return weights
 
-    def start_from(self, weights: Weights) -> None:
+    def start_from(self, file: Path) -> None:
         """Puts other starting weights in place (a kept SFT start)."""
-        restore(self.base, weights)
+        restore(self.base, [file])
         if self.tuning == "full":
-            self.start = snapshot(self.base)
+            self._start = [file]
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Writes the cell just trained as a plain transformers folder, or a peft adapter folder."""
@@ -85,11 +92,34 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def restore(model: nn.Module, weights: Weights) -> None:
-    """Copies `weights` back into the parameters they came from."""
+def restore(model: nn.Module, start: Weights | Sequence[Path]) -> None:
+    """Copies weights back into the parameters they came from, one at a time where they lie in files."""
     parameters = dict(model.named_parameters())
-    for name, value in weights.items():
-        parameters[name].copy_(value)
+    if isinstance(start, Mapping):
+        for name, value in start.items():
+            parameters[name].copy_(value)
+        return
+    for name, value in _stored(start):
+        if name in parameters:
+            parameters[name].copy_(value)
+
+
+def holds(files: Sequence[Path], model: nn.Module) -> bool:
+    """Whether the files contain every parameter of the model under its name, equal to the last bit."""
+    missing = dict(model.named_parameters())
+    for name, value in _stored(files):
+        if name in missing and value.shape == missing[name].shape:
+            here = missing[name].detach().cpu()
+            if torch.equal(value.to(here.dtype), here):
+                del missing[name]
+    return not missing
+
+
+def _stored(files: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():
+                yield name, file.get_tensor(name)
 
 
 @torch.no_grad()

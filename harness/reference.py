@@ -39,7 +39,7 @@ def measure_block(scorer: Scorer, items: Sequence[Item], *, layout: str, pad: in
     for start in range(0, len(order), BATCH):
         chunk = order[start : start + BATCH]
         rows = LAYOUTS[layout]([items[i] for i in chunk], pad=pad)
-        logps = iter(scorer(rows.to(device)).float().cpu())
+        logps = iter(scorer(rows.to(device)).logps.cpu())
         for i in chunk:
             scores[i] = tuple(next(logps)[: len(answer)].clone() for answer in items[i].answers)
     return scores

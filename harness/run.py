@@ -19,6 +19,7 @@ from harness.entries import ENTRIES
 from harness.estimate import Rates, seconds, work
 from harness.grid import Trial, trials
 from harness.identity import Identity
+from harness.logprobs import STATISTICS
 from harness.machine import Machine, resolve
 from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
@@ -66,9 +67,10 @@ def probe_losses(grid: Sequence[Trial]) -> None:
     errors = []
     for name in dict.fromkeys(t.loss for t in grid if t.loss != "none" and not t.skip):
         settings = next(t.hyperparameters for t in grid if t.loss == name)
-        unknown = sorted(need for need in losses.get(name).needs if need.startswith("stats:"))
-        if unknown:
-            errors.append(f"loss '{name}' needs {', '.join(unknown)}, which no statistic here provides")
+        wanted = {need.removeprefix("stats:") for need in losses.get(name).needs if need.startswith("stats:")}
+        if wanted - STATISTICS.keys():
+            unknown, known = ", ".join(sorted(wanted - STATISTICS.keys())), ", ".join(STATISTICS)
+            errors.append(f"loss '{name}' needs stats:{unknown}, which is not computed here; statistics: {known}")
             continue
         try:
             losses.probe(losses.get(name), settings)

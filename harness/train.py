@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from harness.gradient import NonFinite, accumulate_gradient, describe, row_tokens
+from harness.gradient import NonFinite, accumulate_gradient, describe
 from harness.job import Job
 from harness.logprobs import Scorer
+from harness.micro import is_out_of_memory, row_tokens, smaller
 from harness.objective import Statistics
 from harness.selection import Batch
 from harness.state import TrainState
@@ -28,12 +31,14 @@ def train(
     *,
     on_step: Callable[[dict[str, float]], None] = lambda row: None,
     after_step: Callable[[int], None] = lambda step: None,
+    on_smaller: Callable[[Job], None] = lambda job: None,
     checkpoints: Path | None = None,
     checkpoint_steps: int = 0,
 ) -> Curve:
     """Trains the scorer's model in place and returns one row a step.
 
-    on_step gets each row of the curve; after_step the number of steps done (for evaluations on the way).
+    on_step gets each row of the curve; after_step the number of steps done (for evaluations on the way);
+    on_smaller the job that training goes on with after memory ran out.
     A state of this cell found in `checkpoints` is continued.
     Raises: NonFinite before an update that would spoil the weights; StepZeroMismatch at the first step.
     """
@@ -43,7 +48,10 @@ def train(
     parameters = list(state.parameters.values())
     for batch in job.batches[state.step :]:
         began = time.perf_counter()
-        statistics = accumulate_gradient(scorer, job, batch, state)
+        statistics, fitting = _gradient_in_memory(scorer, job, batch, state)
+        if fitting is not job:
+            job = fitting
+            on_smaller(job)
         norm = _clip(parameters, job, batch)
         lr = job.schedule.learning_rate(batch.step, len(job.batches))
         for group in state.optimizer.param_groups:
@@ -62,6 +70,36 @@ def train(
         if checkpoints is not None and due:
             state.save(checkpoints, job.cell)
     return state.curve
+
+
+class _Fitted(NamedTuple):
+    statistics: Statistics
+    job: Job
+
+
+def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainState) -> _Fitted:
+    """The gradient of a batch, and the job with the micro-batch that fitted into memory.
+
+    A pass that runs out of memory is thrown away whole, with what the loss noted in its state, and made
+    again with half the micro-batch.
+    """
+    loss_state, generator = copy.deepcopy(state.loss_state), state.generator.get_state()
+    while True:
+        try:
+            return _Fitted(accumulate_gradient(scorer, job, batch, state), job)
+        except (RuntimeError, MemoryError) as error:
+            less = smaller(job, batch.rows) if is_out_of_memory(error) else None
+            if less is None:
+                raise
+            # The traceback holds the tensors of the failed pass.
+            error.__traceback__ = None
+        job = less
+        state.optimizer.zero_grad(set_to_none=True)
+        state.loss_state.clear()
+        state.loss_state.update(loss_state)
+        state.generator.set_state(generator)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _new_state(scorer: Scorer, job: Job) -> TrainState:

@@ -28,10 +28,10 @@ def make_job(
         "mismatched": {
             r.id: (item, score) for r, item, score in zip(rows, others, scores(scorer, others), strict=True)
         },
-        "layout": "shared", "pad": 0, "micro_batch": micro_batch, "micro_tokens": 2048, "tolerance": 1e-3,
+        "layout": "packed", "pad": 0, "micro_batch": micro_batch, "micro_tokens": 2048, "tolerance": 1e-3,
     }  # fmt: skip
     return Job(**settings | changes)
 
 
 def scores(scorer, items):
-    return measure(scorer, items, layout="shared", pad=0)
+    return measure(scorer, items, layout="packed", pad=0)

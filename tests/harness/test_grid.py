@@ -172,7 +172,7 @@ def test_different_settings_have_different_ids():
     assert len(ids) == 6
 
 
-@pytest.mark.parametrize("part", ["device", "threads", "micro_batch", "commit", "layout", "out"])
+@pytest.mark.parametrize("part", ["device", "threads", "micro_batch", "micro_tokens", "commit", "layout", "out"])
 def test_what_changes_no_weight_must_not_enter_an_id(part):
     with pytest.raises(ValueError, match=f"{part} must not be a part of a cell id"):
         cell_id({"loss": "dpo", part: 1})

@@ -21,8 +21,8 @@ def test_the_defaults_are_the_documented_ones():
         "epochs": 1, "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
         "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
-        "evals": 1, "controls": True, "layout": "auto", "micro_batch": None, "threads": None, "store": True,
-        "checkpoint_steps": 0, "save": "none", "out": "runs", "judge": "none", "plugins": (),
+        "evals": 1, "controls": True, "layout": "auto", "micro_batch": None, "micro_tokens": None, "threads": None,
+        "store": True, "checkpoint_steps": 0, "save": "none", "out": "runs", "judge": "none", "plugins": (),
         "model_revision": None, "suite_settings": {}, "loss_settings": {},
     }  # fmt: skip
     assert options.model_dump(exclude={"suite", "losses"}) == documented
@@ -72,8 +72,8 @@ def test_a_suite_and_losses_are_required_and_both_said_at_once():
         ("evals", "0"), ("micro_batch", "0"), ("threads", "0"), ("checkpoint_steps", "-1"), ("lrs", ("0",)),
         ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
         ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
-        ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "packed"), ("save", "yes"),
-        ("judge", "gpt"), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"), ("lrs", ("inf",)),
+        ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "dense"), ("micro_tokens", "0"),
+        ("save", "yes"), ("judge", "gpt"), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"), ("lrs", ("inf",)),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, value):

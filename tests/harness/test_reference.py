@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from harness.layout import LAYOUTS
-from harness.logprobs import Scorer, stock_logps
+from harness.layout_check import stock_logps
+from harness.logprobs import Scorer
 from harness.objective import item_of
 from harness.reference import BLOCK, ReferenceStore, measure
 

@@ -33,6 +33,8 @@ def sweep(tmp_path):
         return subprocess.Popen(
             [sys.executable, "-m", "harness", "run", *words], cwd=ROOT, env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            # A shell starts its background jobs with SIGINT ignored, and a process inherits that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
 
     return start

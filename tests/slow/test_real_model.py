@@ -13,7 +13,8 @@ import torch
 
 import results
 from harness.layout import LAYOUTS, Item
-from harness.logprobs import EXACT, Scorer, check_layout, stock_logps
+from harness.layout_check import EXACT, check_layout, stock_logps
+from harness.logprobs import Scorer
 from harness.models import find, load_policy, load_tokenizer
 from harness.tokens import make_encoder
 from results.columns import VOLATILE
@@ -68,19 +69,19 @@ def test_both_layouts_are_the_stock_models_log_probs_on_the_longest_row_too(mode
     generator = torch.Generator().manual_seed(0)
     draw = lambda n: torch.randint(100, 40000, (n,), generator=generator).tolist()  # noqa: E731
     items = [Item(draw(p), [draw(a), draw(b)]) for p, a, b in ((20, 30, 10), (180, 76, 60), (90, 5, 70))]
-    assert check_layout(model, items, wanted="auto", pad=0) == ("shared", "")
+    assert check_layout(model, items, wanted="auto", pad=0) == ("packed", "")
     oracle = torch.cat([stock_logps(model, item) for item in items])
     for build in LAYOUTS.values():
         with torch.no_grad():
-            seen = Scorer(model)(build(items, pad=0)).sum(-1)
+            seen = Scorer(model)(build(items, pad=0)).logps.sum(-1)
         assert (seen - oracle).abs().max() <= EXACT
 
 
 def test_bf16_moves_a_sequence_by_less_than_the_step_zero_check_allows(model, tokenizer):
     row = encoded(tokenizer, ("user", "Name three rivers."), chosen="The Nile, the Rhine and the Amazon.")
-    layout = LAYOUTS["shared"]([Item(row.prompt, row.answers)], pad=0)
+    layout = LAYOUTS["packed"]([Item(row.prompt, row.answers)], pad=0)
     with torch.no_grad():
-        exact, rounded = (Scorer(model, precision)(layout).sum(-1) for precision in ("fp32", "bf16"))
+        exact, rounded = (Scorer(model, precision)(layout).logps.sum(-1) for precision in ("fp32", "bf16"))
     assert 0 < (exact - rounded).abs().max() < 1.0
 
 

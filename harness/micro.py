@@ -1,0 +1,58 @@
+"""An optimizer batch cut into what memory holds at a time; the cut changes no gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from harness.job import Job
+from harness.tokens import Row
+
+
+def row_tokens(row: Row) -> int:
+    """Tokens of a row with its prompt once, padding apart."""
+    return len(row.prompt) + sum(map(len, row.answers))
+
+
+def split(rows: Sequence[Row], job: Job) -> list[list[Row]]:
+    """Micro-batches of rows of like length, cut by number (`micro_batch`) or into even shares of tokens."""
+    order = sorted(rows, key=lambda row: (row_tokens(row), row.id))
+    if job.micro_batch is not None:
+        return [order[i : i + job.micro_batch] for i in range(0, len(order), job.micro_batch)]
+    whole = _size(order, "packed")
+    share = whole / math.ceil(whole / job.micro_tokens)
+    micros: list[list[Row]] = []
+    for row in order:
+        if micros and _size(micros[-1], "packed") < share and _size([*micros[-1], row], job.layout) <= job.micro_tokens:
+            micros[-1].append(row)
+        else:
+            micros.append([row])
+    return micros
+
+
+def _size(rows: Sequence[Row], layout: str) -> int:
+    """Tokens that a micro-batch computes; the rows are in order of length."""
+    if layout == "packed":
+        return sum(map(row_tokens, rows))
+    return len(rows) * row_tokens(rows[-1])
+
+
+def smaller(job: Job, rows: Sequence[Row]) -> Job | None:
+    """The same job with half the micro-batch, after memory ran out; None where a row is alone already."""
+    largest = max(split(rows, job), key=len)
+    if len(largest) == 1:
+        return None
+    if job.micro_batch is not None:
+        return replace(job, micro_batch=len(largest) // 2)
+    return replace(job, micro_tokens=min(job.micro_tokens, _size(largest, job.layout)) // 2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the allocator had no memory left."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # torch's CPU allocator raises a plain RuntimeError
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
