@@ -41,8 +41,11 @@ Logps = Mapping[str, tuple[Tensor, ...]]
 class Bench:
     """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations."""
 
-    def __init__(self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress) -> None:
+    def __init__(
+        self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress, *, workers: int = 1
+    ) -> None:
         self.identity, self.machine, self.progress = identity, machine, progress
+        self.workers, self.memory_ran_out = workers, False
         self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn
@@ -111,7 +114,7 @@ class Bench:
 
     def on_smaller(self, job: Job) -> None:
         """Memory ran out in a micro-batch: later cells begin with the one that fitted."""
-        self.micro_batch, self.micro_tokens = job.micro_batch, job.micro_tokens
+        self.micro_batch, self.micro_tokens, self.memory_ran_out = job.micro_batch, job.micro_tokens, True
         size = f"{job.micro_batch} rows" if job.micro_batch else f"{job.micro_tokens} tokens"
         self.progress.warn(f"out of memory: going on with micro-batches of {size}; no gradient changes")
 

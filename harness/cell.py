@@ -21,13 +21,13 @@ from harness.grid import Trial
 from harness.identity import Identity
 from harness.logprobs import Scorer
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
+from harness.sweep import MODEL_FOLDER
 from harness.train import Curve, train
 from results import metrics, store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MODEL_FOLDER = "model"
 CHECKPOINTS = "checkpoint"
 
 # What ends a cell and not the sweep. Anything else is a fault of ours and is shown as such.
@@ -70,6 +70,12 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     )  # fmt: skip
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return row
+
+
+def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> None:
+    """The failed row of a cell whose process is gone."""
+    row = describe(identity, trial) | {"status": "failed", "reason": cause}
+    store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log=cause)
 
 
 @dataclasses.dataclass
@@ -179,7 +185,7 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "micro_tokens": None if bench.micro_batch else bench.micro_tokens,
         "layout": bench.layout,
         "engine": "local",
-        "workers": 1,
+        "workers": bench.workers,
         "out": bench.options.out,
         "versions": json.dumps(dict(versions()), sort_keys=True),
         "commit": commit(),

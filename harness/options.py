@@ -153,6 +153,9 @@ class Options(BaseModel):
     threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
         None, "CPU threads", shown="auto"
     )
+    workers: Annotated[int | None, BeforeValidator(Auto(WholeNumber(0)))] = _option(
+        None, "processes that run cells; auto = one a GPU, else one; 0 = in the command's own process", shown="auto"
+    )
     layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = _option(
         "auto", "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
         "each (plain); the fastest that agrees with the model's own logits"

@@ -10,7 +10,7 @@ from harness.estimate import assumed_rates, memory_bytes, seconds, work
 from harness.models import parameter_count
 from harness.options import Options
 from harness.progress import Progress, estimate
-from harness.run import Sweep, is_finished, prepare_sweep
+from harness.sweep import Sweep, prepare_sweep
 from suites import audit
 
 
@@ -45,12 +45,12 @@ def _grid(sweep: Sweep) -> Iterator[str]:
 def _state(sweep: Sweep, trial: Any) -> str:
     if trial.skip:
         return f"skipped: {trial.skip};"
-    return "finished" if is_finished(sweep, trial) else "to run"
+    return "finished" if sweep.is_finished(trial) else "to run"
 
 
 def _cost(sweep: Sweep) -> Iterator[str]:
     options = sweep.options
-    todo = [trial for trial in sweep.trials if not is_finished(sweep, trial)]
+    todo = [trial for trial in sweep.trials if not sweep.is_finished(trial)]
     parameters = parameter_count(sweep.identity.source)
     amount = work(options, sweep.data, todo)
     rates = assumed_rates(parameters, sweep.machine.device, sweep.machine.precision)

@@ -136,7 +136,8 @@ class _Cell:
 class Progress:
     """The story of a sweep, told to a display; use it as a context manager.
 
-    `cells` is the number of cells of the sweep, None as long as it is not known (see `expect`).
+    `cells` is the number of cells of the sweep, None as long as it is not known (see `expect`). A lane is one of
+    several places where cells run at a time.
     """
 
     def __init__(self, display: Display, cells: int | None = None, clock: Clock = time.monotonic) -> None:
@@ -145,7 +146,7 @@ class Progress:
         self._cells = cells
         self._ended = 0
         self._trained_seconds: list[float] = []
-        self._cell: _Cell | None = None
+        self._at_work: dict[int, _Cell] = {}  # lane -> cell
 
     def __enter__(self) -> Self:
         return self
@@ -174,14 +175,14 @@ class Progress:
         yield Stage(name, total, self._display.status, self._clock)
         self._display.line(f"{name}: done in {estimate(self._clock() - began)}")
 
-    def cell_started(self, label: str, steps: int) -> None:
+    def cell_started(self, label: str, steps: int, lane: int = 0) -> None:
         """A cell begins; steps is the number of optimizer steps it will take (0: evaluation only)."""
-        self._cell = _Cell(printable(label), steps, self._clock())
-        self._display.line(f"{self._counter()} {self._cell.label}: started, {steps} steps")
+        self._at_work[lane] = _Cell(printable(label), steps, self._clock())
+        self._display.line(f"{self._counter()} {printable(label)}: started, {steps} steps")
 
-    def step(self, step: int, loss_value: float, tokens: int) -> None:
+    def step(self, step: int, loss_value: float, tokens: int, lane: int = 0) -> None:
         """Optimizer step number `step` (from 1) is done; tokens is what it processed."""
-        cell = self._current()
+        cell = self._current(lane)
         if cell.step == 0:
             cell.resumed_at = step - 1
         cell.step = step
@@ -195,21 +196,25 @@ class Progress:
         ending = "" if left is None else f", {estimate(left)} left"
         self._display.status(text + ending, step / cell.steps if cell.steps else None)
 
-    def cell_finished(self, label: str, summary: str) -> None:
+    def cell_finished(self, label: str, summary: str, lane: int = 0) -> None:
         """The cell at work is measured and stored."""
-        cell = self._current()
+        cell = self._current(lane)
         seconds = self._clock() - cell.began
         if cell.steps:
             self._trained_seconds.append(seconds)
-        self._end_cell(label, f"done in {estimate(seconds)}: {printable(summary)}")
+        self._end_cell(label, f"done in {estimate(seconds)}: {printable(summary)}", lane)
 
-    def cell_failed(self, label: str, reason: str) -> None:
+    def cell_failed(self, label: str, reason: str, lane: int = 0) -> None:
         """The cell at work, or one that could not begin, has failed; the sweep goes on."""
-        self._end_cell(label, f"FAILED: {printable(reason)}")
+        self._end_cell(label, f"FAILED: {printable(reason)}", lane)
+
+    def cell_dropped(self, lane: int = 0) -> None:
+        """The cell at work was lost and will begin again."""
+        self._at_work.pop(lane, None)
 
     def cell_kept(self, label: str, reason: str) -> None:
         """A cell needs no work: it was finished earlier, or is skipped for the reason given."""
-        self._end_cell(label, printable(reason))
+        self._end_cell(label, printable(reason), None)
 
     def seconds_left(self) -> float | None:
         """Time until the last cell ends, from the work done so far; None before the first step.
@@ -218,26 +223,29 @@ class Progress:
         has ended, as long as the steps of the one at work. Cells that turn out to be finished already
         make it less.
         """
-        cell = self._cell
-        if cell is None or cell.step == 0:
+        begun = [cell for cell in self._at_work.values() if cell.step]
+        if not begun:
             return None
-        a_step = (self._clock() - cell.began) / (cell.step - cell.resumed_at)
+        now = self._clock()
+        steps = [(now - cell.began) / (cell.step - cell.resumed_at) for cell in begun]
         if self._trained_seconds:
             a_cell = sum(self._trained_seconds) / len(self._trained_seconds)
         else:
-            a_cell = a_step * cell.steps
-        later = max((self._cells or 0) - self._ended - 1, 0)
-        return a_step * max(cell.steps - cell.step, 0) + a_cell * later
+            a_cell = max(step * cell.steps for step, cell in zip(steps, begun, strict=True))
+        later = max((self._cells or 0) - self._ended - len(self._at_work), 0)
+        here = max(step * max(cell.steps - cell.step, 0) for step, cell in zip(steps, begun, strict=True))
+        return here + a_cell * later / len(self._at_work)
 
-    def _end_cell(self, label: str, what: str) -> None:
+    def _end_cell(self, label: str, what: str, lane: int | None) -> None:
         self._display.line(f"{self._counter()} {printable(label)}: {what}")
         self._ended += 1
-        self._cell = None
+        if lane is not None:
+            self._at_work.pop(lane, None)
 
-    def _current(self) -> _Cell:
-        if self._cell is None:
+    def _current(self, lane: int) -> _Cell:
+        if lane not in self._at_work:
             raise RuntimeError("no cell is at work; call cell_started first")
-        return self._cell
+        return self._at_work[lane]
 
     def _counter(self) -> str:
         total = "" if self._cells is None else f"/{self._cells}"

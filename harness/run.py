@@ -1,83 +1,22 @@
-"""The story of a sweep: for each cell, is it finished? Else train, evaluate, store. Then the report."""
+"""The story of a sweep: which cells are finished, run the others, then the report."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import losses
 import reports
 import results
-from harness.bench import Bench
-from harness.cell import MODEL_FOLDER, CellFailed, describe, run_cell
-from harness.data import Data, prepare
-from harness.entries import ENTRIES
-from harness.estimate import Rates, seconds, work
-from harness.grid import Trial, trials
-from harness.identity import Identity
-from harness.logprobs import STATISTICS
-from harness.machine import Machine, resolve
-from harness.models import find, load_tokenizer
-from harness.options import Options, UsageError
-from harness.progress import Progress, estimate
+from harness.cell import describe
+from harness.grid import Trial
+from harness.options import Options
+from harness.progress import Progress
+from harness.sweep import Sweep, prepare_sweep
+from harness.workers import run_cells
 from results import store
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Everything known about a command before a model is loaded."""
-
-    options: Options
-    machine: Machine
-    tokenizer: Any
-    data: Data
-    identity: Identity
-    trials: list[Trial]
-
-    def folder(self, trial: Trial) -> Path:
-        """Where the trial's cell lives."""
-        return store.cell_folder(
-            Path(self.options.out), self.data.suite.name, trial.loss, self.identity.cell_id(trial)
-        )
-
-
-def prepare_sweep(options: Options, progress: Progress) -> Sweep:
-    """Loads everything but the weights. Raises: UsageError, SuiteError."""
-    machine = resolve(options)
-    source = find(options.model, options.model_revision)
-    tokenizer = load_tokenizer(source)
-    data = prepare(options, source, tokenizer, progress)
-    identity = Identity(options, source, data, machine.precision)
-    entry = ENTRIES.get(source.name)
-    grid = trials(
-        options, base_lr=identity.base_lr, entry_grid=entry.grid if entry else {}, kind=data.suite.kind
-    )
-    probe_losses(grid)
-    return Sweep(options, machine, tokenizer, data, identity, grid)
-
-
-def probe_losses(grid: Sequence[Trial]) -> None:
-    """Tries every selected loss on random log-probs. Raises: UsageError with every loss that fails."""
-    errors = []
-    for name in dict.fromkeys(t.loss for t in grid if t.loss != "none" and not t.skip):
-        settings = next(t.hyperparameters for t in grid if t.loss == name)
-        wanted = {need.removeprefix("stats:") for need in losses.get(name).needs if need.startswith("stats:")}
-        if wanted - STATISTICS.keys():
-            unknown, known = ", ".join(sorted(wanted - STATISTICS.keys())), ", ".join(STATISTICS)
-            errors.append(f"loss '{name}' needs stats:{unknown}, which is not computed here; statistics: {known}")
-            continue
-        try:
-            losses.probe(losses.get(name), settings)
-        except ValueError as error:
-            errors.append(str(error))
-    if errors:
-        raise UsageError(errors)
 
 
 def run(options: Options, progress: Progress, command: str) -> int:
@@ -100,65 +39,19 @@ def run(options: Options, progress: Progress, command: str) -> int:
 
 
 def _run_cells(sweep: Sweep, progress: Progress) -> None:
-    todo = [trial for trial in sweep.trials if not is_finished(sweep, trial)]
-    bench = None
+    todo = [trial for trial in sweep.trials if not sweep.is_finished(trial)]
     for trial in sweep.trials:
         if trial.skip:
             _store_skipped(sweep, trial)
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
         elif trial not in todo:
             progress.cell_kept(trial.label, "finished earlier")
-        else:
-            bench = bench or _set_up(sweep, todo, progress)
-            _run_one(sweep, bench, trial, progress, save=sweep.options.save == "all")
-            _drop_beaten_models(sweep)
-    trial = _best(sweep) if sweep.options.save == "best" else None
-    if trial is not None and not _model_folder(sweep, trial).is_dir():
-        progress.note(f"save=best: {trial.label} was finished without its model, so it is trained again")
-        bench = bench or _set_up(sweep, [trial], progress)
-        _run_one(sweep, bench, trial, progress, save=True)
-
-
-def is_finished(sweep: Sweep, trial: Trial) -> bool:
-    """Done, with all that this command asks for; a skipped trial has nothing to do."""
-    if trial.skip:
-        return True
-    folder = sweep.folder(trial)
-    if not store.is_done(folder):
-        return False
-    if trial.loss == "none":
-        return True
-    if sweep.options.save == "all" and not (folder / MODEL_FOLDER).is_dir():
-        return False
-    return store.read_row(folder)["evals"] == sweep.options.evals
-
-
-def _set_up(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> Bench:
-    """Loads the model and says how long the work will take."""
-    with progress.stage(f"loading {sweep.options.model}", 1):
-        bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress)
-    amount = work(sweep.options, sweep.data, todo)
-    expected = seconds(amount, Rates(*bench.seconds_per_token()))
-    progress.note(
-        f"{len(todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
-        f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
-    )
-    return bench
-
-
-def _run_one(sweep: Sweep, bench: Bench, trial: Trial, progress: Progress, *, save: bool) -> None:
-    folder = sweep.folder(trial)
-    try:
-        with store.claim(folder):
-            steps = 0 if trial.lr is None else sweep.data.train_count // sweep.options.batch_size * sweep.options.epochs
-            progress.cell_started(trial.label, steps)
-            row = run_cell(bench, trial, folder, save=save or sweep.options.save == "best")
-    except store.Claimed as error:
-        progress.cell_failed(trial.label, str(error))
-    except CellFailed as error:
-        progress.cell_failed(trial.label, str(error))
-    else:
-        progress.cell_finished(trial.label, f"preference accuracy {row['preference_accuracy']:.3f}")
+    keep = sweep.options.save
+    run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=keep in ("all", "best"))
+    best = _best(sweep) if keep == "best" else None
+    if best is not None and not sweep.model_folder(best).is_dir():
+        progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
+        run_cells(sweep, [best], progress, lambda trial: None, save=True)
 
 
 def _best(sweep: Sweep) -> Trial | None:
@@ -174,10 +67,6 @@ def _best(sweep: Sweep) -> Trial | None:
     return found
 
 
-def _model_folder(sweep: Sweep, trial: Trial) -> Path:
-    return sweep.folder(trial) / MODEL_FOLDER
-
-
 def _drop_beaten_models(sweep: Sweep) -> None:
     """Under save=best, drops the saved models of this sweep that are no longer the best."""
     if sweep.options.save != "best":
@@ -185,7 +74,7 @@ def _drop_beaten_models(sweep: Sweep) -> None:
     best = _best(sweep)
     for trial in sweep.trials:
         if trial != best and not trial.skip:
-            shutil.rmtree(_model_folder(sweep, trial), ignore_errors=True)
+            shutil.rmtree(sweep.model_folder(trial), ignore_errors=True)
 
 
 def _store_skipped(sweep: Sweep, trial: Trial) -> None:
@@ -206,6 +95,6 @@ def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     paths = reports.write(place, cells=cells, command=command)
     sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {command}\n")
     best = _best(sweep)
-    if best is not None and _model_folder(sweep, best).is_dir():
-        sys.stdout.write(f"model:  {_model_folder(sweep, best)}\n")
+    if best is not None and sweep.model_folder(best).is_dir():
+        sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
     return runs

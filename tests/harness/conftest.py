@@ -93,7 +93,7 @@ def rows(tokenizer):
     return list(encoder.encode(pairs).rows)
 
 
-SMALL = ["model=tiny", "train_pairs=32", "eval_pairs=8", "batch_size=8", "precision=fp32", "device=cpu"]
+SMALL = ["model=tiny", "train_pairs=32", "eval_pairs=8", "batch_size=8", "precision=fp32", "device=cpu", "workers=0"]
 
 
 class Told:

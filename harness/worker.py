@@ -1,0 +1,190 @@
+"""One worker: cells one after another on one model in memory, in this process or in one of its own.
+
+A process of its own lives for many cells: the model is loaded once and its starting weights are put back bit
+for bit. What it has to say (progress, the end of a cell) goes to the parent through a pipe; it ends with its
+parent, whatever ends that, and retires where memory or the device has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+import losses
+from harness.bench import Bench
+from harness.cell import CellFailed, run_cell
+from harness.estimate import Rates, seconds, work
+from harness.grid import Trial
+from harness.progress import Progress, estimate
+from harness.sweep import Sweep
+from results import store
+
+Send = Callable[..., None]
+
+
+@dataclass
+class Worker:
+    """Runs cells of a sweep; the model is loaded for the first of them.
+
+    todo: all cells that the command has to run, for the time estimate. micro_tokens: a smaller micro-batch than
+    the options', learnt from a worker that ran out of memory.
+    """
+
+    sweep: Sweep
+    todo: Sequence[Trial]
+    progress: Progress
+    workers: int = 1
+    micro_tokens: int | None = None
+    _bench: Bench | None = field(default=None, init=False)
+
+    def run(self, trial: Trial, *, save: bool) -> None:
+        """One cell, from starting weights to a stored row, told to `progress`; a failed one is told too."""
+        bench = self._bench = self._bench or self._load()
+        folder = self.sweep.folder(trial)
+        try:
+            with store.claim(folder):
+                self.progress.cell_started(trial.label, self.sweep.steps(trial))
+                row = run_cell(bench, trial, folder, save=save)
+        except (store.Claimed, CellFailed) as error:
+            self.progress.cell_failed(trial.label, str(error))
+        else:
+            self.progress.cell_finished(trial.label, f"preference accuracy {row['preference_accuracy']:.3f}")
+
+    @property
+    def worn(self) -> bool:
+        """Whether memory ran out here, so that a fresh process should go on."""
+        return self._bench is not None and self._bench.memory_ran_out
+
+    @property
+    def fitting_tokens(self) -> int | None:
+        """The micro-batch that memory held in the end."""
+        return self._bench.micro_tokens if self._bench else self.micro_tokens
+
+    def _load(self) -> Bench:
+        """Loads the model and says how long the work will take."""
+        sweep, progress = self.sweep, self.progress
+        with progress.stage(f"loading {sweep.options.model}", 1):
+            bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers)
+        if self.micro_tokens is not None:
+            bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
+        amount = work(sweep.options, sweep.data, self.todo)
+        expected = seconds(amount, Rates(*bench.seconds_per_token())) / self.workers
+        progress.note(
+            f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
+            f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
+        )
+        return bench
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What a worker process is told at its start."""
+
+    sweep: Sweep
+    todo: Sequence[Trial]
+    sums: Mapping[str, Mapping[str, float]]  # weighted sums of losses, by name
+    workers: int
+    device: str
+    threads: int
+    micro_tokens: int | None
+
+
+def main(duty: Duty, pipe: Connection) -> None:
+    """The life of a worker process: cells arrive as (trial, save) until None does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(duty.threads)
+    _register_losses(duty)
+    sweep = replace(duty.sweep, machine=replace(duty.sweep.machine, device=duty.device, threads=duty.threads))
+
+    def send(kind: str, *content: Any) -> None:
+        pipe.send((kind, *content))
+
+    worker = Worker(sweep, duty.todo, Relay(send), duty.workers, duty.micro_tokens)
+    while (order := pipe.recv()) is not None:
+        trial, save = order
+        try:
+            worker.run(trial, save=save)
+        except Exception as error:
+            if is_device_failure(error):
+                send("lost", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            else:
+                send("fault", traceback.format_exc())
+            return
+        send("ended", worker.fitting_tokens, worker.worn)
+        if worker.worn:
+            return
+
+
+def _register_losses(duty: Duty) -> None:
+    """The losses that this process does not know from its imports: plug-ins, and sums made in the parent."""
+    losses.load_entry_points()
+    for source in duty.sweep.options.plugins:
+        losses.load_plugin(source)
+    for name, parts in duty.sums.items():
+        if name not in losses.names():
+            losses.combine(name, **parts)
+
+
+def is_device_failure(error: Exception) -> bool:
+    """Whether the device's context cannot be trusted any more."""
+    known = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)
+    return isinstance(error, (known, torch.OutOfMemoryError)) or "CUDA error" in str(error)
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)
+
+
+class Relay(Progress):
+    """Progress that is told in another process."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def note(self, text: str) -> None:
+        self._send("note", text)
+
+    def warn(self, text: str) -> None:
+        self._send("warn", text)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[RelayStage]:
+        self._send("stage", name, total)
+        yield RelayStage(self._send)
+        self._send("stage_done")
+
+    def cell_started(self, label: str, steps: int) -> None:
+        self._send("cell_started", label, steps)
+
+    def step(self, step: int, loss_value: float, tokens: int) -> None:
+        self._send("step", step, loss_value, tokens)
+
+    def cell_finished(self, label: str, summary: str) -> None:
+        self._send("cell_finished", label, summary)
+
+    def cell_failed(self, label: str, reason: str) -> None:
+        self._send("cell_failed", label, reason)
+
+
+@dataclass
+class RelayStage:
+    """A stage whose count is kept in another process."""
+
+    _send: Send
+
+    def advance(self, n: int = 1) -> None:
+        self._send("advance", n)
