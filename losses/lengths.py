@@ -113,10 +113,8 @@ def sampo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     margin = torch.zeros_like(pair.chosen.total)
     for sign, side, reference in ((1, pair.chosen, pair.ref_chosen), (-1, pair.rejected, pair.ref_rejected)):
         ratios = _token_log_ratios("sampo", side, reference)
-        draw = torch.rand(ratios.shape, generator=pair.generator, device=pair.generator.device).to(ratios.device)
-        # Unscored positions come last, so the first `shared` places of a random order are scored tokens.
-        place = draw.masked_fill(~side.mask.bool(), 2.0).argsort(-1).argsort(-1)
-        margin = margin + sign * ratios.masked_fill(place >= shared[:, None], 0.0).sum(-1)
+        drawn = _drawn(side.mask.bool(), shared, pair.generator)
+        margin = margin + sign * ratios.masked_fill(~drawn, 0.0).sum(-1)
     return -F.logsigmoid(beta * margin)
 
 
@@ -128,6 +126,18 @@ def _token_log_ratios(name: str, policy: SequenceLogProbs, reference: SequenceLo
             "trainer keep them; by hand, build both with SequenceLogProbs.from_tokens."
         )
     return (policy.tokens - reference.tokens).masked_fill(~policy.mask.bool(), 0.0)
+
+
+def _drawn(mask: Tensor, shared: Tensor, generator: torch.Generator) -> Tensor:
+    """[N, T] true at `shared` [N] of the positions where `mask` [N, T] is, drawn evenly without replacement."""
+    drawn = mask.clone()
+    rows = (mask.sum(-1) > shared).nonzero()[:, 0]  # the longer answers; the others are kept whole
+    # In double precision, because two equal numbers at the limit would keep a token too many.
+    numbers = torch.rand(len(rows), mask.shape[1], generator=generator, device=generator.device, dtype=torch.float64)
+    numbers = numbers.to(mask.device).masked_fill(~mask[rows], 2.0)
+    limit = numbers.sort(-1).values.gather(1, shared[rows, None] - 1)
+    drawn[rows] = numbers <= limit
+    return drawn
 
 
 def _discounted(ratios: Tensor, mask: Tensor, shared: Tensor, alpha: float) -> Tensor:

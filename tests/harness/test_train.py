@@ -66,7 +66,7 @@ def test_dpo_learns_thirty_two_pairs_by_heart(model, rows):
     assert curve[-1]["accuracy"] > 0.95
 
 
-@pytest.mark.parametrize("loss", ["dpo", "kto"])
+@pytest.mark.parametrize("loss", ["dpo", "kto", "bco", "sampo"])  # the last two have state and random numbers
 def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(source, rows, loss, tmp_path):
     class Killed(Exception):
         pass
