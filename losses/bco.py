@@ -52,8 +52,8 @@ def bco(batch: ExampleBatch, *, beta: float = 0.01) -> Tensor:
 
     Source: arXiv:2404.04656; beta 0.01 there.
 
-    Conventions: one mean over all answers, as in TRL's BCO trainer (until 1.10), which updates it in every
-    micro-batch. Its optional weights for differing prompt distributions are left out: they need embeddings of
+    Conventions: one mean over all answers, as in the BCO trainer that TRL no longer ships, which updates it in
+    every micro-batch. Its optional weights for differing prompt distributions are left out: they need embeddings of
     the prompts.
 
     Raises: ValueError where the batch carries no state.

@@ -24,7 +24,7 @@ def _cpo_nll(pair: PairBatch, *, beta: float, alpha: float) -> Tensor:
 
 @register(
     "cpo",
-    paper="arXiv:2401.08417 eq. 3-5",
+    paper="arXiv:2401.08417 eq. 3",
     reward="log_prob",
     grid={"beta": (0.01, 0.05, 0.1)},
     lr_scale=10.0,
@@ -40,8 +40,8 @@ def cpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
 
     Source: arXiv:2401.08417; beta 0.1, alpha 1 there.
 
-    Conventions: likelihood over the answer only and as a mean per sequence (see `sft`). TRL takes the mean
-    over all tokens of a micro-batch, prompt included where the model is a decoder.
+    Conventions: likelihood over the answer only, as in TRL, and as a mean per sequence (see `sft`). TRL takes
+    the mean over all chosen tokens of a micro-batch.
     """
     return _cpo_contrast(pair, beta=beta, alpha=alpha) + _cpo_nll(pair, beta=beta, alpha=alpha)
 

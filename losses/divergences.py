@@ -78,9 +78,8 @@ def dpo_alpha(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tens
 
     Source: arXiv:2309.16240.
 
-    Conventions: alpha as in TRL 1.16, whose default 0.5 this is. The paper and older TRL write
-    f'(u) = (1 - u^-alpha)/alpha, whose alpha is 1 minus this one; at 0.5 both agree. TRL clamps the exponent
-    at 80, where the gradient ends.
+    Conventions: alpha as in TRL 1.16, whose default 0.5 this is. Older TRL writes f'(u) = (1 - u^-alpha)/alpha,
+    whose alpha is 1 minus this one; at 0.5 both agree. TRL clamps the exponent at 80, where the gradient ends.
     """
     power = alpha - 1.0
     if power == 0.0:  # the limit: f'(u) = log u

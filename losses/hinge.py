@@ -12,7 +12,7 @@ from losses.registry import register
 
 @register(
     "hinge",
-    paper="arXiv:2309.06657 (RSO) eq. 8, on the calibration of arXiv:2305.10425",
+    paper="arXiv:2309.06657 (RSO), on the calibration of arXiv:2305.10425",
     needs={"reference"},
     reward="log_ratio",
     grid={"beta": (0.05,)},
@@ -26,7 +26,8 @@ def hinge(pair: PairBatch, *, beta: float = 0.05) -> Tensor:
 
     Source: arXiv:2309.06657, whose letter for beta is gamma; 0.05 there.
 
-    Conventions: the same in TRL (`hinge`).
+    Conventions: the same in TRL (`hinge`). LLaMA-Factory 0.9.5 does not hand its `pref_loss` on to TRL 0.20 to
+    0.24 and so trains DPO under this name, and under `ipo`.
     """
     return (1.0 - beta * pair.margin).relu()
 
@@ -59,9 +60,10 @@ def slic(pair: PairBatch, *, delta: float = 1.0, alpha: float = 0.1) -> Tensor:
 
     Source: arXiv:2305.10425; the defaults are those of HALOs.
 
-    Conventions: mean per sequence in the likelihood term (see `sft`); HALOs subtracts log-probs there without
-    dividing by length. The paper's likelihood targets are those of its supervised stage, which may be other
-    answers; here, as in HALOs, the chosen ones.
+    Conventions: mean per sequence in the likelihood term (see `sft`). TRL's CPO trainer with
+    `loss_type="hinge"` has a margin of 1/beta, multiplies the ranking term by beta, and averages the likelihood
+    over the tokens of a micro-batch. HALOs averages it over a padded row, prompt included. The
+    likelihood is that of the chosen answers, as in HALOs.
     """
     return _slic_rank(pair, delta=delta, alpha=alpha) + _slic_nll(pair, delta=delta, alpha=alpha)
 
@@ -78,7 +80,7 @@ def _rrhf_nll(pair: PairBatch, *, alpha: float) -> Tensor:
 
 @register(
     "rrhf",
-    paper="arXiv:2304.05302 eq. 2-4, for two answers",
+    paper="arXiv:2304.05302, for two answers",
     reward="mean_log_prob",
     lr_scale=10.0,
     formula="max(0, rbar - cbar) - alpha*c",
@@ -91,10 +93,10 @@ def rrhf(pair: PairBatch, *, alpha: float = 1.0) -> Tensor:
     Its terms `rank` and `nll` (weight included) add up to it. The likelihood term is a sum over tokens and
     the ranking term a mean, so at alpha 1 it is mostly supervised tuning: read it beside `sft`.
 
-    Source: arXiv:2304.05302: both terms with weight 1, ranks by mean log-prob, the likelihood of the best
-    answer.
+    Source: arXiv:2304.05302: ranks by mean log-prob, plus the likelihood of the best answer. alpha 1 is the
+    plain sum of both.
 
-    Conventions: the likelihood is summed, as in the paper; its authors' code averages it over padded
-    positions. The code's `length_penalty`, an exponent on the length, is 1 here, as by default there.
+    Conventions: the likelihood is summed over the answer; public trainers average it over padded positions.
+    Their `length_penalty`, an exponent on the length, is 1 here.
     """
     return _rrhf_rank(pair, alpha=alpha) + _rrhf_nll(pair, alpha=alpha)

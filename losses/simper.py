@@ -26,6 +26,6 @@ def simper(pair: PairBatch) -> Tensor:
 
     Source: arXiv:2502.00883.
 
-    Conventions: none differ that we know of; the mean is over the answer's tokens, as in the authors' code.
+    Conventions: means over the answer's tokens, as in the authors' code.
     """
     return torch.exp(pair.rejected.mean) - torch.exp(pair.chosen.mean)

@@ -32,7 +32,7 @@ def _unlikelihood(pair: PairBatch, *, beta: float) -> Tensor:
 
 @register(
     "unlikelihood",
-    paper="arXiv:1908.04319 eq. 2-3, with the rejected answer's tokens as negative candidates",
+    paper="arXiv:1908.04319, with the rejected answer's tokens as negative candidates",
     needs={"tokens"},
     reward="mean_log_prob",
     grid={"beta": (1.0,)},
@@ -48,8 +48,8 @@ def unlikelihood(pair: PairBatch, *, beta: float = 1.0) -> Tensor:
     unlikely rejected token stops counting, unlike in a loss that lowers its log-prob without end. Tokens that
     both answers share are pushed both ways.
 
-    Source: arXiv:1908.04319, whose alpha is beta here, 1 there. The paper penalises repeated tokens of the
-    model's own text; the candidates here are the rejected answer's tokens.
+    Source: arXiv:1908.04319, whose sequence-level form penalises repeated tokens of the model's own text; the
+    candidates here are the rejected answer's tokens. At beta 1 both terms weigh the same.
 
     Conventions: mean per sequence. The authors' code sums over the tokens of a batch and clamps
     1 - p at 1e-20, where the gradient ends; here log(1 - p) is computed without cancellation.

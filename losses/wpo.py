@@ -30,7 +30,7 @@ def wpo(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     The weight makes old answers resemble fresh samples of the policy. S_t is the expected probability of a
     token that the policy draws itself; dividing by it takes away how certain the policy is in general.
 
-    Source: arXiv:2406.11827 eq. 2, with the sampled alignment of weights; beta 0.01 there.
+    Source: arXiv:2406.11827 eq. 2; beta 0.01 there.
 
     Conventions: the same as TRL's `use_weighting` with its `sigmoid`; weights are not clamped there either.
 
