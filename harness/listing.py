@@ -73,6 +73,12 @@ def _losses(name: str | None, plugins: tuple[str, ...]) -> str:
     """All losses, or the contract of one."""
     import losses
 
+    if name == "parity":
+        if plugins:
+            raise UsageError(["plugins= adds losses, but `list losses parity` compares the built-in ones"])
+        from harness.parity import parity
+
+        return parity()
     try:
         losses.load_entry_points()
         for plugin in plugins:
