@@ -65,10 +65,10 @@ def trials(
     controls = _controls(options, base_lr, kind) if options.controls else []
     runnable, skipped = [], []
     for name in options.losses:
-        loss = losses.get(name)
+        loss = losses.named(name)
         reason = _reason_to_skip(loss, kind)
         if reason:
-            skipped.append(Trial(name, dict(loss.defaults), None, None, control=False, skip=reason))
+            skipped.append(Trial(loss.name, dict(loss.defaults), None, None, control=False, skip=reason))
         else:
             runnable.append((loss, _settings(loss, options, entry_grid), _rates(loss, options, base_lr)))
     asked = [

@@ -45,8 +45,8 @@ def listing(argv: Sequence[str]) -> str:
     return KINDS[kind](names[0] if names else None, plugins)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their longest cell; the last one is wrapped within the line's width."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False) -> str:
+    """Columns as wide as their longest cell; the last one is wrapped (or cut) within the line's width."""
     cells = [headings, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings) - 1)]
     line = min(max(shutil.get_terminal_size((WIDTH_IN_FILES, 24)).columns, WIDTHS[0]), WIDTHS[1])
@@ -54,7 +54,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for row in cells:
         start = "".join(cell.ljust(width) + "  " for cell, width in zip(row, widths, strict=False))
-        wrapped = textwrap.wrap(row[-1], max(line - indent, 30), break_on_hyphens=False) or [""]
+        width = max(line - indent, 30)
+        if cut and len(row[-1]) > width:
+            lines.append(start + row[-1][: width - 1].rstrip() + "…")
+            continue
+        wrapped = textwrap.wrap(row[-1], width, break_on_hyphens=False) or [""]
         lines += [(start + wrapped[0]).rstrip()] + [" " * indent + rest for rest in wrapped[1:]]
     return "\n".join(lines) + "\n"
 
@@ -69,19 +73,27 @@ def _losses(name: str | None, plugins: tuple[str, ...]) -> str:
     """All losses, or the contract of one."""
     import losses
 
+    if name == "parity":
+        if plugins:
+            raise UsageError(["plugins= adds losses, but `list losses parity` compares the built-in ones"])
+        from harness.parity import parity
+
+        return parity()
     try:
         losses.load_entry_points()
         for plugin in plugins:
             losses.load_plugin(plugin)
         if name is not None:
-            return _loss_card(losses.get(name))
+            return _loss_card(losses.named(name))
     except (ValueError, FileNotFoundError, LookupError) as error:
         raise UsageError([str(error)]) from error
     rows = []
     for loss in map(losses.get, losses.names()):
         defaults = " ".join(f"{key}={value:g}" for key, value in loss.defaults.items())
-        rows.append((loss.name, loss.kind, defaults or "-", _needs(loss), loss.formula or "-"))
-    return table(("loss", "kind", "defaults", "needs", "formula"), rows)
+        needs = ", ".join(sorted({need.partition(":")[0] for need in loss.needs})) or "-"
+        rows.append((loss.name, loss.kind, defaults or "-", needs, loss.formula or "-"))
+    shown = table(("loss", "kind", "defaults", "needs", "formula"), rows, cut=True)
+    return shown + "\n`list losses NAME` prints the whole card, `list losses parity` compares with other libraries.\n"
 
 
 def _needs(loss: Loss) -> str:
@@ -89,13 +101,16 @@ def _needs(loss: Loss) -> str:
 
 
 def _loss_card(loss: Loss) -> str:
-    """A loss's contract: what it takes, needs and declares."""
+    """A loss's contract: what it takes, needs and declares, and what running it shows."""
+    from harness.loss_card import letters, measured
+
     return _card(
         loss.name,
         [
             ("kind", loss.kind),
             ("needs", _needs(loss)),
             ("formula", loss.formula),
+            ("letters", letters(loss)),
             ("paper", loss.paper),
             ("defaults", _named(loss.defaults)),
             ("literature grid", _named({key: _numbers(values) for key, values in loss.grid.items()})),
@@ -106,6 +121,7 @@ def _loss_card(loss: Loss) -> str:
             ("terms", ", ".join(loss.terms)),
             ("verified", loss.verified),
             ("plug-in", loss.origin or ""),
+            *measured(loss),
         ],
     )
 

@@ -46,7 +46,7 @@ def read_options(argv: Sequence[str]) -> Checked:
     findings = _look_up(values)
     options = None
     try:
-        options = make(values)
+        options = make(with_named_sums(values))
     except UsageError as error:
         errors += [message for message in error.messages if not message.startswith(_said_better(words))]
     errors += findings.errors
@@ -79,15 +79,38 @@ def _look_up(values: Mapping[str, Any]) -> _Findings:
     known = []
     for name in dict.fromkeys(_items(values.get("losses"))):
         try:
-            known.append(losses.get(name))
+            known.append(losses.named(name))
         except LookupError as error:
             findings.errors.append(_unknown_loss(name, error))
+        except ValueError as error:
+            findings.errors.append(f"losses: {error}")
+    values = with_named_sums(values)
     _look_up_loss_settings(values, findings)
     _look_up_shared_axes(values, known, findings)
     _look_up_suite(values, findings)
     _look_up_model(values, findings)
     _look_up_out(values, findings)
     return findings
+
+
+def with_named_sums(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the registered name of each weighted sum in the place of its text (`dpo+0.2*sft`).
+
+    A text that names no sum stays as it is: its error has been noted.
+    """
+    changed = dict(values)
+    if "losses" in values:
+        changed["losses"] = tuple(map(_name_of, _items(values["losses"])))
+    if "loss_settings" in values:
+        changed["loss_settings"] = {_name_of(owner): own for owner, own in values["loss_settings"].items()}
+    return changed
+
+
+def _name_of(text: str) -> str:
+    try:
+        return losses.named(text).name if losses.is_sum(text) else text
+    except (LookupError, ValueError):
+        return text
 
 
 def _load_plugins(sources: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ _EXAMPLES = {
     "list": """\
   python -m harness list losses
   python -m harness list losses simpo
+  python -m harness list losses parity
   python -m harness list losses plugins=my_loss.py
   python -m harness list options betas
 """,

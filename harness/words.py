@@ -62,7 +62,8 @@ def split(argv: Sequence[str], kinds: Mapping[str, str]) -> Words:
 
 def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
     """Put one key and its text where it belongs, or note why that cannot be done."""
-    owner, dot, name = key.partition(".")
+    # A weight in a sum may hold a point (`dpo+0.2*sft.beta=1`), a setting's name never does.
+    owner, dot, name = key.rpartition(".") if "*" in key else key.partition(".")
     if not text:
         words.refuse(key, f"{key}= has no value; write {key}=VALUE, without spaces around the equals sign")
     elif dot and (not owner or not name):

@@ -10,12 +10,17 @@ and averaging live in `harness`; suites of preferences in `suites`; metrics in `
 """
 
 from losses.batch import ExampleBatch, PairBatch, SequenceLogProbs
-from losses.registry import Loss, check_hyperparameters, get, names, register
+from losses.hyperparameters import check_hyperparameters
+from losses.registry import Loss, get, names, register
 from losses.rewards import REWARDS, reward
 
 # One file per paper or family; importing it registers its losses, in the order of `names()`.
 from losses import dpo, ipo, kto, simpo, orpo, sft  # noqa: F401  isort: skip
+from losses import noise, divergences, lengths, displacement, wpo  # noqa: F401  isort: skip
+from losses import hinge, exo, nca, bco, targets, apo, aot, discopop  # noqa: F401  isort: skip
+from losses import alphapo, cpo, simper, unlikelihood  # noqa: F401  isort: skip
 
+from losses.combine import combine, is_sum, named
 from losses.plugins import load_entry_points, load_plugin
 from losses.probe import probe, random_examples, random_pairs
 
@@ -26,9 +31,12 @@ __all__ = [
     "PairBatch",
     "SequenceLogProbs",
     "check_hyperparameters",
+    "combine",
     "get",
+    "is_sum",
     "load_entry_points",
     "load_plugin",
+    "named",
     "names",
     "probe",
     "random_examples",

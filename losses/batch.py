@@ -132,6 +132,11 @@ class PairBatch:
         """[N] nats: log-prob of the rejected answer under the policy minus under the reference."""
         return self.rejected.total - _given_reference(self.ref_rejected).total
 
+    @property
+    def margin(self) -> Tensor:
+        """[N] nats: the chosen answer's summed log-ratio minus the rejected one's; h in the formulas."""
+        return self.chosen_log_ratio - self.rejected_log_ratio
+
     def index(self, rows: Tensor | slice) -> PairBatch:
         """The chosen rows; generator and state are shared with this batch."""
         sides = ("chosen", "rejected", "ref_chosen", "ref_rejected", "prompt")

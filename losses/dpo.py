@@ -30,5 +30,4 @@ def dpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     Conventions: sums over the answer's tokens, as in the paper, its authors' code and TRL's `sigmoid`. No
     label smoothing: TRL's `sigmoid` accepts it and ignores it since 0.29; a smoothed loss is another name.
     """
-    margin = pair.chosen_log_ratio - pair.rejected_log_ratio
-    return -F.logsigmoid(beta * margin)
+    return -F.logsigmoid(beta * pair.margin)

@@ -52,5 +52,4 @@ def ipo_sum(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     Conventions: sums over tokens, as in the paper, the DPO authors' code and OpenRLHF; TRL, HALOs and
     PaddleNLP take means per token: that is `ipo`.
     """
-    margin = pair.chosen_log_ratio - pair.rejected_log_ratio
-    return (margin - 1.0 / (2.0 * beta)) ** 2
+    return (pair.margin - 1.0 / (2.0 * beta)) ** 2

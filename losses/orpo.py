@@ -57,7 +57,8 @@ def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     Conventions: likelihood over the answer only, as in LLaMA-Factory; the authors, TRL and axolotl include
     the prompt: that is `orpo_prompt_nll`. Mean per sequence, then over sequences, so any split of the batch
     has the same gradient; TRL averages over the tokens of a micro-batch. Odds from mean log-probs in at
-    least fp32; implementations differ in log(1 - exp(x)) near 0, where some return NaN or infinity.
+    least fp32; implementations differ in log(1 - exp(x)) near 0: at -1e-8 the gradient is NaN in TRL and
+    LLaMA-Factory.
     """
     return _nll(pair, beta=beta) + _odds(pair, beta=beta)
 

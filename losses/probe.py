@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from losses.batch import ExampleBatch, PairBatch, SequenceLogProbs
-from losses.registry import Loss, LossFunction, check_hyperparameters
+from losses.hyperparameters import check_hyperparameters
+from losses.registry import Loss, LossFunction
 
 Batch = PairBatch | ExampleBatch
 
@@ -117,21 +118,27 @@ def _random_sequences(n: int, needs: frozenset[str], generator: torch.Generator)
     count = torch.randint(1, POSITIONS + 1, (n, 1), generator=generator)
     mask = torch.arange(POSITIONS) < count
     names = sorted(need.removeprefix("stats:") for need in needs if need.startswith("stats:"))
-    stats = {name: torch.rand(n, POSITIONS, generator=generator) for name in names}
+    stats = {name: _random_statistic(name, tokens, generator) for name in names}
     full = SequenceLogProbs.from_tokens(tokens, mask, stats or None)
     return full if "tokens" in needs else replace(full, tokens=None, mask=None)
 
 
+def _random_statistic(name: str, tokens: Tensor, generator: torch.Generator) -> Tensor:
+    """[N, T] numbers that a per-token statistic of that name could hold; between 0 and 1 for an unknown one."""
+    values = torch.rand(tokens.shape, generator=generator)
+    # A sum of squared probabilities lies between the square of the token's own probability and 1.
+    return 2.0 * tokens.detach() * values if name == "log_sum_p2" else values
+
+
 def _reference_of(policy: SequenceLogProbs, generator: torch.Generator, equal: bool) -> SequenceLogProbs:
-    """The policy's log-probs without gradient, up to half a nat a token away where not equal."""
-    stats = None if policy.stats is None else {name: v.detach() for name, v in policy.stats.items()}
+    """The policy's log-probs without gradient, up to half a nat a token away where not equal; no statistics."""
     if policy.tokens is not None and policy.mask is not None:
         noise = torch.rand(policy.tokens.shape, generator=generator) - 0.5
         tokens = policy.tokens.detach() + (0.0 if equal else 1.0) * noise
-        return SequenceLogProbs.from_tokens(tokens, policy.mask, stats)
+        return SequenceLogProbs.from_tokens(tokens, policy.mask)
     noise = (torch.rand(len(policy), generator=generator) - 0.5) * policy.count
     total = policy.total.detach() + (0.0 if equal else 1.0) * noise
-    return SequenceLogProbs(total=total, count=policy.count, stats=stats)
+    return SequenceLogProbs(total=total, count=policy.count)
 
 
 def _random_batch(loss: Loss, seed: int) -> Batch:
@@ -144,8 +151,8 @@ def _evaluate(
 ) -> _Outcome:
     """Values and gradients of the loss summed with `weights` [N], with a fresh state and generator."""
     batch = replace(batch, state={}, generator=torch.Generator().manual_seed(seed))
+    batch, inputs = with_leaves(batch)
     result = _call(loss, loss.fn, batch, values)
-    inputs = _policy_log_probs(batch)
     if not result.requires_grad:
         return _Outcome(result, tuple(torch.zeros_like(tensor) for tensor in inputs))
     gradients = torch.autograd.grad(
@@ -174,12 +181,31 @@ def _call(loss: Loss, fn: LossFunction, batch: Batch, values: Mapping[str, float
     return result
 
 
-def _policy_log_probs(batch: Batch) -> list[Tensor]:
-    """Every policy log-prob tensor of the batch that a gradient can reach."""
-    pair = isinstance(batch, PairBatch)
-    sides = [batch.chosen, batch.rejected] if pair else [batch.policy]
-    sides += [batch.prompt] if batch.prompt is not None else []
-    return [tensor for side in sides for tensor in (side.total, side.tokens) if tensor is not None]
+class Rooted(NamedTuple):
+    """A batch whose policy log-probs are leaves, and these leaves, side by side."""
+
+    batch: Batch
+    leaves: list[Tensor]
+
+
+def with_leaves(batch: Batch) -> Rooted:
+    """The batch on fresh leaves: each policy side's token log-probs, or its sums where it has no tokens.
+
+    Sums are made from the tokens anew, so a gradient by token holds what a loss reads of either.
+    """
+    sides = ("chosen", "rejected", "prompt") if isinstance(batch, PairBatch) else ("policy", "prompt")
+    changed, leaves = {}, []
+    for name in sides:
+        side = getattr(batch, name)
+        if side is None:
+            continue
+        leaf = (side.total if side.tokens is None else side.tokens).detach().clone().requires_grad_()
+        leaves.append(leaf)
+        if side.tokens is None:
+            changed[name] = replace(side, total=leaf)
+        else:
+            changed[name] = SequenceLogProbs.from_tokens(leaf, side.mask, side.stats)
+    return Rooted(replace(batch, **changed), leaves)
 
 
 def _require_independent_rows(

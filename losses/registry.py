@@ -2,22 +2,24 @@
 
 A loss is a pure function `fn(batch, *, beta=0.1, ...) -> [N]`. Its hyper-parameters are its keyword-only
 arguments and its kind is the annotation of its first parameter; everything else is said in `@register`.
-How plug-in files are found and loaded is in plugins.py; whether a loss keeps its promises is in probe.py.
+What values they may take is in hyperparameters.py, how plug-in files are found and loaded in plugins.py;
+whether a loss keeps its promises in probe.py.
 """
 
 from __future__ import annotations
 
-import difflib
+import hashlib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
 
 from losses.batch import ExampleBatch, PairBatch
+from losses.hyperparameters import is_finite_number, nearest
 from losses.rewards import REWARDS
 
 LossFunction = Callable[..., Tensor]
@@ -40,7 +42,8 @@ class Loss:
     lr_scale:      this loss's learning rate relative to the model's own, a declared starting point.
     batch_coupled: an example's value depends on the other examples, or on state or a generator.
     terms:         name -> function with the loss's signature; the terms add up to the loss.
-    source:        sha256 of the plug-in file, None for a built-in loss.
+    parts:         for a weighted sum, the losses it adds up and their weights; else empty.
+    source:        sha256 of the plug-in file, or of what a sum is made of; None for a built-in loss.
     origin:        the plug-in as the user named it, None for a built-in loss.
     """
 
@@ -57,6 +60,7 @@ class Loss:
     verified: str
     formula: str
     terms: Mapping[str, LossFunction]
+    parts: Mapping[str, float] = field(default_factory=dict)
     source: str | None = None
     origin: str | None = None
 
@@ -77,10 +81,13 @@ def register(
     formula: str = "",
     verified: str = "",
     terms: Mapping[str, LossFunction] | None = None,
+    parts: Mapping[str, float] | None = None,
+    source: str | None = None,
 ) -> Callable[[LossFunction], LossFunction]:
     """Register the decorated function under `name` and return it unchanged.
 
-    reward defaults to "log_ratio" for a loss that needs the reference, else to "log_prob".
+    reward defaults to "log_ratio" for a loss that needs the reference, else to "log_prob". parts and source
+    are for weighted sums (combine.py); a plug-in's source is stamped on it when it is loaded.
 
     Raises: ValueError where the function or the declaration cannot be used, or the name is taken.
     """
@@ -93,7 +100,8 @@ def register(
         loss = Loss(
             name=name, fn=fn, paper=paper, kind=_kind(name, fn), needs=wanted, reward=ruler,
             defaults=defaults, grid=values, lr_scale=float(lr_scale), batch_coupled=batch_coupled,
-            verified=verified, formula=formula, terms=dict(terms or {}),
+            verified=verified, formula=formula, terms=dict(terms or {}), parts=dict(parts or {}),
+            source=source,
         )  # fmt: skip
         _require_usable_declaration(loss)
         _add(loss)
@@ -107,39 +115,20 @@ def get(name: str) -> Loss:
 
     Raises: LookupError naming the nearest loss and all known ones.
     """
-    if name not in _losses:
-        raise LookupError(f"unknown loss {name!r}; {_nearest(name, _losses)}Known: {', '.join(_losses)}.")
-    return _losses[name]
+    known = {**_losses, **(_staged or {})}  # a plug-in being loaded may add up its own losses
+    if name not in known:
+        raise LookupError(f"unknown loss {name!r}; {nearest(name, known)}Known: {', '.join(known)}.")
+    return known[name]
+
+
+def forget(name: str) -> None:
+    """Take a loss out of the registry: a sum whose part has changed is registered anew."""
+    del _losses[name]
 
 
 def names() -> tuple[str, ...]:
     """Every registered loss, built-in ones first, in the order of registration."""
     return tuple(_losses)
-
-
-def check_hyperparameters(loss: Loss, given: Mapping[str, float]) -> dict[str, float]:
-    """All hyper-parameters of `loss`, the given values over its defaults, as floats.
-
-    Raises: ValueError for a hyper-parameter that the loss does not have, a value that is not a finite
-    number, or a beta that is not positive; all problems at once.
-    """
-    known = ", ".join(loss.defaults) or "none"
-    problems = [
-        f"loss {loss.name!r} has no hyper-parameter {key!r}; {_nearest(key, loss.defaults)}It has: {known}."
-        for key in given
-        if key not in loss.defaults
-    ]
-    problems += [
-        f"{loss.name}.{key} is {value!r}, allowed: a finite number."
-        for key, value in given.items()
-        if not _is_finite_number(value)
-    ]
-    beta = given.get("beta", 1.0)
-    if _is_finite_number(beta) and beta <= 0:
-        problems.append(f"{loss.name}.beta is {beta!r}, allowed: a number above 0.")
-    if problems:
-        raise ValueError(" ".join(problems))
-    return {key: float(given.get(key, default)) for key, default in loss.defaults.items()}
 
 
 @contextmanager
@@ -157,7 +146,10 @@ def registering_from(origin: str, source: str, replaceable: Iterable[str]) -> It
     _staged = staged
     try:
         yield staged
-        stamped = {name: replace(loss, origin=origin, source=source) for name, loss in staged.items()}
+        stamped = {
+            name: replace(loss, origin=origin, source=_joined(source, loss.source))
+            for name, loss in staged.items()
+        }
     except BaseException:
         _losses.clear()
         _losses.update(before)
@@ -165,6 +157,11 @@ def registering_from(origin: str, source: str, replaceable: Iterable[str]) -> It
     finally:
         _staged = None
     _losses.update(stamped)
+
+
+def _joined(source: str, of_parts: str | None) -> str:
+    """The plug-in's digest; of a sum that it registers, one of both, because parts may be another plug-in's."""
+    return source if of_parts is None else hashlib.sha256(f"{source} {of_parts}".encode()).hexdigest()
 
 
 def _add(loss: Loss) -> None:
@@ -193,7 +190,7 @@ def _hyperparameters(name: str, fn: LossFunction) -> dict[str, float]:
                 f"loss {name!r}: parameter {str(parameter)!r} is not keyword-only; hyper-parameters come "
                 "after a `*`, as in `def mine(pair: losses.PairBatch, *, beta: float = 0.1)`."
             )
-        if not _is_finite_number(parameter.default):
+        if not is_finite_number(parameter.default):
             seen = "missing" if parameter.default is inspect.Parameter.empty else repr(parameter.default)
             raise ValueError(
                 f"loss {name!r}: the default of {parameter.name!r} is {seen}, allowed: a finite number. "
@@ -225,11 +222,11 @@ def _require_usable_declaration(loss: Loss) -> None:
         if need not in NEEDS and not (need.startswith("stats:") and len(need) > len("stats:")):
             allowed = ", ".join(NEEDS)
             raise ValueError(
-                f"loss {loss.name!r} needs {need!r}; {_nearest(need, NEEDS)}Allowed: {allowed}, stats:NAME."
+                f"loss {loss.name!r} needs {need!r}; {nearest(need, NEEDS)}Allowed: {allowed}, stats:NAME."
             )
     if loss.reward not in REWARDS:
         raise ValueError(
-            f"loss {loss.name!r}: unknown reward {loss.reward!r}; {_nearest(loss.reward, REWARDS)}"
+            f"loss {loss.name!r}: unknown reward {loss.reward!r}; {nearest(loss.reward, REWARDS)}"
             f"Known: {', '.join(REWARDS)}."
         )
     for key, options in loss.grid.items():
@@ -240,14 +237,3 @@ def _require_usable_declaration(loss: Loss) -> None:
             raise ValueError(f"loss {loss.name!r}: grid of {key!r} is {options}, allowed: finite numbers.")
     if not (math.isfinite(loss.lr_scale) and loss.lr_scale > 0):
         raise ValueError(f"loss {loss.name!r}: lr_scale is {loss.lr_scale}, allowed: a number above 0.")
-
-
-def _is_finite_number(value: object) -> bool:
-    """True for an int or float that is neither NaN, infinite, nor a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """"did you mean 'dpo'? ", or nothing where no known word is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""

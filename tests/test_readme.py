@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import losses
@@ -31,23 +32,33 @@ def test_a_command_of_the_readme_is_understood(command: str):
     assert make(values_of(found)).suite
 
 
-def test_the_example_loss_trains_and_the_pandas_example_reads_it(tmp_path, monkeypatch, capsys):
+def test_the_example_losses_train_and_the_pandas_example_reads_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
-    example = next(code for code in CODE if "losses.register" in code)
-    assert len([line for line in example.splitlines() if line.strip()]) <= 8
-    Path("my_loss.py").write_text(example)
+    pair, single, token = (code for code in CODE if "losses.register" in code)
+    assert len([line for line in pair.splitlines() if line.strip()]) <= 8
+    for name, example in (("my_loss", pair), ("my_single", single), ("my_early", token)):
+        Path(f"{name}.py").write_text(example)
     try:
         options, _ = read_options(
-            ["suite=imdb-sentiment", "losses=dpo,mine", "plugins=my_loss.py", "mine.beta=0.1,0.5", "model=tiny",
-             "train_pairs=16", "eval_pairs=8", "threads=1"]
+            ["suite=imdb-sentiment", "losses=dpo,mine,mine_single,mine_early,dpo+0.2*sft", "mine.beta=0.1,0.5",
+             "plugins=my_loss.py,my_single.py,my_early.py", "model=tiny", "train_pairs=16", "eval_pairs=8", "threads=1"]
         )  # fmt: skip
         assert run(options, silent(), "command") == 0
     finally:
-        losses.registry._losses.pop("mine", None)
+        for name in ("mine", "mine_single", "mine_early", "dpo_plus_sft_x0p2"):
+            losses.registry._losses.pop(name, None)
     capsys.readouterr()
-    exec(compile(next(code for code in CODE if "results.read" in code), "README.md", "exec"), {})
-    assert capsys.readouterr().out.count("mine") == 2
+    with pd.option_context("display.width", 200):
+        exec(compile(next(code for code in CODE if "results.read" in code), "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    names = [line.split()[0] for line in shown.splitlines() if line]
+    assert [names.count(name) for name in ("mine", "mine_single", "mine_early", "dpo_plus_sft_x0p2")] == [2, 1, 1, 1]
+
+
+def test_the_number_of_losses_is_the_one_it_says():
+    counted = re.search(r"shows the (\d+) losses that are\s+here", README)
+    assert int(counted.group(1)) == len([name for name in losses.names() if losses.get(name).source is None])
 
 
 @pytest.mark.parametrize("package", ["losses", "suites", "results", "reports", "harness"])

@@ -179,3 +179,33 @@ def test_options_made_in_python_are_looked_up_in_the_same_way():
         resolve_names(wrong)
     assert len(caught.value.messages) == 2
     assert resolve_names(Options(suite="imdb-sentiment", losses=["dpo", "simpo"], betas=[0.1]))
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """Sums that a test registers are gone afterwards."""
+    monkeypatch.setattr(losses.registry, "_losses", dict(losses.registry._losses))
+
+
+def test_a_weighted_sum_is_an_option_like_any_loss(forgotten):
+    checked = read("suite=imdb-sentiment losses=dpo,dpo+0.2*sft dpo+0.2*sft.beta=0.1,0.5 betas=2")
+    assert checked.options.losses == ("dpo", "dpo_plus_sft_x0p2")
+    assert checked.options.loss_settings == {"dpo_plus_sft_x0p2": {"beta": (0.1, 0.5)}}
+    by_its_name = read("suite=imdb-sentiment losses=dpo+0.2*sft dpo_plus_sft_x0p2.lrs=grid")
+    assert by_its_name.options.loss_settings == {"dpo_plus_sft_x0p2": {"lrs": "grid"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("losses=dop+0.2*sft", "did you mean 'dpo'"),
+        ("losses=dpo+x*sft", "the weight 'x' of 'sft'"),
+        ("losses=dpo+kto", "different kinds"),
+        ("losses=dpo+sft,dpo+1*sft", "'dpo_plus_sft' is given more than once"),
+        ("losses=dpo+sft dpo+sft.gamma=1", "unknown setting 'gamma'"),
+        ("losses=dpo dpo+sft.beta=1", "dpo_plus_sft is not among losses=dpo"),
+        ("losses=dpo+ipo betas=1", "none of dpo_plus_ipo has a beta"),
+    ],
+)
+def test_a_sum_that_cannot_be_used_is_an_error(forgotten, words, message):
+    assert message in the_problem_of(f"suite=imdb-sentiment {words}")

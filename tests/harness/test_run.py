@@ -182,3 +182,36 @@ def test_swapping_chosen_and_rejected_in_the_data_flips_the_metrics(command, tmp
     assert one["likelihood_accuracy_at_start"] == pytest.approx(1 - other["likelihood_accuracy_at_start"])
     assert one["margin"] > 0 and other["margin"] > 0  # each learns its own data
     assert torch.isfinite(torch.tensor([one["margin"], other["margin"]])).all()
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """Losses that a test registers are gone afterwards."""
+    monkeypatch.setattr(losses.registry, "_losses", dict(losses.registry._losses))
+    monkeypatch.setattr(losses.plugins, "_loaded", dict(losses.plugins._loaded))
+
+
+def test_a_weighted_sum_trains_under_a_plain_name_with_its_terms_in_the_curve(command, forgotten, tmp_path):
+    told = command("losses=dpo+0.2*sft", "dpo+0.2*sft.beta=0.1,0.5")
+    assert told.code == 0
+    runs = results.read(tmp_path / "runs")
+    trained = runs[runs["loss"] == "dpo_plus_sft_x0p2"]
+    assert sorted(trained["beta"]) == [0.1, 0.5]
+    curves = results.curves(tmp_path / "runs")
+    seen = curves[curves["loss"] == "dpo_plus_sft_x0p2"]
+    assert (seen["term_dpo"] + seen["term_sft"] - seen["loss_value"]).abs().max() < 1e-5
+    assert command("losses=dpo+0.2*sft", "dpo+0.2*sft.beta=0.1,0.5").trained == []
+    assert command("losses=dpo+0.3*sft").trained == ["dpo_plus_sft_x0p3"]
+
+
+def test_editing_a_plugin_retrains_the_sums_it_is_part_of(command, forgotten, tmp_path):
+    file = tmp_path / "part.py"
+    text = (
+        "import losses\n@losses.register('part', needs={'reference'})\n"
+        "def part(pair: losses.PairBatch, *, beta: float = 0.1):\n    return (1.0 - beta * pair.margin).relu()\n"
+    )
+    file.write_text(text)
+    words = ["losses=dpo,dpo+0.5*part", f"plugins={file}"]
+    assert set(command(*words).trained) >= {"dpo", "dpo_plus_part_x0p5"}
+    file.write_text(text.replace("1.0", "2.0"))
+    assert command(*words).trained == ["dpo_plus_part_x0p5"]

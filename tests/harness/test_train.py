@@ -7,14 +7,13 @@ import math
 import pytest
 import torch
 
-import losses
 from harness.gradient import NonFinite
 from harness.job import Schedule
 from harness.logprobs import Scorer
 from harness.models import load_policy
 from harness.train import train
 from results.columns import CURVE_COLUMNS, TERM_PREFIX
-from tests.harness.jobs import make_job
+from tests.harness.jobs import TRAINABLE, make_job
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -45,10 +44,14 @@ def test_a_curve_row_a_step_with_every_declared_column(model, rows):
     assert curve[-1]["tokens"] == 2 * sum(len(r.prompt) + sum(map(len, r.answers)) for r in rows)
 
 
-@pytest.mark.parametrize("loss", losses.names())
-def test_training_moves_the_losss_own_ruler_the_right_way(model, rows, loss):
-    job = make_job(model, rows, loss, lr=3e-3, epochs=4)
+@pytest.mark.parametrize("loss", TRAINABLE)
+def test_twenty_steps_move_the_losss_own_ruler_the_right_way(model, rows, loss):
+    # At its published tau discopop starts by pushing pairs the wrong way, into a local minimum 2.4 nats below
+    # (tests/losses/test_discopop.py); a wider blend has none.
+    other = {"hyperparameters": {"beta": 0.05, "tau": 0.3}} if loss == "discopop" else {}
+    job = make_job(model, rows, loss, lr=3e-3, epochs=7, **other)
     curve = train(Scorer(model), job)
+    assert len(curve) > 20
     assert all(math.isfinite(value) for row in curve for value in row.values())
     if loss == "sft":
         assert curve[-1]["chosen_logp"] > curve[0]["chosen_logp"] + 1
@@ -63,7 +66,7 @@ def test_dpo_learns_thirty_two_pairs_by_heart(model, rows):
     assert curve[-1]["accuracy"] > 0.95
 
 
-@pytest.mark.parametrize("loss", ["dpo", "kto"])
+@pytest.mark.parametrize("loss", ["dpo", "kto", "bco", "sampo"])  # the last two have state and random numbers
 def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(source, rows, loss, tmp_path):
     class Killed(Exception):
         pass

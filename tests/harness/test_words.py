@@ -71,3 +71,8 @@ def test_every_word_ends_as_a_value_a_bare_word_or_an_error(argv):
 def _unknown_keys(argv):
     keys = {word.partition("=")[0] for word in argv}
     return {key for key in keys if "." not in key and key not in ("a", "b")}
+
+
+def test_a_point_in_the_weight_of_a_sum_is_no_end_of_the_losss_name():
+    words = split(["dpo+0.2*sft.beta=0.1,0.5", "dpo+sft.lrs=1e-4"], {})
+    assert words.loss_settings == {"dpo+0.2*sft": {"beta": ("0.1", "0.5")}, "dpo+sft": {"lrs": ("1e-4",)}}

@@ -112,7 +112,8 @@ def test_rows_are_picked_from_every_part_of_a_pair_batch():
         whole, part = getattr(batch, side), getattr(picked, side)
         for name in ("total", "count", "tokens", "mask"):
             assert torch.equal(getattr(part, name), getattr(whole, name)[rows]), (side, name)
-        assert torch.equal(part.stats["entropy"], whole.stats["entropy"][rows])
+        if not side.startswith("ref"):
+            assert torch.equal(part.stats["entropy"], whole.stats["entropy"][rows])
     assert torch.equal(picked.scores, batch.scores[rows])
     assert (picked.step, picked.max_steps) == (batch.step, batch.max_steps)
 

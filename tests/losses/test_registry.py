@@ -16,6 +16,16 @@ def test_the_losses_of_the_mission_are_registered_in_order():
     assert losses.names()[:8] == expected
 
 
+def test_the_losses_of_the_field_are_registered():
+    words = """
+        cdpo robust dpo_forward_kl dpo_js dpo_alpha ln_dpo r_dpo ld_dpo sampo dpop dpo_shift dpo_shift_linear wpo
+        hinge slic rrhf exo_pair nca_pair bco_pair bco sppo_hard cal_dpo apo_zero apo_down apo_zero_unpaired aot
+        aot_unpaired discopop alphapo cpo cpo_simpo simper unlikelihood
+    """.split()
+    assert set(words) <= set(losses.names())
+    assert len(losses.names()) >= 8 + len(words)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "needs", "reward", "defaults", "lr_scale"),
     [
@@ -28,6 +38,11 @@ def test_the_losses_of_the_mission_are_registered_in_order():
         ("orpo", "pairwise", set(), "log_odds", {"beta": 0.1}, 10.0),
         ("orpo_prompt_nll", "pairwise", {"prompt"}, "log_odds", {"beta": 0.1}, 10.0),
         ("sft", "pairwise", set(), "mean_log_prob", {}, 20.0),
+        ("cpo", "pairwise", set(), "log_prob", {"beta": 0.1, "alpha": 1.0}, 10.0),
+        ("ln_dpo", "pairwise", {"reference"}, "mean_log_ratio", {"beta": 5.0}, 1.0),
+        ("ld_dpo", "pairwise", {"reference", "tokens"}, "log_ratio", {"beta": 0.1, "alpha": 0.5}, 1.0),
+        ("wpo", "pairwise", {"reference", "tokens", "stats:log_sum_p2"}, "log_ratio", {"beta": 0.01}, 1.0),
+        ("apo_zero_unpaired", "pointwise", {"reference"}, "log_ratio", {"beta": 0.1}, 1.0),
     ],
 )  # fmt: skip
 def test_every_card_says_what_its_loss_is(name, kind, needs, reward, defaults, lr_scale):
@@ -154,6 +169,19 @@ def test_an_unused_hyperparameter_is_an_error_that_lists_the_used_ones():
 def test_a_value_that_is_no_finite_number_is_refused(value):
     with pytest.raises(ValueError, match="dpo.beta is .*finite number"):
         losses.check_hyperparameters(losses.get("dpo"), {"beta": value})
+
+
+def test_losses_that_look_beyond_one_example_say_so():
+    coupled = {name for name in losses.names() if losses.get(name).batch_coupled}
+    assert coupled == {"aot", "aot_unpaired", "bco", "sampo"}
+
+
+def test_limits_hold_for_the_names_that_sums_give_too():
+    losses.combine("added", cdpo=1.0, robust=1.0)
+    with pytest.raises(ValueError, match="added.cdpo_beta is -1.0.*added.robust_label_smoothing is 0.7"):
+        losses.check_hyperparameters(losses.get("added"), {"cdpo_beta": -1.0, "robust_label_smoothing": 0.7})
+    with pytest.raises(ValueError, match="discopop.tau is 0.0, allowed: a number above 0"):
+        losses.check_hyperparameters(losses.get("discopop"), {"tau": 0.0})
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1])
