@@ -104,24 +104,33 @@ class Scorer(nn.Module):
 class _TokenLogProbs(torch.autograd.Function):
     """Logits [m, V] and targets [m] -> log-probs [m] nats, fp32.
 
-    The gradient is written over the log-softmax that the forward pass leaves: a chunk needs one fp32 copy.
+    The gradient is written over the log-softmax that the forward pass leaves: a chunk needs one fp32 copy. It is
+    kept by `save_for_backward`, because a checkpointed chunk can throw away nothing else.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
         logps = logits.float().log_softmax(-1)
-        ctx.save_for_backward(targets)
-        ctx.logps, ctx.dtype = logps if ctx.needs_input_grad[0] else None, logits.dtype
+        ctx.save_for_backward(logps, targets)
+        ctx.dtype = logits.dtype
         return logps.gather(1, targets[:, None]).squeeze(1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (targets,) = ctx.saved_tensors
+        logps, targets = ctx.saved_tensors
         # d log p(target) / d logits = onehot(target) - softmax
-        result = ctx.logps.exp_().mul_(-gradient[:, None])
-        ctx.logps = None
+        result = logps.exp_().mul_(-gradient[:, None])
         result.scatter_add_(1, targets[:, None], gradient[:, None])
         return result.to(ctx.dtype), None
+
+
+class _Decoded(BaseModelOutputWithPast):
+    """A decoder's output: hidden states, and None for whatever else an architecture hands on (caches, routing)."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
 
 
 @contextlib.contextmanager
@@ -129,7 +138,7 @@ def _decoder_returns(model: nn.Module, states: Tensor) -> Iterator[None]:
     """Within the block the model applies what follows its decoder (head and output transforms) to `states`."""
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = getattr(model, model.base_model_prefix)
-    decoder.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states)
+    decoder.forward = lambda *args, **kwargs: _Decoded(last_hidden_state=states)
     try:
         yield
     finally:

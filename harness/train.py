@@ -96,7 +96,7 @@ def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
         job = less
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_state.clear()
-        state.loss_state.update(loss_state)
+        state.loss_state.update(copy.deepcopy(loss_state))  # a second pass may fail too
         state.generator.set_state(generator)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -1,34 +1,49 @@
-"""Layouts: index arithmetic that can be checked by hand, and masks."""
+"""Layouts: index arithmetic and what a token may see, checked by hand."""
 
 import pytest
 import torch
 
-from harness.layout import LAYOUTS, Item, plain, shared
+from harness.layout import LAYOUTS, MULTIPLE, Item, packed, plain, shared, visible
 
 TWO = [Item([1, 2, 3], [[4, 5], [6]]), Item([7], [[8], [9, 10, 11]])]
+each_layout = pytest.mark.parametrize("build", LAYOUTS.values(), ids=LAYOUTS)
 
 
 def test_plain_writes_one_right_padded_row_for_each_answer():
     layout = plain(TWO, pad=0)
     assert layout.input_ids.tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 6, 0], [7, 8, 0, 0, 0], [7, 9, 10, 11, 0]]
-    assert layout.attention_mask.sum(-1).tolist() == [5, 4, 2, 4]
+    assert (layout.owners >= 0).sum(-1).tolist() == [5, 4, 2, 4]
     assert layout.counts.tolist() == [2, 1, 1, 3]
 
 
 def test_shared_writes_the_prompt_once_and_restarts_positions_after_it():
     layout = shared(TWO, pad=0)
     assert layout.input_ids.tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 0]]
-    assert layout.position_ids.tolist()[0] == [0, 1, 2, 3, 4, 3]
-    assert layout.position_ids.tolist()[1][:5] == [0, 1, 1, 2, 3]
+    assert layout.position_ids.tolist() == [[0, 1, 2, 3, 4, 3], [0, 1, 1, 2, 3, 0]]
+    assert layout.segments.tolist() == [[0, 0, 0, 1, 1, 2], [0, 1, 2, 2, 2, 0]]
+    assert layout.parts == ((3, 2, 1), (1, 1, 3))
 
 
-@pytest.mark.parametrize("build", LAYOUTS.values(), ids=LAYOUTS)
+def test_packed_writes_the_items_end_to_end_and_fills_one_row_up_to_a_multiple():
+    layout = packed(TWO, pad=99)
+    assert layout.input_ids.shape == (1, MULTIPLE) and layout.tokens == MULTIPLE
+    assert layout.input_ids[0, :12].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 99]
+    assert layout.position_ids[0, :11].tolist() == [0, 1, 2, 3, 4, 3, 0, 1, 1, 2, 3]
+    assert layout.owners[0, :12].tolist() == [0] * 6 + [1] * 5 + [-1]
+    assert set(layout.input_ids[0, 11:].tolist()) == {99} and set(layout.owners[0, 11:].tolist()) == {-1}
+
+
+def test_a_packed_row_that_ends_at_a_multiple_gets_no_padding():
+    layout = packed([Item([1] * 30, [[2] * 20, [3] * 14])] * 2, pad=0)
+    assert layout.tokens == 128
+    assert (layout.owners >= 0).all()
+
+
+@each_layout
 def test_every_scored_token_is_predicted_from_the_token_before_it_in_its_own_sequence(build):
     layout = build(TWO, pad=0, with_prompt=True)
     flat = layout.input_ids.flatten()
-    before = [
-        (int(flat[w]), int(t)) for w, t in zip(layout.where, layout.targets, strict=True)
-    ]
+    before = [(int(flat[w]), int(t)) for w, t in zip(layout.where, layout.targets, strict=True)]
     answers = [(3, 4), (4, 5), (3, 6), (7, 8), (7, 9), (9, 10), (10, 11)]
     prompts = [(1, 2), (2, 3)]  # the second prompt has one token, which nothing predicts
     assert before == answers + prompts
@@ -36,27 +51,58 @@ def test_every_scored_token_is_predicted_from_the_token_before_it_in_its_own_seq
     assert layout.mask.sum().item() == len(layout.targets)
 
 
-def test_an_answer_sees_the_prompt_and_itself_and_never_the_other_answer():
-    mask = shared([Item([1, 2], [[3, 4], [5]])], pad=0).attention_mask[0, 0].int()
-    assert mask.tolist() == [
-        [1, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 1, 1, 0, 0],
-        [1, 1, 1, 1, 0],
-        [1, 1, 0, 0, 1],
+@each_layout
+def test_a_predictor_stands_one_position_before_what_it_predicts(build):
+    layout = build([Item([1, 2, 3], [[4, 5], [6], [7, 8, 9]])], pad=0)
+    assert layout.position_ids.flatten()[layout.where].tolist() == [2, 3, 2, 2, 3, 4]
+
+
+@each_layout
+def test_places_cover_the_mask_exactly_once(build):
+    layout = build(TWO, pad=0, with_prompt=True)
+    places = torch.zeros(layout.mask.numel())
+    places[layout.place] += 1
+    assert torch.equal(places.view(layout.mask.shape).bool(), layout.mask)
+    assert len(set(layout.place.tolist())) == len(layout.place)
+
+
+def test_an_answer_sees_the_prompt_and_itself_and_never_another_answer():
+    seen = visible(shared([Item([1, 2], [[3, 4], [5], [6]])], pad=0))
+    assert seen.shape == (1, 1, 6, 6) and seen.dtype == torch.bool
+    assert seen[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 1],
     ]  # fmt: skip
 
 
-def test_padding_sees_itself_alone_and_is_seen_by_nobody():
-    mask = shared(TWO, pad=0).attention_mask[1, 0]
-    assert mask[5].tolist() == [False] * 5 + [True]
-    assert not mask[:5, 5].any()
+def test_a_window_counts_positions_and_not_places_in_the_row():
+    seen = visible(shared([Item([1, 2, 3], [[4, 5], [6, 7]])], pad=0), window=2)[0, 0].int()
+    assert seen.tolist() == [
+        [1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0, 0],
+        [0, 0, 1, 1, 0, 0, 0],
+        [0, 0, 0, 1, 1, 0, 0],
+        [0, 0, 1, 0, 0, 1, 0],  # right after the prompt, though two tokens of the other answer lie between
+        [0, 0, 0, 0, 0, 1, 1],
+    ]  # fmt: skip
 
 
-def test_places_cover_the_mask_exactly_once():
-    for build in LAYOUTS.values():
-        layout = build(TWO, pad=0, with_prompt=True)
-        places = torch.zeros(layout.mask.numel())
-        places[layout.place] += 1
-        assert torch.equal(places.view(layout.mask.shape).bool(), layout.mask)
-        assert len(set(layout.place.tolist())) == len(layout.place)
+def test_items_of_a_packed_row_see_nothing_of_each_other():
+    seen = visible(packed([Item([1], [[2], [3]]), Item([4], [[5], [6]])], pad=0))[0, 0]
+    one = [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    assert seen[:3, :3].int().tolist() == one and seen[3:6, 3:6].int().tolist() == one
+    assert not seen[:3, 3:].any() and not seen[3:6, :3].any() and not seen[3:6, 6:].any()
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_padding_sees_itself_alone_and_is_seen_by_nobody(window):
+    for layout, row, filled in ((shared(TWO, pad=0), 1, 5), (packed(TWO, pad=0), 0, 11)):
+        seen = visible(layout, window)[row, 0]
+        padding = len(seen) - filled
+        assert torch.equal(seen[filled:, filled:], torch.eye(padding, dtype=torch.bool))
+        assert not seen[filled:, :filled].any() and not seen[:filled, filled:].any()
