@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -75,7 +76,7 @@ def build(name: str, *, sharper: float = 6.0) -> torch.nn.Module:
     sharper: factor on the matrices. A fresh model is nearly uniform, and a wrong mask would not show.
     """
     torch.manual_seed(3)
-    config = (CONFIGS | UNSHARED)[name]
+    config = copy.deepcopy((CONFIGS | UNSHARED)[name])
     implementation = {"attn_implementation": "eager" if name in EAGER else "sdpa"} if name in CONFIGS else {}
     model = AutoModelForCausalLM.from_config(config, **implementation).eval()
     with torch.no_grad():
