@@ -19,12 +19,12 @@ from harness.job import Job
 from harness.layout import Item
 from harness.layout_check import check_layout
 from harness.logprobs import Scorer
-from harness.machine import Machine, versions
+from harness.machine import Machine
 from harness.models import load_policy
 from harness.objective import item_of
 from harness.policy import Policy
 from harness.progress import Progress
-from harness.reference import ReferenceStore, Scores, measure
+from harness.reference import ReferenceStore, Scores, measure, store_identity
 from harness.selection import batches
 from harness.tokens import Row
 from harness.train import train
@@ -119,11 +119,7 @@ class Bench:
         self.progress.warn(f"out of memory: going on with micro-batches of {size}; no gradient changes")
 
     def _store(self, precision: str) -> ReferenceStore:
-        identity = {
-            "weights": self.identity.weights, "precision": precision, "layout": self.layout,
-            "device": self.machine.device_name, "threads": self.machine.threads, "torch": versions()["torch"],
-            "transformers": versions()["transformers"],
-        }  # fmt: skip
+        identity = store_identity(self.identity.weights, self.machine, precision, self.layout)
         return ReferenceStore(identity) if self.options.store else ReferenceStore(identity, folder=None)
 
     def _reference(self, items: Sequence[Item], precision: str, what: str) -> Scores:

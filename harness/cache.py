@@ -60,6 +60,27 @@ def writing(path: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Holds a folder against other processes of this host; yields whether it was got (always, where it waits).
+
+    The lock is on the folder itself, so it leaves no file and ends with the process.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
 def sha256_of_file(path: Path) -> str:
     """sha256 of a file's bytes, hex."""
     with path.open("rb") as file:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import losses
 from harness.estimate import assumed_rates, memory_bytes, seconds, work
+from harness.grid import Trial
+from harness.layout import LAYOUTS
 from harness.models import parameter_count
+from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
+from harness.reference import ReferenceStore, store_identity
 from harness.sweep import Sweep, prepare_sweep
+from harness.tokens import Row
 from suites import audit
 
 
@@ -58,9 +64,31 @@ def _cost(sweep: Sweep) -> Iterator[str]:
         f"model: {options.model}, {parameters / 1e6:.1f}M parameters, {options.tuning} tuning, "
         f"{sweep.machine.precision} on {sweep.machine.device_name}"
     )
+    yield from _stored(sweep, todo)
     yield f"work:  {amount.train:,} tokens trained on, {amount.evaluate:,} evaluated, in {len(todo)} cells"
     yield f"time:  about {estimate(seconds(amount, rates))} (from the matrix rate; a run measures before it starts)"
     yield (
         f"memory: {memory_bytes(options, parameters) / 2**30:.1f} GiB for weights, their copy, gradients and "
         "optimizer; activations come on top"
     )
+
+
+def _stored(sweep: Sweep, todo: Sequence[Trial]) -> Iterator[str]:
+    """How much of the reference an earlier sweep has left in the store."""
+    if not sweep.options.store or not todo:
+        return
+    needed = {"evaluated": (sweep.data.validation, sweep.data.test)}
+    seeds = {trial.seed for trial in todo if trial.lr is not None and "reference" in losses.get(trial.loss).needs}
+    if seeds:
+        needed["trained on"] = tuple(sweep.data.training_rows(seed) for seed in sorted(seeds))
+    parts = []
+    for what, groups in needed.items():
+        precision = "fp32" if what == "evaluated" else sweep.machine.precision
+        total = sum(map(len, groups))
+        parts.append(f"{max(_held(sweep, groups, precision, layout) for layout in LAYOUTS)} of {total} rows {what}")
+    yield f"reference: {', '.join(parts)} are in the store already"
+
+
+def _held(sweep: Sweep, groups: Sequence[Sequence[Row]], precision: str, layout: str) -> int:
+    store = ReferenceStore(store_identity(sweep.identity.weights, sweep.machine, precision, layout))
+    return sum(store.holds([item_of(row) for row in rows]) for rows in groups)

@@ -18,9 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.cache import cache_folder, writing
+from harness.cache import cache_folder, locked, writing
 from harness.layout import LAYOUTS, Item
 from harness.logprobs import Scorer
+from harness.machine import Machine, versions
 
 BLOCK = 32
 # Items that are computed together inside a block: part of the values, like BLOCK.
@@ -87,17 +88,41 @@ class ReferenceStore:
         advance: Advance = lambda n: None,
     ) -> Scores:
         """Log-probs of `items`: blocks in the store are read, the others measured and kept."""
-        scores: Scores = []
-        for block in _blocks(items):
-            path = self._path(block)
-            found = _read_block(path, block) if path else None
-            if found is None:
-                found = measure_block(scorer, block, layout=layout, pad=pad)
-                if path:
-                    _write_block(path, found)
-            scores += found
-            advance(len(block))
-        return scores
+        blocks = list(_blocks(items))
+        found: dict[int, Scores] = {}
+        while len(found) < len(blocks):
+            missing = [number for number in range(len(blocks)) if number not in found]
+            done = len(found)
+            for number in missing:
+                # Where another worker is at every block that is left, it is time to wait for one.
+                patient = number == missing[-1] and len(found) == done
+                scores = self._block(scorer, blocks[number], layout, pad, patient=patient)
+                if scores is not None:
+                    found[number] = scores
+                    advance(len(blocks[number]))
+        return [scores for number in range(len(blocks)) for scores in found[number]]
+
+    def _block(self, scorer: Scorer, block: Sequence[Item], layout: str, pad: int, *, patient: bool) -> Scores | None:
+        """One block, read or measured and kept; None where another process is measuring it just now."""
+        path = self._path(block)
+        if path is None:
+            return measure_block(scorer, block, layout=layout, pad=pad)
+        known = _read_block(path, block)
+        if known is not None:
+            return known
+        with locked(path.parent, wait=patient) as mine:
+            if not mine:
+                return None
+            known = _read_block(path, block)
+            if known is None:
+                known = measure_block(scorer, block, layout=layout, pad=pad)
+                _write_block(path, known)
+            return known
+
+    def holds(self, items: Sequence[Item]) -> int:
+        """How many of the items lie in blocks that are stored already."""
+        paths = ((self._path(block), len(block)) for block in _blocks(items))
+        return sum(count for path, count in paths if path is not None and path.is_file())
 
     def _path(self, block: Sequence[Item]) -> Path | None:
         if self.folder is None:
@@ -105,6 +130,14 @@ class ReferenceStore:
         content = {"identity": dict(self.identity), "items": [[i.prompt, i.answers] for i in block]}
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
+
+
+def store_identity(weights: str, machine: Machine, precision: str, layout: str) -> dict[str, object]:
+    """What decides the bits of a stored log-prob besides the token ids."""
+    return {
+        "weights": weights, "precision": precision, "layout": layout, "device": machine.device_name,
+        "threads": machine.threads, "torch": versions()["torch"], "transformers": versions()["transformers"],
+    }  # fmt: skip
 
 
 def _digest(logps: Tensor) -> str:

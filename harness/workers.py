@@ -86,7 +86,7 @@ class _Pool:
     ) -> None:  # fmt: skip
         self._sweep, self._todo, self._progress, self._after, self._save = sweep, todo, progress, after, save
         self._waiting = deque(todo)
-        self._attempts: dict[Trial, int] = {}
+        self._attempts: dict[str, int] = {}  # cell id -> times it was begun
         self._lanes = [_Lane(number, device) for number, device in enumerate(devices)]
         self._context = multiprocessing.get_context("spawn")
 
@@ -113,7 +113,8 @@ class _Pool:
         if lane.process is None:
             self._start(lane)
         lane.trial = self._waiting.popleft()
-        self._attempts[lane.trial] = self._attempts.get(lane.trial, 0) + 1
+        cell = self._sweep.identity.cell_id(lane.trial)
+        self._attempts[cell] = self._attempts.get(cell, 0) + 1
         lane.pipe.send((lane.trial, self._save))
 
     def _start(self, lane: _Lane) -> None:
@@ -170,7 +171,7 @@ class _Pool:
         self._dismiss(lane, ask=False)
         if memory:
             lane.micro_tokens = max((lane.micro_tokens or self._sweep.options.micro_tokens or 2048) // 2, FEWEST_TOKENS)
-        if self._attempts[trial] < ATTEMPTS:
+        if self._attempts[self._sweep.identity.cell_id(trial)] < ATTEMPTS:
             self._progress.warn(f"{trial.label}: {cause}; trying it once more")
             self._progress.cell_dropped(lane=lane.number)
             lane.trial = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
 import losses
 from harness.job import Job, Schedule
 from harness.logprobs import Scorer
@@ -13,15 +11,6 @@ from harness.objective import item_of
 from harness.reference import measure
 from harness.selection import batches, mismatched
 from harness.tokens import Row
-
-# Every registered loss; those whose per-token statistics the trainer does not compute yet must fail.
-WAITING = pytest.mark.xfail(strict=True, reason="the trainer computes no stats:NAME; when it does, remove this mark")
-TRAINABLE = [
-    pytest.param(name, marks=WAITING)
-    if any(need.startswith("stats:") for need in losses.get(name).needs)
-    else name
-    for name in losses.names()
-]
 
 
 def make_job(

@@ -1,0 +1,119 @@
+"""Worker processes: the same rows as in one process, and a sweep that survives a worker's death."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+import losses
+import results
+from harness.workers import WorkerFault
+from losses.registry import forget
+from tests.harness.conftest import SMALL, comparable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A loss that works in the parent (which probes it) and does `{act}` in a worker.
+PLUGIN = """
+import os, pathlib, signal, time
+from multiprocessing import parent_process
+import losses
+from torch.nn.functional import logsigmoid
+
+@losses.register("mine", needs={{"reference"}})
+def mine(pair: losses.PairBatch, *, beta: float = 0.1):
+    if parent_process() is not None and pair.step == 2:
+        {act}
+    return -logsigmoid(beta * pair.margin)
+"""
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """The next test brings its own loss of this name."""
+    yield
+    if "mine" in losses.names():
+        forget("mine")
+
+
+def plugin(tmp_path: Path, act: str) -> str:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN.format(act=act))
+    return f"plugins={path}"
+
+
+def test_workers_store_the_rows_that_one_process_stores_to_the_last_bit(command, tmp_path):
+    words = ("losses=dpo,kto,dpo+0.2*sft", "threads=1")
+    assert command(*words, "workers=0", out="a").code == 0
+    told = command(*words, "workers=2", out="b")
+    assert told.code == 0 and len(told.trained) == 5
+    here, there = (results.read(tmp_path / out) for out in "ab")
+    pd.testing.assert_frame_equal(comparable(here), comparable(there), check_exact=True)
+    assert set(here["workers"]) == {1} and set(there["workers"]) == {2}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_its_cell_begun_again_with_less_memory(command, tmp_path):
+    mark = str(tmp_path / "killed")
+    once = f"p = pathlib.Path({mark!r}); p.exists() or (p.touch(), os.kill(os.getpid(), signal.SIGKILL))"
+    told = command(plugin(tmp_path, once), "losses=mine,ipo", "controls=false", "workers=1", "micro_tokens=1000")
+    assert told.code == 0
+    assert any("was killed" in line and "trying it once more" in line for line in told.lines)
+    runs = results.read(tmp_path / "runs").set_index("loss")
+    assert (runs["status"] == "done").all()
+    assert set(runs["micro_tokens"]) == {500}
+
+
+@pytest.mark.slow
+def test_a_cell_that_kills_every_worker_fails_with_the_cause_and_the_sweep_goes_on(command, tmp_path):
+    told = command(
+        plugin(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)"), "losses=mine,ipo", "controls=false", "workers=1"
+    )
+    assert told.code == 1
+    runs = results.read(tmp_path / "runs").set_index("loss")
+    assert runs.loc["mine", "status"] == "failed" and "SIGSEGV" in runs.loc["mine", "reason"]
+    assert runs.loc["ipo", "status"] == "done"
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_program_ends_the_command_with_the_workers_traceback(command, tmp_path):
+    with pytest.raises(WorkerFault, match="KeyError: 'no such thing'"):
+        command(plugin(tmp_path, "{}['no such thing']"), "losses=mine", "controls=false", "workers=1")
+    left = psutil.Process().children(recursive=True)
+    assert [child for child in left if "spawn_main" in " ".join(child.cmdline())] == []
+
+
+@pytest.mark.slow
+def test_a_worker_ends_with_its_parent_and_the_cell_can_be_claimed_again(command, pairs_file, tmp_path):
+    words = [plugin(tmp_path, "time.sleep(60)"), "losses=mine", "controls=false", "workers=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", f"suite={pairs_file}", *SMALL[:-1], f"out={tmp_path / 'runs'}", *words],
+        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        holder = _until(lambda: next(iter(_claims(tmp_path / "runs")), None))
+        assert holder != process.pid and psutil.Process(holder).ppid() == process.pid
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    _until(lambda: not psutil.pid_exists(holder) or psutil.Process(holder).status() == psutil.STATUS_ZOMBIE)
+
+
+def _claims(folder: Path) -> list[int]:
+    return [json.loads(path.read_text())["pid"] for path in folder.rglob("claim.json")]
+
+
+def _until(found, seconds: float = 60.0):
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+    return value
