@@ -4,7 +4,8 @@ Autocast casts every weight in every forward pass, casts its gradient back in ev
 input once for every map that reads it. The weights of a step do not change between its micro-batches, so
 here each has one bf16 copy, made anew when it was updated; the bf16 gradient of a micro-batch is added into
 the fp32 gradient directly; and an input that several maps read is cast once. The products, and what is kept
-in fp32 (weights, sums of gradients, norms, the residual stream, the softmax), are those of autocast.
+in fp32 (weights, sums of gradients, norms, the residual stream, the softmax), are those of autocast; only
+the gradients that several maps send back to their common input are summed in bf16.
 """
 
 from __future__ import annotations
@@ -108,7 +109,10 @@ class MixedPrecision:
         return self._last[1]
 
     def _copy(self, weight: Tensor) -> Tensor:
-        """The weight in bf16, made again where the weight was written to since."""
+        """The weight in bf16, made again where the weight was written to since.
+
+        Writes are what torch counts as such: after a fused optimizer step, the loop counts it up itself.
+        """
         version, _, low = self._copies.get(id(weight), (None, None, None))
         if version != weight._version:
             low = weight.detach().to(LOW)

@@ -57,6 +57,8 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         state.optimizer.step()
+        # A fused step does not count as a write, and bf16 copies of the weights go by that count.
+        torch.autograd.graph.increment_version(parameters)
         state.optimizer.zero_grad(set_to_none=True)
         state.step = batch.step + 1
         row = _curve_row(job, batch, statistics, norm, lr)
