@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from harness.layout import Item
+from harness.tokens import Row
 
 VOCABULARY = 97
 WINDOW = 8  # shorter than most of the sequences below
@@ -96,3 +97,10 @@ def items(
         return torch.randint(1, VOCABULARY, (length,), generator=generator).tolist()
 
     return [Item(draw(prompt), [draw(n) for n in parts]) for prompt, parts in zip(prompts, answers, strict=True)]
+
+
+def random_rows(count: int) -> list[Row]:
+    """Pairs of random tokens, most of them longer than the window, each a cluster of its own."""
+    lengths = [(3 + 7 * i % 20, (1 + 5 * i % 13, 2 + 3 * i % 11)) for i in range(count)]
+    found = items(7, [prompt for prompt, _ in lengths], [answers for _, answers in lengths])
+    return [Row(str(i), str(i), "train", tuple(x.prompt), tuple(map(tuple, x.answers))) for i, x in enumerate(found)]

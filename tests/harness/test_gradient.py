@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 
@@ -9,10 +10,15 @@ import pytest
 import torch
 
 import losses
+from harness import gradient as module
+from harness import tiles
 from harness.gradient import NonFinite, StepZeroMismatch, accumulate_gradient
+from harness.layout import LAYOUTS
 from harness.logprobs import Scorer
 from harness.state import TrainState
-from tests.harness.jobs import TRAINABLE, make_job
+from tests.harness.architectures import CONFIGS, build, random_rows
+from tests.harness.jobs import make_job
+from tests.harness.straight import mismatched_drift, straight_gradient
 
 
 def coupled_mean(pair: losses.PairBatch, *, beta: float = 0.1) -> torch.Tensor:
@@ -30,30 +36,38 @@ def state() -> TrainState:
     return TrainState({}, None, torch.Generator().manual_seed(0), {}, [])
 
 
-def gradient(model, job, shift=0.02):
-    """Parameter gradients of the first batch, after a fixed small drift of the weights."""
+@contextlib.contextmanager
+def drifted(model, shift=0.02):
+    """Within the block the weights are off their start by a fixed small noise."""
     generator = torch.Generator().manual_seed(5)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += shift * torch.randn(parameter.shape, generator=generator)
-    model.zero_grad()
-    statistics = accumulate_gradient(Scorer(model), job, job.batches[0], state())
-    found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    yield
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(before[name])
-    return found, statistics
+
+
+def gradient(model, job, shift=0.02):
+    """Parameter gradients of the first batch, after a fixed small drift of the weights."""
+    model.zero_grad()
+    with drifted(model, shift):
+        statistics = accumulate_gradient(Scorer(model), job, job.batches[0], state())
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, statistics
 
 
 def assert_equal_gradients(one, two) -> None:
+    """Each parameter's gradient to 1e-4 of its norm."""
+    assert one.keys() == two.keys()
     for name in one:
-        scale = one[name].abs().max().item()
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5 * scale + 1e-9, msg=name)
+        assert (two[name] - one[name]).norm() <= 1e-4 * one[name].norm() + 1e-9, name
 
 
 COUPLED = unregistered(coupled_mean, needs=frozenset({"reference", "prompt"}), batch_coupled=True)
-each_loss = pytest.mark.parametrize("loss", [*TRAINABLE, pytest.param(COUPLED, id=COUPLED.name)])
+each_loss = pytest.mark.parametrize("loss", [*losses.names(), pytest.param(COUPLED, id=COUPLED.name)])
+each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 @each_loss
@@ -67,33 +81,26 @@ def test_one_eight_two_fours_and_eight_ones_give_the_same_gradient(model, rows, 
 
 
 @each_loss
-def test_the_shared_and_the_plain_layout_give_the_same_gradient(model, rows, loss):
-    shared, _ = gradient(model, make_job(model, rows, loss, tolerance=math.inf))
-    plain, _ = gradient(model, make_job(model, rows, loss, layout="plain", tolerance=math.inf))
-    assert_equal_gradients(shared, plain)
+def test_every_layout_gives_the_gradient_taken_straight_through_the_stock_model(model, rows, loss):
+    job = make_job(model, rows, loss, tolerance=math.inf)
+    with drifted(model):
+        expected = straight_gradient(model, job)
+    assert sum(g.abs().sum() for g in expected.values()) > 0
+    for layout in LAYOUTS:
+        assert_equal_gradients(expected, gradient(model, dataclasses.replace(job, layout=layout))[0])
 
 
-@pytest.mark.parametrize("loss", ["dpo", "simpo", "sft"])
-def test_the_gradient_is_that_of_the_mean_loss_taken_straight_through_the_model(model, rows, loss):
-    job = make_job(model, rows, loss)
-    found, _ = gradient(model, job, shift=0.0)
-    model.zero_grad()
-    total = 0.0
-    for row in job.batches[0].rows:
-        sides = [sequence(model, row.prompt, answer) for answer in row.answers]
-        references = [losses.SequenceLogProbs(s.total.detach(), s.count) for s in sides]
-        pair = losses.PairBatch(*sides, *references)
-        total = total + job.loss.fn(pair, **job.hyperparameters).sum() / len(job.batches[0].rows)
-    total.backward()
-    assert_equal_gradients({name: p.grad for name, p in model.named_parameters()}, found)
-
-
-def sequence(model, prompt, answer) -> losses.SequenceLogProbs:
-    """One answer's log-prob with gradient, the naive way."""
-    ids = torch.tensor([[*prompt, *answer]])
-    logps = model(input_ids=ids).logits[0].log_softmax(-1)
-    picked = logps[len(prompt) - 1 : -1].gather(1, ids[0, len(prompt) :, None])[:, 0]
-    return losses.SequenceLogProbs.from_tokens(picked[None], torch.ones(1, len(answer)))
+@pytest.mark.parametrize("loss", ["dpo", "ipo", "kto", "orpo", "orpo_prompt_nll"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "llama"])
+def test_so_it_is_for_other_architectures_beyond_their_windows_and_in_pieces(monkeypatch, name, loss):
+    monkeypatch.setattr(tiles, "WHOLE", 16)
+    monkeypatch.setattr(tiles, "PIECE", 6)
+    model, rows = build(name, sharper=2.0), random_rows(6)
+    job = make_job(model, rows, loss, batch_size=4, tolerance=math.inf)
+    with drifted(model):
+        expected = straight_gradient(model, job)
+    for layout in LAYOUTS:
+        assert_equal_gradients(expected, gradient(model, dataclasses.replace(job, layout=layout))[0])
 
 
 def test_dpo_starts_at_ln_2_with_half_of_its_weight(model, rows):
@@ -135,3 +142,42 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_ro
 
     with pytest.raises(NonFinite, match=r"nan_sometimes: loss nan.* at step 0 \(learning rate .*; rows "):
         gradient(model, make_job(model, rows, unregistered(nan_sometimes)), shift=0.0)
+
+
+@each_layout
+def test_ktos_z_is_the_same_from_a_third_branch_and_from_a_pass_of_its_own(model, rows, layout, monkeypatch):
+    seen, passes = [], []
+    evaluate = module.evaluate_loss
+    monkeypatch.setattr(module, "evaluate_loss", lambda *args: seen.append(args[-1].kl) or evaluate(*args))
+    forward = Scorer.forward
+    monkeypatch.setattr(Scorer, "forward", lambda *args: passes.append(None) or forward(*args))
+    whole = make_job(model, rows, "kto", micro_batch=8, layout=layout, tolerance=math.inf)
+    with drifted(model):
+        expected = mismatched_drift(model, whole, whole.batches[0].rows).item()
+    assert expected > 0.1  # not at its lower bound
+    passes.clear()
+    gradient(model, whole)
+    assert len(passes) == 1  # the mismatched answers are a branch of the same rows
+    gradient(model, dataclasses.replace(whole, micro_batch=4))
+    assert len(passes) == 1 + 4
+    assert seen == [pytest.approx(expected, rel=1e-4, abs=1e-4)] * 3
+
+
+def test_ktos_third_branch_gets_no_gradient(model, rows):
+    job = make_job(model, rows, "kto", tolerance=math.inf)
+    found, _ = gradient(model, job)
+    # the same answers scored, with a z that the mismatched ones cannot change
+    fixed = dataclasses.replace(
+        job, loss=dataclasses.replace(job.loss, needs=frozenset({"reference"}), fn=kto_at(z_of(model, job)))
+    )
+    assert_equal_gradients(gradient(model, fixed)[0], found)
+
+
+def z_of(model, job) -> torch.Tensor:
+    with drifted(model):
+        return mismatched_drift(model, job, job.batches[0].rows)
+
+
+def kto_at(kl: torch.Tensor):
+    """KTO with a constant in place of its z."""
+    return lambda batch, **settings: losses.get("kto").fn(dataclasses.replace(batch, kl=kl), **settings)

@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
+import losses
 from harness.gradient import NonFinite
 from harness.job import Schedule
 from harness.logprobs import Scorer
 from harness.models import load_policy
 from harness.train import train
 from results.columns import CURVE_COLUMNS, TERM_PREFIX
-from tests.harness.jobs import TRAINABLE, make_job
+from tests.harness.jobs import make_job
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -44,7 +45,7 @@ def test_a_curve_row_a_step_with_every_declared_column(model, rows):
     assert curve[-1]["tokens"] == 2 * sum(len(r.prompt) + sum(map(len, r.answers)) for r in rows)
 
 
-@pytest.mark.parametrize("loss", TRAINABLE)
+@pytest.mark.parametrize("loss", losses.names())
 def test_twenty_steps_move_the_losss_own_ruler_the_right_way(model, rows, loss):
     # At its published tau discopop starts by pushing pairs the wrong way, into a local minimum 2.4 nats below
     # (tests/losses/test_discopop.py); a wider blend has none.
