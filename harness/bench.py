@@ -84,12 +84,16 @@ class Bench:
         job = self.job(
             Trial("sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False), cell=f"start-{key}"
         )
-        scorer = Scorer(self.policy.begin(START_SEED), self.machine.precision)
+        scorer = self.trainer(self.policy.begin(START_SEED))
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
             train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
         weights = self.policy.adopt()
         with writing(path) as temporary:
             save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+
+    def trainer(self, model: Any) -> Scorer:
+        """The scorer that trains a policy."""
+        return Scorer(model, self.machine.precision, recompute=self.options.activation_checkpointing)
 
     def job(self, trial: Trial, cell: str) -> Job:
         """Everything one cell's training needs."""

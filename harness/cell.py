@@ -19,7 +19,6 @@ from harness.evaluate import pair_table
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
-from harness.logprobs import Scorer
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.sweep import MODEL_FOLDER
 from harness.train import Curve, train
@@ -121,7 +120,7 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
             tables.append(pair_table(bench.data_rows, bench.evaluate(model), reference, step))
 
     curve = train(
-        Scorer(model, bench.machine.precision), job, on_step=on_step, after_step=after_step,
+        bench.trainer(model), job, on_step=on_step, after_step=after_step,
         on_smaller=bench.on_smaller,
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
@@ -184,6 +183,7 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "micro_batch": bench.micro_batch,
         "micro_tokens": None if bench.micro_batch else bench.micro_tokens,
         "layout": bench.layout,
+        "activation_checkpointing": bench.options.activation_checkpointing,
         "engine": "local",
         "workers": bench.workers,
         "out": bench.options.out,

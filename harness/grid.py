@@ -22,7 +22,7 @@ ID_LENGTH = 12  # hex digits of a sha256
 # What may change without changing a trained weight; as a part of an id it would retrain finished cells.
 NOT_IN_CELL = frozenset(
     {"commit", "versions", "device", "threads", "micro_batch", "micro_tokens", "layout", "workers", "engine", "out",
-     "store"}
+     "store", "activation_checkpointing"}
 )
 # The declared axes are what a table compares, so cells that differ only in them share a protocol.
 NOT_IN_PROTOCOL = NOT_IN_CELL | {"loss", "hyperparameters", "beta", "lr", "seed"}

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from harness.attention import attending
 from harness.layout import Layout
 from harness.mixed import MixedPrecision
+from harness.recompute import recomputing
 
 # Logits of a chunk of the head: 16 M numbers are 341 tokens of a vocabulary of 49,152 and 110 of 152,000,
 # about 0.2 GiB with what the softmax needs.
@@ -44,11 +45,14 @@ class Scorer(nn.Module):
     """Layout -> log-probs of its scored tokens.
 
     precision: "fp32", or "bf16" for bf16 products over fp32 weights; the log-softmax is fp32 in both.
-    chunk: logits that exist at a time.
+    chunk: logits that exist at a time. recompute: keep only each layer's input for the backward pass.
     """
 
-    def __init__(self, model: nn.Module, precision: str = "fp32", chunk: int = CHUNK_LOGITS) -> None:
+    def __init__(
+        self, model: nn.Module, precision: str = "fp32", *, chunk: int = CHUNK_LOGITS, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.model = model
         self.chunk = chunk
         self._mixed = MixedPrecision(model) if precision == "bf16" else None
@@ -80,7 +84,7 @@ class Scorer(nn.Module):
 
         hook = self.model.get_output_embeddings().register_forward_pre_hook(select)
         try:
-            with self._precision(layout.input_ids.device.type), attending(self.model, layout) as mask:
+            with self._computing(layout) as mask, self._recomputing(layout):
                 self.model(
                     input_ids=layout.input_ids, attention_mask=mask, position_ids=layout.position_ids, use_cache=False
                 )
@@ -96,6 +100,17 @@ class Scorer(nn.Module):
         with torch.no_grad():
             every = logits.detach().float().log_softmax(-1) if stats else None
             return (logps, *(STATISTICS[name](every) for name in stats))
+
+    @contextlib.contextmanager
+    def _computing(self, layout: Layout) -> Iterator[Any]:
+        """What a pass of the model runs under; yields its attention mask."""
+        with self._precision(layout.input_ids.device.type), attending(self.model, layout) as mask:
+            yield mask
+
+    def _recomputing(self, layout: Layout) -> contextlib.AbstractContextManager[None]:
+        if self.recompute and torch.is_grad_enabled():
+            return recomputing(self.model, lambda: self._computing(layout))
+        return contextlib.nullcontext()
 
     def _precision(self, device: str) -> contextlib.AbstractContextManager[None]:
         return self._mixed(device) if self._mixed else contextlib.nullcontext()

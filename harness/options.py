@@ -167,6 +167,9 @@ class Options(BaseModel):
         None, "tokens in one forward pass where micro_batch is auto; halved when memory runs out; auto = what fits",
         shown="auto",
     )
+    activation_checkpointing: Annotated[bool, BeforeValidator(Flag())] = _option(
+        False, "compute each layer's activations again in the backward pass: less memory, about a third more time"
+    )
     store: Annotated[bool, BeforeValidator(Flag())] = _option(
         True, "keep the reference's log-probs on disk; changes speed, never a number"
     )

@@ -207,6 +207,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _count("micro_batch", "rows", "rows of one forward pass; changes no gradient"),
     _count("micro_tokens", "tokens", "tokens of one forward pass at most; changes no gradient"),
     _text("layout", "how answers were laid into rows: packed, shared or plain"),
+    _flag("activation_checkpointing", "whether activations were computed again in the backward pass"),
     _text("engine", "where cells ran"),
     _count("workers", "processes", "cells that ran side by side"),
     _text("out", "folder of the runs, as given"),

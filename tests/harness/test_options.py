@@ -22,7 +22,8 @@ def test_the_defaults_are_the_documented_ones():
         "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
-        "threads": None, "store": True, "checkpoint_steps": 0, "save": "none", "out": "runs", "judge": "none",
+        "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
+        "out": "runs", "judge": "none",
         "plugins": (),
         "model_revision": None, "suite_settings": {}, "loss_settings": {},
     }  # fmt: skip
