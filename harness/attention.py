@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.integrations.flex_attention import flex_attention_forward
+from transformers.modeling_utils import AttentionInterface
 
 from harness import tiles
 from harness.layout import Layout, visible
 
-FLEX = "flex_attention"  # transformers' name
+FLEX = "packed_flex"  # under which transformers finds FlexAttention as it is called here
 
 MaskOf = Callable[[int | None], Any]  # a window (None: unlimited) -> the mask under it
 
@@ -103,3 +105,15 @@ def mask_rule(layout: Layout, window: int | None) -> Callable[..., Tensor]:
         return seen | (query == key)
 
     return rule
+
+
+def flex(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **others: Any
+) -> tuple[Tensor, Tensor | None]:
+    """transformers' FlexAttention with one type for all: in bf16 training, rotary positions leave fp32 behind."""
+    return flex_attention_forward(
+        module, query.to(value.dtype), key.to(value.dtype), value, attention_mask, **others
+    )
+
+
+AttentionInterface.register(FLEX, flex)
