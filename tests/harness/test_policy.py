@@ -1,19 +1,29 @@
 """Starting weights are put back to the bit; adapters start from our own initialisation."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from harness.logprobs import Scorer
 from harness.models import load_policy
-from harness.policy import Policy, snapshot
+from harness.policy import Policy, holds, snapshot
 from harness.train import train
+from tests.harness.architectures import build
 from tests.harness.jobs import make_job
 
 
-@pytest.fixture(params=["full", "lora"])
+def files_of(source) -> list[Path]:
+    return sorted(source.folder.glob("*.safetensors"))
+
+
+@pytest.fixture(params=["full", "full, from files", "lora"])
 def policy(request, source) -> Policy:
-    return Policy(load_policy(source, "cpu"), tuning=request.param, rank=4, alpha=8)
+    tuning, _, from_files = request.param.partition(", ")
+    files = files_of(source) if from_files else ()
+    return Policy(load_policy(source, "cpu"), tuning=tuning, rank=4, alpha=8, files=files)
 
 
 def train_one(policy, rows, seed=0):
@@ -81,3 +91,63 @@ def test_adopting_makes_the_trained_weights_the_new_start(policy, rows):
     policy.end()
     with torch.no_grad():
         torch.testing.assert_close(policy.base(input_ids=ids).logits, trained, rtol=1e-4, atol=1e-4)
+
+
+def test_a_models_own_files_hold_its_weights_until_one_bit_changes(source):
+    model, files = load_policy(source, "cpu"), files_of(source)
+    assert holds(files, model)
+    assert not holds([], model)
+    parameter = model.model.layers[1].mlp.up_proj.weight
+    with torch.no_grad():
+        parameter[3, 5] = torch.nextafter(parameter[3, 5], torch.tensor(9.0))
+    assert not holds(files, model)
+
+
+def test_files_hold_tied_weights_and_weights_stored_in_bf16_or_in_several_files(tmp_path):
+    model = build("gemma3")
+    assert model.config.tie_word_embeddings
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16())
+    build("gemma3").bfloat16().save_pretrained(tmp_path, max_shard_size="20KB")
+    files = sorted(tmp_path.glob("*.safetensors"))
+    assert len(files) > 1
+    assert holds(files, model)
+    assert not holds(files[1:], model)
+    assert not holds(files, build("gemma3"))  # those are fp32, and not what was rounded
+
+
+def test_weights_that_lie_in_files_are_read_back_and_kept_in_memory_by_nobody(source, rows):
+    model = load_policy(source, "cpu")
+    before = snapshot(model)
+    policy = Policy(model, tuning="full", rank=4, alpha=8, files=files_of(source))
+    assert policy._start == files_of(source)
+    train_one(policy, rows)
+    trained = snapshot(policy.base)
+    assert any(not torch.equal(trained[name], value) for name, value in before.items())
+    policy.begin(0)
+    assert all(torch.equal(value, before[name]) for name, value in snapshot(policy.base).items())
+
+
+def test_files_of_other_weights_are_not_started_from(source, rows):
+    model = load_policy(source, "cpu")
+    with torch.no_grad():
+        model.model.norm.weight.mul_(2)
+    before = snapshot(model)
+    policy = Policy(model, tuning="full", rank=4, alpha=8, files=files_of(source))
+    train_one(policy, rows)
+    policy.begin(0)
+    assert all(torch.equal(value, before[name]) for name, value in snapshot(policy.base).items())
+
+
+def test_a_kept_start_in_a_file_is_where_every_cell_begins(source, rows, tmp_path):
+    policy = Policy(load_policy(source, "cpu"), tuning="full", rank=4, alpha=8, files=files_of(source))
+    train_one(policy, rows)
+    kept = policy.adopt()
+    save_file(kept, tmp_path / "start.safetensors")
+    fresh = Policy(load_policy(source, "cpu"), tuning="full", rank=4, alpha=8, files=files_of(source))
+    fresh.start_from(tmp_path / "start.safetensors")
+    train_one(fresh, rows)
+    for each in (policy, fresh):
+        each.begin(0)
+        assert all(torch.equal(value, kept[name]) for name, value in snapshot(each.base).items())
