@@ -21,7 +21,7 @@ demo: $(STAMP)
 	    train_pairs=64 eval_pairs=32 max_tokens=128
 
 test: $(STAMP)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n auto --maxprocesses=8
 
 # The real model, real data where ../shared has it, interrupted sweeps: minutes, not seconds.
 slow: $(STAMP)

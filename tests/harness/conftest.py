@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
+import losses
 from harness.names import read_options
 from harness.progress import Progress, Silent
 from harness.run import run
+from losses.registry import forget
 from results.columns import VOLATILE
 
 WORDS = "sun moon river stone quiet bright cold green early small glass paper cloud winter summer light".split()
@@ -27,6 +29,15 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory):
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def losses_of_the_test_alone():
+    """A plug-in's loss or a sum that a test registered is unknown to the next one."""
+    before = set(losses.names())
+    yield
+    for name in set(losses.names()) - before:
+        forget(name)
 
 
 @pytest.fixture(scope="session")

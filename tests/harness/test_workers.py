@@ -13,10 +13,8 @@ import pandas as pd
 import psutil
 import pytest
 
-import losses
 import results
 from harness.workers import WorkerFault
-from losses.registry import forget
 from tests.harness.conftest import SMALL, comparable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,14 +32,6 @@ def mine(pair: losses.PairBatch, *, beta: float = 0.1):
         {act}
     return -logsigmoid(beta * pair.margin)
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten():
-    """The next test brings its own loss of this name."""
-    yield
-    if "mine" in losses.names():
-        forget("mine")
 
 
 def plugin(tmp_path: Path, act: str) -> str:
@@ -93,9 +83,10 @@ def test_a_fault_of_the_program_ends_the_command_with_the_workers_traceback(comm
 
 @pytest.mark.slow
 def test_a_worker_ends_with_its_parent_and_the_cell_can_be_claimed_again(command, pairs_file, tmp_path):
-    words = [plugin(tmp_path, "time.sleep(60)"), "losses=mine", "controls=false", "workers=1"]
+    out = f"out={tmp_path / 'runs'}"
+    words = [plugin(tmp_path, "time.sleep(60)"), "losses=mine", "controls=false", "workers=1", out]
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "run", f"suite={pairs_file}", *SMALL[:-1], f"out={tmp_path / 'runs'}", *words],
+        [sys.executable, "-m", "harness", "run", f"suite={pairs_file}", *SMALL[:-1], *words],
         cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
