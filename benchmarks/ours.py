@@ -1,0 +1,33 @@
+"""Our side of a training run: the bench and the loop that the harness itself uses."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.task import Clock, Task
+from harness.bench import Bench
+from harness.logprobs import Scorer
+from harness.progress import silent
+from harness.train import train
+
+
+def step(task: Task) -> dict[str, Any]:
+    """Trains on the task's batches: the time of each step, of the reference pass, and the peak of memory."""
+    sweep = task.sweep
+    bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, silent())
+    began = time.perf_counter()
+    job = bench.job(sweep.trials[0], cell="benchmark")
+    reference = time.perf_counter() - began
+    model = bench.policy.begin(sweep.trials[0].seed)
+    clock = Clock(sweep.machine.device)
+    clock.mark()
+    curve = train(Scorer(model, sweep.machine.precision), job, on_step=lambda row: clock.mark())
+    return {
+        "steps": clock.steps(job.batches),
+        "peak_memory_bytes": clock.peak(),
+        "reference_seconds": reference,
+        "loss": curve[0]["loss"],
+        "chosen_logp": curve[0]["chosen_logp"],
+        "layout": job.layout,
+    }

@@ -1,0 +1,56 @@
+"""The part `share`: what a pair costs against the prompt's share of it, at equal length.
+
+Rows of random token ids, all of one shape, so that nothing is padded on any side: what differs is that our
+packed row holds the prompt once. Our plain layout is in the table to show what that alone brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.settings import Settings
+from benchmarks.step import FASTEST, OURS, checks, words_of
+from benchmarks.table import failures, gibibytes, machine_line, number, table, times
+from benchmarks.turns import Found, Say, in_turns, largest, measured, ratio, typical
+
+SHARES = (0.2, 0.5, 0.8)
+TOKENS = 640  # of prompt, chosen and rejected together, near the mean of hh-rlhf within 512
+PLAIN = "ours, plain"
+
+Turns = Sequence[dict[str, Found]]
+
+
+def measure(settings: Settings, say: Say) -> dict[str, Turns]:
+    """For each share all sides in turns."""
+    return {str(share): _at(share, settings, say) for share in SHARES}
+
+
+def _at(share: float, settings: Settings, say: Say) -> Turns:
+    common = {"share": share, "tokens": TOKENS, "micro": settings.trl_micro}
+    sides = {
+        OURS: common | {"side": OURS, "words": words_of(settings, "layout=packed")},
+        PLAIN: common | {"side": OURS, "words": words_of(settings, "layout=plain")},
+        FASTEST: common | {"side": FASTEST, "words": words_of(settings)},
+    }
+    return in_turns(
+        {name: lambda spec=spec: measured(spec) for name, spec in sides.items()}, settings.turns,
+        lambda text: say(f"prompt share {share}: {text}"),
+    )  # fmt: skip
+
+
+def lines(found: Mapping[str, Turns], settings: Settings) -> list[str]:
+    """A row for each share."""
+    rows = [
+        [share, *(number(typical(turns, name, "seconds")) for name in (OURS, PLAIN, FASTEST)),
+         *(gibibytes(largest(turns, name)) for name in (OURS, FASTEST)),
+         times(ratio(turns, PLAIN, OURS, "seconds")), times(ratio(turns, FASTEST, OURS, "seconds"))]
+        for share, turns in found.items()
+    ]  # fmt: skip
+    return [
+        machine_line([one for turns in found.values() for turn in turns for one in turn.values()]),
+        f"{TOKENS} random tokens a pair (prompt, chosen, rejected); seconds a pair",
+        "",
+        *table(["prompt share", OURS, PLAIN, FASTEST, "memory ours", "memory trl", "plain / ours", "trl / ours"], rows),
+        "",
+        *(line for turns in found.values() for line in (*failures(turns), *checks(turns))),
+    ]
