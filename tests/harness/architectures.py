@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -85,6 +86,18 @@ def build(name: str, *, sharper: float = 6.0) -> torch.nn.Module:
             if parameter.dim() > 1:
                 parameter.mul_(sharper)
     return model
+
+
+def adapted() -> torch.nn.Module:
+    """A llama with LoRA adapters that are not zero."""
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    torch.manual_seed(4)
+    return get_peft_model(build("llama"), config).eval()
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    """The gradient of each parameter that has one."""
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def items(

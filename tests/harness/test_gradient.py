@@ -72,17 +72,17 @@ each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 @each_loss
 def test_one_eight_two_fours_and_eight_ones_give_the_same_gradient(model, rows, loss):
-    whole, seen = gradient(model, make_job(model, rows, loss, micro_batch=8, tolerance=math.inf))
+    whole, seen = gradient(model, make_job(model, rows[:8], loss, micro_batch=8, tolerance=math.inf))
     assert sum(g.abs().sum() for g in whole.values()) > 0
     for micro_batch in (4, 1):
-        parts, again = gradient(model, make_job(model, rows, loss, micro_batch=micro_batch, tolerance=math.inf))
+        parts, again = gradient(model, make_job(model, rows[:8], loss, micro_batch=micro_batch, tolerance=math.inf))
         assert_equal_gradients(whole, parts)
         torch.testing.assert_close(seen.values.sort().values, again.values.sort().values, rtol=1e-4, atol=1e-5)
 
 
 @each_loss
 def test_every_layout_gives_the_gradient_taken_straight_through_the_stock_model(model, rows, loss):
-    job = make_job(model, rows, loss, tolerance=math.inf)
+    job = make_job(model, rows[:8], loss, tolerance=math.inf)
     with drifted(model):
         expected = straight_gradient(model, job)
     assert sum(g.abs().sum() for g in expected.values()) > 0
@@ -95,7 +95,7 @@ def test_every_layout_gives_the_gradient_taken_straight_through_the_stock_model(
 def test_so_it_is_for_other_architectures_beyond_their_windows_and_in_pieces(monkeypatch, name, loss):
     monkeypatch.setattr(tiles, "WHOLE", 16)
     monkeypatch.setattr(tiles, "PIECE", 6)
-    model, rows = build(name, sharper=2.0), random_rows(6)
+    model, rows = build(name, sharper=2.0), random_rows(4)
     job = make_job(model, rows, loss, batch_size=4, tolerance=math.inf)
     with drifted(model):
         expected = straight_gradient(model, job)

@@ -44,7 +44,7 @@ def test_the_shared_layout_is_used_where_it_is_asked_for(name):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_was_accepted_holds_on_other_rows(name, layout, pieces):
+def test_what_was_accepted_holds_on_other_rows(name, layout):
     model, others = build(name), items(seed=1, **LENGTHS)
     with torch.no_grad():
         seen = Scorer(model)(LAYOUTS[layout](others, pad=0)).logps.sum(-1)

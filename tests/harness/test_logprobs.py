@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from harness.layout import LAYOUTS, Item, packed
 from harness.logprobs import Scorer
-from tests.harness.architectures import CONFIGS, UNSHARED, VOCABULARY, build, items
+from tests.harness.architectures import CONFIGS, UNSHARED, VOCABULARY, adapted, build, gradients, items
 
 EXACT = 1e-3  # nats a sequence: DESIGN.md's allowance
 each_model = pytest.mark.parametrize("name", CONFIGS)
@@ -39,22 +38,11 @@ def stock(model, given: list[Item], *, with_prompt: bool = False) -> torch.Tenso
     return torch.nn.utils.rnn.pad_sequence(picked, batch_first=True)
 
 
-def gradients(model) -> dict[str, torch.Tensor]:
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
 def assert_equal_gradients(one, two, rtol=1e-4) -> None:
     assert one.keys() == two.keys() and one
     for name in one:
         scale = one[name].abs().max().item()
         torch.testing.assert_close(two[name], one[name], rtol=rtol, atol=0.1 * rtol * scale + 1e-9, msg=name)
-
-
-def adapted() -> torch.nn.Module:
-    """A llama with LoRA adapters that are not zero."""
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-    torch.manual_seed(4)
-    return get_peft_model(build("llama"), config).eval()
 
 
 @each_layout

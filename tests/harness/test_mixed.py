@@ -12,9 +12,8 @@ from harness.logprobs import Scorer
 from harness.mixed import LOW, MixedPrecision
 from harness.objective import item_of
 from harness.train import train
-from tests.harness.architectures import VOCABULARY, build, items
+from tests.harness.architectures import VOCABULARY, adapted, build, gradients, items
 from tests.harness.jobs import make_job
-from tests.harness.test_logprobs import adapted, gradients
 
 NAMES = ["llama", "qwen3", "gpt_neox", "gemma3", "gemma2", "gpt2", "mixtral", "olmo2"]
 
@@ -74,6 +73,20 @@ def test_log_probs_are_those_of_autocast_to_the_bit_and_gradients_to_bf16_roundi
     (Scorer(model)(rows).logps * upstream(rows)).sum().backward()
     exact = gradients(model)
     assert 0 < error(found, exact) <= 1.1 * error(expected, exact)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packed_rows_in_bf16_are_as_near_to_fp32_as_plain_ones(name):
+    model, errors = build(name, sharper=2.0), []
+    for layout in ("plain", "packed"):
+        rows = LAYOUTS[layout](items(), pad=0)
+        found = {}
+        for precision in ("fp32", "bf16"):
+            model.zero_grad()
+            (Scorer(model, precision)(rows).logps * upstream(rows)).sum().backward()
+            found[precision] = gradients(model)
+        errors.append(error(found["bf16"], found["fp32"]))
+    assert 0 < errors[1] < 1.3 * errors[0]
 
 
 def test_a_head_in_chunks_adds_up_the_same_gradient():
