@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.settings import Settings
 from benchmarks.table import compared, failures, machine_line, number
-from benchmarks.turns import Found, Say, in_turns, measured
+from benchmarks.turns import Found, Say, in_turns, measured, typical
 
 OURS, FASTEST, DEFAULTS = "ours", "trl fastest", "trl defaults"
 # Before the first update policy and reference are equal, but measured in other micro-batches: bf16 moves a
@@ -50,10 +50,10 @@ def lines(turns: Sequence[dict[str, Found]], settings: Settings) -> list[str]:
         return next((turn[name]["layout"] for turn in turns if "layout" in turn[name]), "-")
 
     every = [found for turn in turns for found in turn.values()]
-    pairs = next((f"{step['tokens'] / step['pairs']:.0f}" for found in every for step in found.get("steps", [])), "-")
+    size = typical(turns, OURS, "tokens")
     return [
         machine_line(every),
-        f"{settings.turns} turns of {settings.steps - 1} timed steps; about {pairs} tokens a pair, its prompt once; "
+        f"{settings.turns} turns of {settings.steps - 1} timed steps; {number(size)} tokens a pair, its prompt once; "
         "medians, ratios of the same step in the same turn (extremes in brackets)",
         "",
         *compared(turns, OURS, (FASTEST, DEFAULTS), **{"reference s a pair": reference, "rows": layout}),
