@@ -135,3 +135,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_ro
 
     with pytest.raises(NonFinite, match=r"nan_sometimes: loss nan.* at step 0 \(learning rate .*; rows "):
         gradient(model, make_job(model, rows, unregistered(nan_sometimes)), shift=0.0)
+
+
+@pytest.mark.parametrize("micro_batch", [8, 2])
+def test_a_running_mean_counts_every_answer_of_an_optimizer_step_once(model, rows, micro_batch):
+    job, kept = make_job(model, rows, "bco", micro_batch=micro_batch), state()
+    for batch, answers in zip(job.batches[:2], (16, 32), strict=True):
+        accumulate_gradient(Scorer(model), job, batch, kept)
+        assert kept.loss_state["bco_count"] == answers
