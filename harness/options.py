@@ -83,7 +83,9 @@ class Options(BaseModel):
     suite: Annotated[str, BeforeValidator(Text())] = _required(
         "where the preferences come from: a name of `list suites`, or a .jsonl, .json, .csv or .parquet file"
     )
-    losses: Annotated[Names, BeforeValidator(Several(Text()))] = _required("the losses to compare", AXIS)
+    losses: Annotated[Names, BeforeValidator(Several(Text()))] = _required(
+        "the losses to compare; a weighted sum is written dpo+0.2*sft", AXIS
+    )
     model: Annotated[str, BeforeValidator(Text())] = _option(
         "smollm2-135m", "a name of `list models`, a folder, or a hub id"
     )

@@ -181,3 +181,11 @@ def z_of(model, job) -> torch.Tensor:
 def kto_at(kl: torch.Tensor):
     """KTO with a constant in place of its z."""
     return lambda batch, **settings: losses.get("kto").fn(dataclasses.replace(batch, kl=kl), **settings)
+
+
+@pytest.mark.parametrize("micro_batch", [8, 2])
+def test_a_running_mean_counts_every_answer_of_an_optimizer_step_once(model, rows, micro_batch):
+    job, kept = make_job(model, rows, "bco", micro_batch=micro_batch), state()
+    for batch, answers in zip(job.batches[:2], (16, 32), strict=True):
+        accumulate_gradient(Scorer(model), job, batch, kept)
+        assert kept.loss_state["bco_count"] == answers
