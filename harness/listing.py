@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES
-from harness.options import UsageError, cards
+from harness.option_cards import cards
+from harness.options import UsageError
 from harness.values import unknown
 from harness.words import AXIS, LIST, SCALAR, split
 

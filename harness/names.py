@@ -15,7 +15,8 @@ import losses
 import suites
 from harness.entries import ENTRIES, Grid
 from harness.grid import grid_of
-from harness.options import Options, UsageError, kinds, make, values_of
+from harness.option_cards import kinds, make, values_of
+from harness.options import Options, UsageError
 from harness.values import nearest, unknown
 from harness.words import Words, split
 

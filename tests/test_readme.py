@@ -12,7 +12,7 @@ import pytest
 import losses
 from harness.__main__ import VERBS
 from harness.names import read_options
-from harness.options import kinds, make, values_of
+from harness.option_cards import kinds, make, values_of
 from harness.progress import silent
 from harness.run import run
 from harness.words import split

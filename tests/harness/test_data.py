@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.data import prepare
-from harness.options import UsageError, make
+from harness.option_cards import make
+from harness.options import UsageError
 from harness.progress import Progress, Silent
 from tests.harness.conftest import pair_rows, write_jsonl
 

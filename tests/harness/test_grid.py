@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.grid import canonical_json, cell_id, digest, protocol_id, trials
-from harness.options import make
+from harness.option_cards import make
 
 
 def grid(*, base_lr=1e-5, entry_grid=None, kind="pairs", **values):

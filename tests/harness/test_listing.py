@@ -8,7 +8,8 @@ import losses
 import suites
 from harness.entries import ENTRIES
 from harness.listing import KINDS, listing, table
-from harness.options import UsageError, kinds
+from harness.option_cards import kinds
+from harness.options import UsageError
 from results.columns import ROW_COLUMNS
 
 

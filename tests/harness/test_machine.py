@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from harness.machine import peak_memory, reset_peak_memory, resolve, versions
-from harness.options import UsageError, make
+from harness.option_cards import make
+from harness.options import UsageError
 
 
 def options(**changes):

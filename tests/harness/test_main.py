@@ -67,7 +67,7 @@ def test_the_help_of_run_lists_keys_with_defaults(capsys):
 
 
 def test_the_examples_in_the_help_are_accepted_words(capsys):
-    from harness.options import kinds, make, values_of
+    from harness.option_cards import kinds, make, values_of
     from harness.words import split
 
     for verb in ("run", "plan"):

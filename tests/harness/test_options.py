@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.options import Options, UsageError, cards, kinds, make
+from harness.option_cards import cards, kinds, make
+from harness.options import Options, UsageError
 
 NEEDED = {"suite": "hh-rlhf", "losses": ("dpo",)}
 
@@ -89,7 +90,7 @@ def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, va
 
 @pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
 def test_the_example_of_every_error_is_itself_valid(card):
-    from harness.options import _example
+    from harness.option_cards import _example
 
     text = _example(card)
     value = tuple(text.split(",")) if kinds()[card.name] != "scalar" else text
