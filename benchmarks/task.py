@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from harness.knobs import Knobs
 from harness.machine import peak_memory, reset_peak_memory, versions
 from harness.micro import row_tokens
 from harness.names import read_options
@@ -71,10 +72,10 @@ def prepare(spec: Mapping[str, Any]) -> Task:
     options, _ = read_options(list(spec["words"]))
     sweep = prepare_sweep(options, silent())
     if spec.get("share") is not None:
-        rows = synthetic(options.train_pairs, spec["share"], spec["tokens"], sweep.tokenizer.vocab_size)
-        data = dataclasses.replace(sweep.data, pool=tuple(rows), validation=(), test=(), train_count=len(rows))
+        rows = synthetic(options.train_pairs[0], spec["share"], spec["tokens"], sweep.tokenizer.vocab_size)
+        data = dataclasses.replace(sweep.data, pool=tuple(rows), validation=(), test=())
         sweep = dataclasses.replace(sweep, data=data, identity=dataclasses.replace(sweep.identity, data=data))
-    rows = sweep.data.training_rows(seed=0)
+    rows = sweep.data.training_rows(0, Knobs(options.train_pairs[0]))
     return Task(sweep, batches(rows, seed=0, epochs=1, batch_size=options.batch_size), spec)
 
 

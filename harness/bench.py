@@ -16,6 +16,7 @@ from harness.estimate import micro_tokens
 from harness.grid import Trial, digest
 from harness.identity import START_SEED, Identity
 from harness.job import Job
+from harness.knobs import Draw, of_start
 from harness.layout import Item
 from harness.layout_check import check_layout
 from harness.logprobs import Scorer
@@ -81,9 +82,11 @@ class Bench:
             self.policy.start_from(path)
             return
         sft = losses.get("sft")
-        job = self.job(
-            Trial("sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False), cell=f"start-{key}"
-        )
+        trial = Trial(
+            "sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False,
+            knobs=of_start(self.options),
+        )  # fmt: skip
+        job = self.job(trial, cell=f"start-{key}")
         scorer = self.trainer(self.policy.begin(START_SEED))
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
             train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
@@ -98,17 +101,16 @@ class Bench:
     def job(self, trial: Trial, cell: str) -> Job:
         """Everything one cell's training needs."""
         loss = losses.get(trial.loss)
-        rows = self.data.training_rows(trial.seed)
-        options = self.options
+        drawn, options = self.data.draw(trial.seed, trial.knobs), self.options
         return Job(
             cell=cell,
             loss=loss,
             hyperparameters=trial.hyperparameters,
             schedule=self.identity.schedule(trial.lr),
             seed=trial.seed,
-            batches=batches(rows, seed=trial.seed, epochs=options.epochs, batch_size=options.batch_size),
-            reference=self._training_reference(rows) if "reference" in loss.needs else {},
-            mismatched=self._mismatched(rows) if "mismatched" in loss.needs else {},
+            batches=batches(drawn.training, seed=trial.seed, epochs=options.epochs, batch_size=options.batch_size),
+            reference=self._training_reference(drawn) if "reference" in loss.needs else {},
+            mismatched=self._mismatched(drawn.rows) if "mismatched" in loss.needs else {},
             layout=self.layout,
             pad=self.pad,
             micro_batch=self.micro_batch,
@@ -135,14 +137,19 @@ class Bench:
                 scorer, items, layout=self.layout, pad=self.pad, advance=stage.advance
             )
 
-    def _training_reference(self, rows: Sequence[Row]) -> Logps:
-        """Log-probs of training rows in the training precision; measured once for a set of rows."""
+    def _training_reference(self, drawn: Draw) -> Logps:
+        """Log-probs of training rows in the training precision; measured once for a set of rows.
+
+        The rows are measured as the suite has them, so that label noise changes neither the store nor a bit.
+        """
+        rows = drawn.rows
         key = ("train", tuple(row.id for row in rows))
         if key not in self._memory:
             items = [item_of(row) for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows")
             self._memory[key] = {row.id: score for row, score in zip(rows, scores, strict=True)}
-        return self._memory[key]
+        known = self._memory[key]
+        return {name: score[::-1] if name in drawn.flipped else score for name, score in known.items()}
 
     def _mismatched(self, rows: Sequence[Row]) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
         """Mismatched items and their reference log-probs. Raises: ValueError where a row has no partner."""

@@ -19,10 +19,12 @@ from harness.evaluate import pair_table
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
+from harness.knobs import eligible
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.sweep import MODEL_FOLDER
 from harness.train import Curve, train
 from results import metrics, store
+from results.sources import by_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -141,7 +143,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
     options, data = identity.options, identity.data
     loss = losses.get(trial.loss) if trial.loss != "none" else None
     trained = trial.lr is not None
-    rows = data.training_rows(trial.seed) if trained else []
+    knobs, rows = trial.knobs, data.training_rows(trial.seed, trial.knobs) if trained else []
     return {
         "loss": trial.loss,
         "beta": trial.hyperparameters.get("beta"),
@@ -155,7 +157,11 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "model": identity.source.name,
         "protocol": identity.protocol,
         "cell": identity.cell_id(trial),
-        "train_pairs": len(rows) if trained else 0,
+        "train_pairs": len(rows),
+        "label_noise": knobs.label_noise if trained else None,
+        "length_balance": knobs.length_balance if trained else None,
+        "min_margin": knobs.min_margin,
+        "pool_pairs": len(eligible(data.pool, knobs)) if trained else None,
         "eval_pairs": options.eval_pairs,
         "validation_pairs": len(data.validation),
         "test_pairs": len(data.test),
@@ -168,7 +174,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "precision": identity.precision,
         "start": options.start,
         "template": data.encoder.template,
-        "train_rows_digest": data.digest(rows)[:12] if trained else None,
+        "train_rows_digest": data.training_digest(trial.seed, knobs)[:12] if trained else None,
         "eval_rows_digest": data.digest(data.validation + data.test)[:12],
         "plugin_digest": loss.source if loss else None,
         "suite_revision": data.suite.revision,
@@ -201,6 +207,7 @@ def _numbers(bench: Bench, trial: Trial, measured: _Measured) -> dict[str, Any]:
     numbers |= metrics.measure(
         last[last["split"] == "test"], reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
     )
+    numbers |= by_source(last[last["split"] == "test"])
     validation = last[last["split"] == "validation"]
     if len(validation):
         found = metrics.estimate("preference_accuracy", validation)

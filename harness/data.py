@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import suites
+from harness.knobs import Draw, Knobs, combinations, eligible, flips
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
-from harness.selection import draw, held_out, mismatched, text_digest
+from harness.selection import Shares, draw, held_out, largest_draw, mismatched, text_digest
 from harness.tokens import Encoder, Row, make_encoder
 from suites.pair import SPLITS
 
@@ -20,7 +23,8 @@ from suites.pair import SPLITS
 class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
-    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows.
+    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. shares: the
+    weights of a mixture's sources, None where the suite is no mixture.
     """
 
     suite: suites.Suite
@@ -28,21 +32,46 @@ class Data:
     pool: tuple[Row, ...]
     validation: tuple[Row, ...]
     test: tuple[Row, ...]
-    train_count: int
     dropped: Mapping[str, int]
     truncated: int
+    shares: Shares | None = None
+
+    @cached_property
+    def _draws(self) -> dict[tuple[int, Knobs], Draw]:
+        return {}
 
     @cached_property
     def _texts(self) -> dict[str, suites.Pair | suites.Example]:
         return {row.id: row for row in self.suite.rows}
 
-    def training_rows(self, seed: int) -> list[Row]:
-        """The training rows of a seed, in canonical order."""
-        return draw(self.pool, self.train_count, seed)
+    def count(self, knobs: Knobs) -> int:
+        """Training rows of each seed: those asked for, or fewer where the pool has no more."""
+        pool = eligible(self.pool, knobs)
+        return largest_draw(pool, knobs.train_pairs, self.shares, balance=knobs.length_balance)
+
+    def draw(self, seed: int, knobs: Knobs) -> Draw:
+        """The training rows of a seed in canonical order, and which of them carry a wrong label."""
+        if (seed, knobs) not in self._draws:
+            pool = eligible(self.pool, knobs)
+            rows = draw(pool, self.count(knobs), seed, self.shares, balance=knobs.length_balance)
+            self._draws[seed, knobs] = Draw(rows, flips(rows, knobs.label_noise, seed))
+        return self._draws[seed, knobs]
+
+    def training_rows(self, seed: int, knobs: Knobs) -> list[Row]:
+        """The training rows of a seed as they are trained on, in canonical order."""
+        return self.draw(seed, knobs).training
 
     def digest(self, rows: Sequence[Row]) -> str:
         """A digest of the texts behind some rows."""
         return text_digest(self._texts[row.id] for row in rows)
+
+    def training_digest(self, seed: int, knobs: Knobs) -> str:
+        """A digest of the texts of the training rows, and of which labels are wrong."""
+        drawn = self.draw(seed, knobs)
+        texts = self.digest(drawn.rows)
+        if not drawn.flipped:
+            return texts
+        return hashlib.sha256("\n".join([texts, *sorted(drawn.flipped)]).encode()).hexdigest()
 
     @cached_property
     def pool_digest(self) -> str:
@@ -70,56 +99,86 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
-    dropped = {**suite.dropped, **encoded.dropped}
-    counts = _counts(options, splits, dropped, encoder)
-    for note in counts.notes:
-        progress.note(note)
-    return Data(
+    shares = suites.shares(options.suite)
+    counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
+    data = Data(
         suite=suite,
         encoder=encoder,
         pool=tuple(splits["train"]),
-        validation=tuple(held_out(splits["validation"], options.eval_pairs)),
-        test=tuple(held_out(splits["test"], options.eval_pairs)),
-        train_count=counts.train,
-        dropped=dropped,
+        validation=tuple(held_out(splits["validation"], counts["validation"], shares)),
+        test=tuple(held_out(splits["test"], counts["test"], shares)),
+        dropped={**suite.dropped, **encoded.dropped},
         truncated=encoded.truncated,
+        shares=shares,
     )
+    for note in _checked(options, data, splits):
+        progress.note(note)
+    return data
 
 
-@dataclass(frozen=True)
-class _Counts:
-    train: int
-    notes: list[str]
-
-
-def _counts(
-    options: Options, splits: Mapping[str, list[Row]], dropped: Mapping[str, int], encoder: Encoder
-) -> _Counts:
-    """How many training rows there will be. A number that the user typed is an error where it cannot be had;
-    a default is lowered, with a note."""
-    have = {name: len(rows) for name, rows in splits.items()}
-    rules = ", ".join(f"{count} {rule}" for rule, count in dropped.items() if count) or "none"
-    where = (
-        f"within {encoder.max_tokens} tokens there are {have['train']} training, {have['validation']} validation "
-        f"and {have['test']} test rows (dropped: {rules})"
-    )
-    errors = []
-    if have["train"] < options.batch_size:
-        errors.append(f"batch_size={options.batch_size}: {where}, too few for one batch; give more rows, a "
-                      "larger max_tokens, overlong=truncate, or a smaller batch_size")  # fmt: skip
-    if not have["test"]:
+def _checked(options: Options, data: Data, splits: Mapping[str, list[Row]]) -> list[str]:
+    """What to know about the number of rows. A number that the user typed is an error where it cannot be had;
+    a default is lowered, with a note. Raises: UsageError."""
+    where, asked = _where(data, splits), options.model_fields_set
+    errors = [*_missing_sources(data, splits, where), *_idle_knobs(options, data)]
+    counts = {} if errors else {knobs: data.count(knobs) for knobs in combinations(options)}
+    for knobs, count in counts.items():
+        under = f"{where}; {count} under {knobs.words}" if knobs.words else where
+        if count < options.batch_size:
+            errors.append(f"batch_size={options.batch_size}: {under}, too few for one batch; give more rows, a "
+                          "larger max_tokens, overlong=truncate, or a smaller batch_size")  # fmt: skip
+        elif "train_pairs" in asked and count < knobs.train_pairs:
+            most = data.count(replace(knobs, train_pairs=len(data.pool)))
+            errors.append(f"train_pairs={knobs.train_pairs}: {under}; ask for at most {most}")
+    if not splits["test"]:
         errors.append(f"no test rows: {where}; give more rows, or a `split` column in your file")
-    asked = options.model_fields_set
-    if "train_pairs" in asked and options.train_pairs > have["train"]:
-        errors.append(f"train_pairs={options.train_pairs}: {where}; ask for at most {have['train']}")
-    fewest = min(have["validation"], have["test"])
-    if "eval_pairs" in asked and options.eval_pairs > fewest:
-        errors.append(f"eval_pairs={options.eval_pairs}: {where}; ask for at most {fewest}")
+    held = (len(data.validation), len(data.test))
+    if "eval_pairs" in asked and min(held) < options.eval_pairs:
+        most = min(largest_draw(splits[name], len(splits[name]), data.shares) for name in SPLITS[1:])
+        errors.append(f"eval_pairs={options.eval_pairs}: {where}; ask for at most {most}")
     if errors:
         raise UsageError(errors)
-    train, validation, test = (
-        min(options.train_pairs, have["train"]), *(min(options.eval_pairs, have[n]) for n in ("validation", "test"))
-    )  # fmt: skip
-    lowered = train < options.train_pairs or min(validation, test) < options.eval_pairs
-    note = f"fewer rows than the defaults ask for: {where}; used are {train}, {validation} and {test}"
-    return _Counts(train, [note] if lowered else [])
+    if min(held) >= options.eval_pairs and all(count >= knobs.train_pairs for knobs, count in counts.items()):
+        return []
+    used = [f"{count} ({knobs.words})" if knobs.words else str(count) for knobs, count in counts.items()]
+    return [f"fewer rows than the defaults ask for: {where}; used are {', '.join([*used, str(held[0])])} and {held[1]}"]
+
+
+def _where(data: Data, splits: Mapping[str, list[Row]]) -> str:
+    """How many rows there are, in words."""
+    have = {name: len(rows) for name, rows in splits.items()}
+    rules = ", ".join(f"{count} {rule}" for rule, count in data.dropped.items() if count) or "none"
+    where = (
+        f"within {data.encoder.max_tokens} tokens there are {have['train']} training, {have['validation']} validation "
+        f"and {have['test']} test rows (dropped: {rules})"
+    )
+    if data.shares is None:
+        return where
+    found = Counter((row.source, row.split) for rows in splits.values() for row in rows)
+    parts = [f"{name} {'/'.join(str(found[name, split]) for split in SPLITS)}" for name in data.shares]
+    return f"{where}; by source, train/validation/test: {', '.join(parts)}"
+
+
+def _missing_sources(data: Data, splits: Mapping[str, list[Row]], where: str) -> list[str]:
+    """A sentence for each source of a mixture that is not there in a split which has rows of others."""
+    sources = {split: {row.source for row in rows} for split, rows in splits.items()}
+    return [
+        f"{name} has no {split} rows, so it cannot have its share of them: {where}; give it more rows, or leave it out"
+        for name in data.shares or ()
+        for split in SPLITS
+        if splits[split] and name not in sources[split]
+    ]
+
+
+def _idle_knobs(options: Options, data: Data) -> list[str]:
+    """Sentences about knobs that this suite gives nothing to act on."""
+    errors = []
+    if data.suite.kind == "examples" and any(options.length_balance):
+        errors.append("suite.length_balance compares two answers, and this suite holds single rated answers; drop it")
+    margins = [margin for margin in options.min_margin if margin is not None]
+    if margins and not any(row.scores for row in data.pool):
+        errors.append(
+            f"suite.min_margin={margins[0]:g}: {data.suite.name} has no pairs with both scores; give a file with "
+            "score_chosen and score_rejected, or drop suite.min_margin"
+        )
+    return errors

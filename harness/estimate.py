@@ -12,6 +12,7 @@ import losses
 from harness.data import Data
 from harness.grid import Trial
 from harness.identity import START_SEED
+from harness.knobs import Knobs, of_start
 from harness.machine import total_memory
 from harness.micro import row_tokens
 from harness.options import Options
@@ -43,16 +44,22 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
     trained = [trial for trial in trials if trial.lr is not None and not trial.skip]
     train, evaluate = 0, held_out if trials else 0
     for trial in trained:
-        tokens = _tokens(data.training_rows(trial.seed)) * options.epochs
+        tokens = _tokens(data.training_rows(trial.seed, trial.knobs)) * options.epochs
         needs = losses.get(trial.loss).needs
         # A mismatched answer is one forward of about a row, a third of a step.
         train += tokens + (tokens // 3 if "mismatched" in needs else 0)
         evaluate += held_out * options.evals
-    for seed in {trial.seed for trial in trained if "reference" in losses.get(trial.loss).needs}:
-        train += _tokens(data.training_rows(seed)) // 3
+    for seed, knobs in measured_draws(trained):
+        train += _tokens(data.training_rows(seed, knobs)) // 3
     if options.start == "sft" and trained:
-        train += _tokens(data.training_rows(START_SEED)) * options.epochs
+        train += _tokens(data.training_rows(START_SEED, of_start(options))) * options.epochs
     return Work(train, evaluate)
+
+
+def measured_draws(trials: Sequence[Trial]) -> list[tuple[int, Knobs]]:
+    """Seed and knobs of each set of training rows that the reference is measured on; noise makes no other set."""
+    needing = [trial for trial in trials if trial.lr is not None and "reference" in losses.get(trial.loss).needs]
+    return list(dict.fromkeys((trial.seed, trial.knobs.clean) for trial in needing))
 
 
 def _tokens(rows: Sequence[Row]) -> int:

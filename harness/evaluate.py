@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.reference import Scores
 from harness.tokens import Row
+from results.columns import SOURCE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int) -> DataFrame:
     """One line a row: log-probs in nats (summed over scored tokens) and token counts.
 
-    An unpaired example fills the side it belongs to; the other side is missing.
+    An unpaired example fills the side it belongs to; the other side is missing. A column `source` is there
+    where the rows come from several.
     """
     import pandas as pd
 
-    lines = []
+    lines, several = [], len({row.source for row in rows}) > 1
     for row, ours, theirs in zip(rows, policy, reference, strict=True):
         # The sum is taken in float64: of fp32 tokens it is exact enough to depend on no order.
         sums = [answer.double().sum().item() for answer in ours]
@@ -33,6 +35,7 @@ def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int
             line[f"reference_{side}_logp"] = math.nan if index is None else starts[index]
             line[f"{side}_tokens"] = math.nan if index is None else len(row.answers[index])
         line["prompt_tokens"] = len(row.prompt)
+        line |= {SOURCE.name: row.source} if several else {}
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import losses
 from harness.entries import LORA_LR_FACTOR, Grid
+from harness.knobs import PLAIN, Knobs, combinations, shown
 from harness.options import Options
 
 ID_LENGTH = 12  # hex digits of a sha256
@@ -25,7 +26,7 @@ NOT_IN_CELL = frozenset(
      "store", "activation_checkpointing"}
 )
 # The declared axes are what a table compares, so cells that differ only in them share a protocol.
-NOT_IN_PROTOCOL = NOT_IN_CELL | {"loss", "hyperparameters", "beta", "lr", "seed"}
+NOT_IN_PROTOCOL = NOT_IN_CELL | {"loss", "hyperparameters", "beta", "lr", "seed", "knobs"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Trial:
     """One training run to do: a loss at one setting and seed; `none` is the untrained control.
 
     hyperparameters holds all of the loss's values. lr and seed are None where nothing is trained.
-    skip is the reason why the trial cannot run, or "".
+    skip is the reason why the trial cannot run, or "". knobs are those of its training rows.
     """
 
     loss: str
@@ -42,20 +43,23 @@ class Trial:
     seed: int | None
     control: bool
     skip: str = ""
+    knobs: Knobs = PLAIN
 
     @property
     def label(self) -> str:
-        """The trial in one short line: `dpo beta=0.1 lr=1e-05 seed=0`."""
+        """The trial in one short line: `dpo beta=0.1 lr=1e-05 seed=0 label_noise=0.2`."""
         parts = [f"{name}={value:g}" for name, value in self.hyperparameters.items()]
         parts += [f"lr={self.lr:g}"] if self.lr is not None else []
         parts += [f"seed={self.seed}"] if self.seed is not None else []
+        parts += [f"{name}={shown(value)}" for name, value in self.knobs.changed.items()]
         return " ".join([self.loss, *parts])
 
 
 def trials(
     options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal["pairs", "examples"]
 ) -> list[Trial]:
-    """Every trial of a sweep: controls first, then seed by seed, losses in the order they were named.
+    """Every trial of a sweep: controls first, then seed by seed, for each knobs by knobs of the training rows,
+    losses in the order they were named.
 
     base_lr:    the model's learning rate, before a loss's lr_scale and the factor for LoRA.
     entry_grid: the model entry's grids; they come before those that the losses declare.
@@ -72,8 +76,8 @@ def trials(
         else:
             runnable.append((loss, _settings(loss, options, entry_grid), _rates(loss, options, base_lr)))
     asked = [
-        Trial(loss.name, setting, lr, seed, control=False)
-        for seed in options.seeds
+        Trial(loss.name, setting, lr, seed, control=False, knobs=knobs)
+        for seed, knobs in itertools.product(options.seeds, combinations(options))
         for loss, settings, rates in runnable
         for setting, lr in itertools.product(settings, rates)
     ]
@@ -124,7 +128,7 @@ def protocol_id(fields: Mapping[str, Any]) -> str:
 
 
 def _controls(options: Options, base_lr: float, kind: str) -> list[Trial]:
-    """The untrained model once, and sft at its default learning rate for each seed."""
+    """The untrained model once, and sft at its default learning rate for each seed and draw of rows."""
     untrained = Trial("none", {}, None, None, control=True)
     sft = losses.get("sft")
     defaults = dict(sft.defaults)
@@ -132,7 +136,10 @@ def _controls(options: Options, base_lr: float, kind: str) -> list[Trial]:
     if reason:
         return [untrained, Trial("sft", defaults, None, None, control=True, skip=reason)]
     lr = default_rate(sft, base_lr, options.tuning)
-    return [untrained] + [Trial("sft", defaults, lr, seed, control=True) for seed in options.seeds]
+    return [untrained] + [
+        Trial("sft", defaults, lr, seed, control=True, knobs=knobs)
+        for seed, knobs in itertools.product(options.seeds, combinations(options))
+    ]
 
 
 def _reason_to_skip(loss: losses.Loss, kind: str) -> str:
@@ -179,8 +186,8 @@ def _rates(loss: losses.Loss, options: Options, base_lr: float) -> tuple[float, 
 def _is_among(trial: Trial, controls: list[Trial]) -> bool:
     """Whether a control already trains exactly this."""
     return any(
-        (trial.loss, trial.hyperparameters, trial.lr, trial.seed)
-        == (control.loss, control.hyperparameters, control.lr, control.seed)
+        (trial.loss, trial.hyperparameters, trial.lr, trial.seed, trial.knobs)
+        == (control.loss, control.hyperparameters, control.lr, control.seed, control.knobs)
         for control in controls
     )
 

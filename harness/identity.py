@@ -11,6 +11,7 @@ import losses
 from harness.data import Data
 from harness.grid import Trial, cell_id, default_rate, digest, protocol_id
 from harness.job import Schedule
+from harness.knobs import PLAIN, Knobs, of_start
 from harness.models import Source, base_learning_rate
 from harness.options import Options
 
@@ -61,14 +62,15 @@ class Identity:
             "start": self.start,
         }
 
-    @cached_property
-    def _training(self) -> dict[str, Any]:
-        """What every trained cell of this command shares."""
+    def _training(self, knobs: Knobs) -> dict[str, Any]:
+        """What every trained cell of this command with these training rows shares."""
         o = self.options
         schedule = {"weight_decay": o.weight_decay, "warmup": o.warmup, "decay": o.lr_schedule, "clip": o.clip}
-        budget = {"rows": self.data.train_count, "batch_size": o.batch_size, "epochs": o.epochs}
+        budget = {"rows": self.data.count(knobs), "batch_size": o.batch_size, "epochs": o.epochs}
+        changed = {name: value for name, value in knobs.changed.items() if name != "train_pairs"}
         return {
             "schedule": schedule, "budget": budget, "tuning": self._tuning, "precision": self.precision,
+            **({"knobs": changed} if changed else {}),
         }  # fmt: skip
 
     @property
@@ -87,9 +89,10 @@ class Identity:
         """What the starting weights are made of."""
         if self.options.start == "model":
             return {"kind": "model"}
-        rows = self.data.digest(self.data.training_rows(START_SEED))
+        knobs = of_start(self.options)
+        rows = self.data.training_digest(START_SEED, knobs)
         return {
-            "kind": "sft", "lr": self.start_lr, "seed": START_SEED, "rows": rows, **self._training,
+            "kind": "sft", "lr": self.start_lr, "seed": START_SEED, "rows": rows, **self._training(knobs),
         }  # fmt: skip
 
     def cell(self, trial: Trial) -> Mapping[str, Any]:
@@ -98,11 +101,12 @@ class Identity:
         if trial.loss == "none" or trial.skip:
             return identity
         loss = losses.get(trial.loss)
-        rows: dict[str, Any] = {"train": self.data.digest(self.data.training_rows(trial.seed))}
+        rows: dict[str, Any] = {"train": self.data.training_digest(trial.seed, trial.knobs)}
         if "mismatched" in loss.needs:
             rows["pool"] = self.data.pool_digest
         return {
-            **identity, **self._training, "rows": rows, "plugin": loss.source, "lr": trial.lr, "seed": trial.seed,
+            **identity, **self._training(trial.knobs), "rows": rows, "plugin": loss.source, "lr": trial.lr,
+            "seed": trial.seed,
         }  # fmt: skip
 
     def cell_id(self, trial: Trial) -> str:
@@ -111,8 +115,9 @@ class Identity:
 
     @cached_property
     def protocol(self) -> str:
-        """The name of the table that the cells of this command share."""
-        fields = {**self._common, **self._training, "suite": self.data.suite.name, "pool": self.data.pool_digest}
+        """The name of the table that the cells of this command share: in it the knobs stand at their defaults."""
+        shared = {**self._common, **self._training(PLAIN)}
+        fields = {**shared, "suite": self.data.suite.name, "pool": self.data.pool_digest}
         return protocol_id(fields)
 
     @cached_property

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import losses
-import suites
 from harness.entries import ENTRIES, Grid
 from harness.grid import grid_of
 from harness.option_cards import kinds, make, values_of
 from harness.options import Options, UsageError
+from harness.suite_names import looks_like_path, suite_errors
 from harness.values import nearest, unknown
 from harness.words import Words, split
 
@@ -88,7 +88,7 @@ def _look_up(values: Mapping[str, Any]) -> _Findings:
     values = with_named_sums(values)
     _look_up_loss_settings(values, findings)
     _look_up_shared_axes(values, known, findings)
-    _look_up_suite(values, findings)
+    findings.errors.extend(suite_errors(values.get("suite"), values.get("suite_settings", {})))
     _look_up_model(values, findings)
     _look_up_out(values, findings)
     return findings
@@ -206,32 +206,6 @@ def _look_up_betas(
         )
 
 
-def _look_up_suite(values: Mapping[str, Any], findings: _Findings) -> None:
-    """The suite's name or file, its settings, and a folder or file that a setting points at."""
-    name, settings = values.get("suite"), values.get("suite_settings", {})
-    if name is None:
-        return
-    if name not in suites.names() and _looks_like_path(name, suites.FILE_ENDINGS):
-        if not Path(name).expanduser().is_file():
-            findings.errors.append(f"suite: no such file: {name}; paths are read from the current folder")
-        if settings:
-            first = next(iter(settings))
-            findings.errors.append(f"suite.{first}: a file of your own has no settings; drop it")
-        return
-    try:
-        entry = suites.get(name)
-    except suites.SuiteError as error:
-        findings.errors.append(f"suite: {error}")
-        return
-    for key in settings:
-        if key not in entry.settings:
-            findings.errors.append(f"suite.{key}: " + unknown(f"setting of {name}", key, entry.settings))
-        elif key == "path" and not Path(settings[key]).expanduser().exists():
-            findings.errors.append(
-                f"suite.path: no such file or folder: {settings[key]}; paths are read from the current folder"
-            )
-
-
 def _look_up_model(values: Mapping[str, Any], findings: _Findings) -> None:
     """A model's name where it can be judged without the hub, and options that cannot act on it."""
     name = values.get("model")
@@ -239,7 +213,7 @@ def _look_up_model(values: Mapping[str, Any], findings: _Findings) -> None:
         meant = nearest(name, ENTRIES)
         if "/" not in name and meant:
             findings.errors.append("model: " + unknown("model", name, ENTRIES) + " Or a folder, or a hub id.")
-        elif _looks_like_path(name, ()):
+        elif looks_like_path(name, ()):
             findings.errors.append(f"model: no such folder: {name}; give a folder, a hub id, or a known name")
     if values.get("tuning", "full") == "full":
         idle = [key for key in ("lora_rank", "lora_alpha") if key in values]
@@ -251,10 +225,6 @@ def _look_up_out(values: Mapping[str, Any], findings: _Findings) -> None:
     out = values.get("out")
     if isinstance(out, str) and Path(out).expanduser().exists() and not Path(out).expanduser().is_dir():
         findings.errors.append(f"out: {out} is a file; name a folder, which is made when it is not there")
-
-
-def _looks_like_path(name: str, endings: tuple[str, ...]) -> bool:
-    return name.startswith(("/", "./", "../", "~")) or name.lower().endswith(endings)
 
 
 def _entry_grid(values: Mapping[str, Any]) -> Grid:

@@ -17,9 +17,10 @@ from harness.words import Words
 
 @dataclass(frozen=True)
 class OptionCard:
-    """One key as a person reads it."""
+    """One key as a person reads it; `field` is its name among the options."""
 
     name: str
+    field: str
     kind: str
     allowed: str
     default: str
@@ -28,7 +29,7 @@ class OptionCard:
 
 @cache
 def cards() -> tuple[OptionCard, ...]:
-    """Every key of the command line, in the order of declaration, without the dotted settings."""
+    """Every key of the command line, in the order of declaration, without the settings of a suite or loss."""
     return tuple(_card(name, info) for name, info in Options.model_fields.items() if _is_key(info))
 
 
@@ -39,7 +40,8 @@ def kinds() -> dict[str, str]:
 
 def values_of(words: Words) -> dict[str, Any]:
     """The field values that were typed, still as text."""
-    values: dict[str, Any] = dict(words.values)
+    fields = {card.name: card.field for card in cards()}
+    values: dict[str, Any] = {fields[key]: value for key, value in words.values.items()}
     if words.suite_settings:
         values["suite_settings"] = words.suite_settings
     if words.loss_settings:
@@ -67,8 +69,9 @@ def _card(name: str, info: FieldInfo) -> OptionCard:
     extra = info.json_schema_extra
     parser = next(item.func for item in info.metadata if isinstance(item, BeforeValidator))
     return OptionCard(
-        name, extra["kind"], parser.allowed, extra["shown"] or _as_typed(info.default), info.description or ""
-    )
+        extra["key"] or name, name, extra["kind"], parser.allowed, extra["shown"] or _as_typed(info.default),
+        info.description or "",
+    )  # fmt: skip
 
 
 def _as_typed(value: Any) -> str:
@@ -83,20 +86,19 @@ def _as_typed(value: Any) -> str:
 def _sentences(error: Mapping[str, Any]) -> list[str]:
     """One pydantic error in our words: key, what was seen, what is allowed, what to write."""
     name = str(error["loc"][0]) if error["loc"] else ""
-    by_name = {card.name: card for card in cards()}
-    card = by_name.get(name)
+    card = next((card for card in cards() if card.field == name), None)
     if error["type"] == "missing":
         example = {"suite": "suite=hh-rlhf", "losses": "losses=dpo,ipo"}[name]
         return [f"{name}= is missing ({card.meaning}); for example {example}"]
     if error["type"] == "extra_forbidden":
-        return [unknown("key", name, by_name)]
+        return [unknown("key", name, [card.field for card in cards()])]
     if error["type"] != "value_error":
         return [f"{name}: {error['msg']}, seen {error['input']!r}"]
     lines = str(error["ctx"]["error"]).split("\n")
     if card is None:
         return lines
-    example = f"; for example {name}={_example(card)}"
-    return [f"{name}: {line}{example}" for line in lines]
+    example = f"; for example {card.name}={_example(card)}"
+    return [f"{card.name}: {line}{example}" for line in lines]
 
 
 def _example(card: OptionCard) -> str:
@@ -104,6 +106,7 @@ def _example(card: OptionCard) -> str:
     typical = {
         "suite": "hh-rlhf", "losses": "dpo,ipo", "model_revision": "main", "plugins": "my_loss.py",
         "betas": "0.05,0.1", "lrs": "5e-6,1e-5",
+        "suite.min_margin": "0.5",
     }  # fmt: skip
     return typical.get(card.name, card.default)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.values import Auto, Choice, Device, Flag, Number, Several, Text, WholeNumber
+from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, Text, WholeNumber
 from harness.words import AXIS, LIST, SCALAR
 
 
@@ -23,13 +23,15 @@ class UsageError(ValueError):
         self.messages = list(messages)
 
 
-def _option(default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None) -> Any:
-    """A field; `shown` replaces a default that is not a value the user could type."""
-    return Field(default, description=meaning, json_schema_extra={"kind": kind, "shown": shown})
+def _option(
+    default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None, key: str | None = None
+) -> Any:
+    """A field; `shown` replaces a default that is not a value the user could type, `key` the field's name."""
+    return Field(default, description=meaning, json_schema_extra={"kind": kind, "shown": shown, "key": key})
 
 
 def _required(meaning: str, kind: str = SCALAR) -> Any:
-    return Field(description=meaning, json_schema_extra={"kind": kind, "shown": "required"})
+    return Field(description=meaning, json_schema_extra={"kind": kind, "shown": "required", "key": None})
 
 
 def _whole(minimum: int, maximum: int | None = None) -> BeforeValidator:
@@ -69,7 +71,8 @@ class Options(BaseModel):
 
     # what is compared
     suite: Annotated[str, BeforeValidator(Text())] = _required(
-        "where the preferences come from: a name of `list suites`, or a .jsonl, .json, .csv or .parquet file"
+        "where the preferences come from: a name of `list suites`, or a .jsonl, .json, .csv or .parquet file; "
+        "a mixture is written NAME*0.7+NAME*0.3"
     )
     losses: Annotated[Names, BeforeValidator(Several(Text()))] = _required(
         "the losses to compare; a weighted sum is written dpo+0.2*sft", AXIS
@@ -101,7 +104,9 @@ class Options(BaseModel):
         True, "also run `none` (untrained) and `sft` (chosen answers only)"
     )
     # the data
-    train_pairs: Annotated[int, _whole(1)] = _option(512, "training pairs")
+    train_pairs: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(1)))] = _option(
+        (512,), "training pairs; a smaller number draws some of the pairs of a larger one", AXIS
+    )
     eval_pairs: Annotated[int, _whole(1)] = _option(256, "validation pairs, and as many test pairs")
     max_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(8)))] = _option(
         None, "limit for prompt and one answer; auto = the model entry's", shown="auto"
@@ -112,6 +117,21 @@ class Options(BaseModel):
     overlong: Annotated[str, BeforeValidator(Choice(("drop", "truncate")))] = _option(
         "drop", "rows beyond max_tokens: drop them, or cut the prompt from the left, then the answer"
     )
+    # what is done to the training rows alone, whatever the suite
+    label_noise: Annotated[Numbers, BeforeValidator(Several(Number(minimum=0, maximum=1)))] = _option(
+        (0.0,), "share of the training pairs whose chosen and rejected change places (of unpaired rows: whose "
+        "label is reversed)", AXIS, shown="0", key="suite.label_noise",
+    )  # fmt: skip
+    length_balance: Annotated[tuple[bool, ...], BeforeValidator(Several(Flag()))] = _option(
+        (False,), "as many training pairs with the longer answer chosen as with the shorter one, by tokens",
+        AXIS, key="suite.length_balance",
+    )  # fmt: skip
+    min_margin: Annotated[
+        tuple[float | None, ...], BeforeValidator(Several(OrNone(Number(minimum=0))))
+    ] = _option(
+        (None,), "drop training pairs whose score_chosen - score_rejected is smaller; needs a suite with scores",
+        AXIS, shown="none", key="suite.min_margin",
+    )  # fmt: skip
     # training
     batch_size: Annotated[int, _whole(1)] = _option(16, "pairs in one optimizer step")
     epochs: Annotated[int, _whole(1)] = _option(1, "passes over the training pairs")
@@ -180,10 +200,15 @@ class Options(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Options:
         problems = []
-        if self.batch_size > self.train_pairs:
+        if self.batch_size > min(self.train_pairs):
             problems.append(
-                f"batch_size={self.batch_size} is larger than train_pairs={self.train_pairs}, so no batch is "
+                f"batch_size={self.batch_size} is larger than train_pairs={min(self.train_pairs)}, so no batch is "
                 "full and nothing would be trained; lower batch_size or raise train_pairs"
+            )
+        if self.start == "sft" and len(self.train_pairs) > 1:
+            problems.append(
+                f"start=sft tunes one start for all cells, but train_pairs={','.join(map(str, self.train_pairs))} "
+                "gives it several sizes; name one train_pairs, or use start=model"
             )
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
             problems.append(

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import losses
-from harness.estimate import assumed_rates, memory_bytes, seconds, work
+from harness.estimate import assumed_rates, measured_draws, memory_bytes, seconds, work
 from harness.grid import Trial
+from harness.knobs import Knobs, combinations, eligible
 from harness.layout import LAYOUTS
 from harness.models import parameter_count
 from harness.objective import item_of
@@ -34,12 +34,30 @@ def _data(sweep: Sweep) -> Iterator[str]:
     cut = f", {data.truncated} cut" if data.truncated else ""
     yield (
         f"  within {encoder.max_tokens} tokens ({encoder.template} template): {len(data.pool)} training rows, "
-        f"{data.train_count} used for each seed; {len(data.validation)} validation and {len(data.test)} test rows "
+        f"{_counted(sweep)} used for each seed; {len(data.validation)} validation and {len(data.test)} test rows "
         f"evaluated; {data.dropped.get('overlong', 0)} dropped as overlong{cut}"
     )
-    left_over = data.train_count % sweep.options.batch_size
+    for knobs in combinations(sweep.options):
+        yield from _rows(sweep, knobs)
+
+
+def _counted(sweep: Sweep) -> str:
+    return " or ".join(map(str, dict.fromkeys(sweep.data.count(knobs) for knobs in combinations(sweep.options))))
+
+
+def _rows(sweep: Sweep, knobs: Knobs) -> Iterator[str]:
+    """What one setting of the knobs does to the training rows."""
+    data, size = sweep.data, sweep.options.batch_size
+    drawn = data.draw(sweep.options.seeds[0], knobs)
+    if knobs.words:
+        below = len(data.pool) - len(eligible(data.pool, knobs))
+        yield (
+            f"  {knobs.words}: {len(drawn.rows)} training rows of {len(data.pool) - below} "
+            f"({below} below min_margin), {len(drawn.flipped)} of them with the label reversed"
+        )
+    left_over = len(drawn.rows) % size
     if left_over:
-        yield f"  {left_over} training rows of each epoch fill no batch of {sweep.options.batch_size} and are left out"
+        yield f"  {left_over} training rows of each epoch fill no batch of {size} and are left out"
 
 
 def _grid(sweep: Sweep) -> Iterator[str]:
@@ -78,9 +96,9 @@ def _stored(sweep: Sweep, todo: Sequence[Trial]) -> Iterator[str]:
     if not sweep.options.store or not todo:
         return
     needed = {"evaluated": (sweep.data.validation, sweep.data.test)}
-    seeds = {trial.seed for trial in todo if trial.lr is not None and "reference" in losses.get(trial.loss).needs}
-    if seeds:
-        needed["trained on"] = tuple(sweep.data.training_rows(seed) for seed in sorted(seeds))
+    draws = measured_draws(todo)
+    if draws:
+        needed["trained on"] = tuple(sweep.data.training_rows(seed, knobs) for seed, knobs in draws)
     parts = []
     for what, groups in needed.items():
         precision = "fp32" if what == "evaluated" else sweep.machine.precision

@@ -10,6 +10,7 @@ import reports
 import results
 from harness.cell import describe
 from harness.grid import Trial
+from harness.knobs import Knobs
 from harness.options import Options
 from harness.progress import Progress
 from harness.sweep import Sweep, prepare_sweep
@@ -48,32 +49,34 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
             progress.cell_kept(trial.label, "finished earlier")
     keep = sweep.options.save
     run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=keep in ("all", "best"))
-    best = _best(sweep) if keep == "best" else None
-    if best is not None and not sweep.model_folder(best).is_dir():
+    unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
+    for best in unsaved:
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
-        run_cells(sweep, [best], progress, lambda trial: None, save=True)
+    if unsaved:
+        run_cells(sweep, unsaved, progress, lambda trial: None, save=True)
 
 
-def _best(sweep: Sweep) -> Trial | None:
-    """The finished cell with the highest validation accuracy, controls apart; the first of equals."""
-    found = None
-    highest = -1.0
+def _best(sweep: Sweep) -> list[Trial]:
+    """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
+    setting of the knobs, because cells of unlike training rows are not ranked against each other."""
+    found: dict[Knobs, Trial] = {}
+    highest: dict[Knobs, float] = {}
     for trial in sweep.trials:
         if trial.control or trial.skip or not store.is_done(sweep.folder(trial)):
             continue
         accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
-        if accuracy is not None and accuracy > highest:
-            found, highest = trial, accuracy
-    return found
+        if accuracy is not None and accuracy > highest.get(trial.knobs, -1.0):
+            found[trial.knobs], highest[trial.knobs] = trial, accuracy
+    return list(found.values())
 
 
 def _drop_beaten_models(sweep: Sweep) -> None:
-    """Under save=best, drops the saved models of this sweep that are no longer the best."""
+    """Under save=best, drops the saved models of this sweep that are no longer a best one."""
     if sweep.options.save != "best":
         return
     best = _best(sweep)
     for trial in sweep.trials:
-        if trial != best and not trial.skip:
+        if trial not in best and not trial.skip:
             shutil.rmtree(sweep.model_folder(trial), ignore_errors=True)
 
 
@@ -94,7 +97,7 @@ def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
         return None
     paths = reports.write(place, cells=cells, command=command)
     sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {command}\n")
-    best = _best(sweep)
-    if best is not None and sweep.model_folder(best).is_dir():
-        sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
+    for best in _best(sweep):
+        if sweep.model_folder(best).is_dir():
+            sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
     return runs

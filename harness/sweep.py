@@ -45,7 +45,9 @@ class Sweep:
 
     def steps(self, trial: Trial) -> int:
         """Optimizer steps of the trial; 0 where nothing is trained."""
-        return 0 if trial.lr is None else self.data.train_count // self.options.batch_size * self.options.epochs
+        if trial.lr is None:
+            return 0
+        return self.data.count(trial.knobs) // self.options.batch_size * self.options.epochs
 
     def is_finished(self, trial: Trial) -> bool:
         """Done, with all that this command asks for; a skipped trial has nothing to do."""

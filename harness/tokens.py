@@ -20,7 +20,10 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class Row:
-    """The token ids of one pair (answers: chosen, rejected) or of one unpaired example (one answer)."""
+    """The token ids of one pair (answers: chosen, rejected) or of one unpaired example (one answer).
+
+    source: the part of a mixture that the row comes from, or what its suite says.
+    """
 
     id: str
     cluster: str
@@ -29,6 +32,7 @@ class Row:
     answers: tuple[tuple[int, ...], ...]
     desirable: bool | None = None
     scores: tuple[float, float] | None = None
+    source: str = ""
 
     @property
     def length(self) -> int:
@@ -126,7 +130,7 @@ class Encoder:
         if row.prompt[0] == self.tokenizer.bos_token_id:
             prompt = (row.prompt[0], *prompt[1:])
         answers = tuple(answer[: self.max_tokens - room] for answer in row.answers)
-        return Row(row.id, row.cluster, row.split, prompt, answers, row.desirable, row.scores)
+        return Row(row.id, row.cluster, row.split, prompt, answers, row.desirable, row.scores, row.source)
 
 
 def plain_text(prompt: Sequence[Message]) -> str:
@@ -141,7 +145,7 @@ def _row(row: Pair | Example, prompt: tuple[int, ...], answers: tuple[tuple[int,
     scores = None
     if isinstance(row, Pair) and row.score_chosen is not None and row.score_rejected is not None:
         scores = (row.score_chosen, row.score_rejected)
-    return Row(row.id, row.cluster, row.split, prompt, answers, desirable, scores)
+    return Row(row.id, row.cluster, row.split, prompt, answers, desirable, scores, row.source)
 
 
 def make_encoder(tokenizer: Any, *, template: str, max_tokens: int, overlong: str) -> Encoder:

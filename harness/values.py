@@ -55,15 +55,17 @@ class WholeNumber:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number; `above` and `below` are open limits, `minimum` a closed one."""
+    """A finite number; `above` and `below` are open limits, `minimum` and `maximum` closed ones."""
 
     minimum: float | None = None
+    maximum: float | None = None
     above: float | None = None
     below: float | None = None
 
     @property
     def allowed(self) -> str:
         limits = [f">= {self.minimum:g}"] if self.minimum is not None else []
+        limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         limits += [f"> {self.above:g}"] if self.above is not None else []
         limits += [f"< {self.below:g}"] if self.below is not None else []
         return " ".join(["number", " and ".join(limits)]) if limits else "finite number"
@@ -77,6 +79,7 @@ class Number:
     def _within(self, number: float) -> bool:
         return (
             (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
         )
@@ -151,6 +154,20 @@ class Auto:
 
     def __call__(self, value: object) -> Any:
         return None if value is None or value == "auto" else self.parser(value)
+
+
+@dataclass(frozen=True)
+class OrNone:
+    """A value, or `none` (None in Python): the rule does not act."""
+
+    parser: Callable[[object], Any]
+
+    @property
+    def allowed(self) -> str:
+        return f"none | {self.parser.allowed}"
+
+    def __call__(self, value: object) -> Any:
+        return None if value is None or value == "none" else self.parser(value)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
     """Put one key and its text where it belongs, or note why that cannot be done."""
     # A weight in a sum may hold a point (`dpo+0.2*sft.beta=1`), a setting's name never does.
     owner, dot, name = key.rpartition(".") if "*" in key else key.partition(".")
+    if key in kinds:  # a key of ours with a point in it, such as suite.label_noise
+        dot = ""
     if not text:
         words.refuse(key, f"{key}= has no value; write {key}=VALUE, without spaces around the equals sign")
     elif dot and (not owner or not name):

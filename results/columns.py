@@ -83,6 +83,9 @@ CURVE_COLUMNS: tuple[Column, ...] = (
     _real("seconds", "seconds", "time since training began"),
 )
 
+SOURCE = _text("source", "part of a mixture that the row comes from; the column is there where there are several")
+"""A pair column that only tables of several sources have."""
+
 TERM_PREFIX = "term_"
 """Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
 
@@ -105,6 +108,10 @@ _IDENTITY: tuple[Column, ...] = (
 
 _SETTINGS: tuple[Column, ...] = (
     _count("train_pairs", "rows", "training rows of one epoch"),
+    _real("label_noise", "share", "training rows whose label was reversed on purpose"),
+    _flag("length_balance", "as many training pairs with the longer answer chosen as with the shorter one"),
+    _real("min_margin", "score", "least score_chosen - score_rejected of a training pair; missing: none was asked"),
+    _count("pool_pairs", "rows", "rows that the training rows were drawn from, after min_margin"),
     _count("eval_pairs", "rows", "rows asked for in each evaluation split"),
     _count("validation_pairs", "rows", "validation rows measured"),
     _count("test_pairs", "rows", "test rows measured"),
@@ -216,6 +223,23 @@ _PROVENANCE: tuple[Column, ...] = (
     _text("started", "when the cell began, UTC"),
     _text("finished", "when the cell was stored, UTC"),
 )
+
+KNOBS: tuple[str, ...] = ("train_pairs", "label_noise", "length_balance", "min_margin")
+"""Columns of the declared axes of the training rows: rows that differ in one are not ranked against each other."""
+
+BY_SOURCE: tuple[Column, ...] = (
+    *_with_se("preference_accuracy", "share", "preference_accuracy on the test pairs of one source", "up"),
+    *_with_se("chosen_logp_drift", "nats", "chosen_logp_drift on the test pairs of one source", "up"),
+    *_with_se("rejected_logp_drift", "nats", "rejected_logp_drift on the test pairs of one source"),
+    _count("n", "pairs", "test pairs of one source with both answers"),
+)
+"""Measured again for each source of a mixture, in row columns named as `of_source` says."""
+
+
+def of_source(name: str, source: str) -> str:
+    """The row column of a metric on the test rows of one source: `preference_accuracy[helpful]`."""
+    return f"{name}[{source}]"
+
 
 METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS
 

@@ -7,12 +7,14 @@ client are imported by the call that needs them. `suites.audit` says what is wro
 from suites import audit
 from suites import hh_rlhf as _hh_rlhf  # noqa: F401  (registers itself)
 from suites import imdb_sentiment as _imdb_sentiment  # noqa: F401  (registers itself)
+from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
 from suites.reading import FILE_ENDINGS
 from suites.registry import SuiteEntry, get, load, names, register
 from suites.splits import cluster_of, split_of
 
 __all__ = [
-    "FILE_ENDINGS", "Example", "Message", "Pair", "Suite", "SuiteEntry", "SuiteError",
-    "audit", "cluster_of", "first_human_turn", "get", "load", "names", "register", "split_of",
+    "FILE_ENDINGS", "Example", "Message", "Pair", "Part", "Suite", "SuiteEntry", "SuiteError",
+    "audit", "cluster_of", "first_human_turn", "get", "is_mixture", "load", "names", "read_parts", "register",
+    "settings_of", "shares", "split_of",
 ]  # fmt: skip

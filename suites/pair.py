@@ -34,7 +34,8 @@ class Pair:
     """One preference: two answers to the same prompt, the first of them preferred.
 
     `cluster` names the rows that share a first human turn: they are never spread over splits, and
-    standard errors are clustered on it. The scores are a judge's or rater's, where the source has them.
+    standard errors are clustered on it. The scores are a judge's or rater's, where the source has them;
+    `source` names where the row comes from, where a suite has several places.
     """
 
     id: str
@@ -45,11 +46,12 @@ class Pair:
     split: str
     score_chosen: float | None = None
     score_rejected: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One unpaired judgement: an answer that is desirable or not (KTO and its kin)."""
+    """One unpaired judgement: an answer that is desirable or not (KTO and its kin); `source` as in a pair."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -57,6 +59,7 @@ class Example:
     desirable: bool
     cluster: str
     split: str
+    source: str = ""
 
 
 @dataclass(frozen=True)

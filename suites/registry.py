@@ -68,11 +68,15 @@ def names() -> tuple[str, ...]:
 
 
 def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite:
-    """Load a registered suite, or a user's own file, with the given settings.
+    """Load a registered suite, a user's own file, or a mixture of them, with the given settings.
 
     Raises: SuiteError for an unknown name or setting, and for everything wrong with the data.
     """
+    from suites.mixture import is_mixture, load_mixture
+
     given = dict(settings or {})
+    if is_mixture(name_or_file):
+        return load_mixture(name_or_file, given)
     if name_or_file not in _entries and name_or_file.lower().endswith(FILE_ENDINGS):
         from suites.files import load_file
 

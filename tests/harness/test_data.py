@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.data import prepare
+from harness.knobs import PLAIN, Knobs
 from harness.option_cards import make
 from harness.options import UsageError
 from harness.progress import Progress, Silent
@@ -26,13 +27,13 @@ def prepared(source, tokenizer, tmp_path):
 
 def test_a_default_that_cannot_be_had_is_lowered_and_said(prepared):
     data, lines = prepared()
-    assert data.train_count == len(data.pool) < 512
+    assert data.count(PLAIN) == len(data.pool) < 512
     assert any("fewer rows than the defaults ask for" in line for line in lines)
 
 
 def test_a_number_that_was_typed_is_kept_or_refused(prepared):
     data, lines = prepared(train_pairs=64, eval_pairs=8)
-    assert (data.train_count, len(data.validation), len(data.test)) == (64, 8, 8)
+    assert (data.count(Knobs(64)), len(data.validation), len(data.test)) == (64, 8, 8)
     assert not any("fewer rows" in line for line in lines)
     with pytest.raises(UsageError, match="ask for at most"):
         prepared(train_pairs=5000)
@@ -46,9 +47,9 @@ def test_no_split_shares_a_first_turn_with_another(prepared):
 
 def test_the_evaluation_rows_do_not_depend_on_the_seed_and_the_drawn_ones_do(prepared):
     data, _ = prepared(train_pairs=64, eval_pairs=8)
-    zero, one = ([row.id for row in data.training_rows(seed)] for seed in (0, 1))
+    zero, one = ([row.id for row in data.training_rows(seed, Knobs(64))] for seed in (0, 1))
     assert zero != one and len(set(zero)) == 64
-    assert data.digest(data.training_rows(0)) != data.digest(data.training_rows(1))
+    assert data.training_digest(0, Knobs(64)) != data.training_digest(1, Knobs(64))
 
 
 def test_overlong_rows_are_counted_beside_the_suites_own_rules(prepared):

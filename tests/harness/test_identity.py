@@ -46,7 +46,8 @@ def test_the_protocol_leaves_out_axes_and_seed_and_keeps_the_budget(source, toke
 
     plain = protocol("losses=dpo")
     assert plain == protocol("losses=ipo", "betas=0.5", "lrs=1e-4", "seeds=3,4", "layout=plain", "micro_batch=1")
-    others = [["train_pairs=48"], ["epochs=2"], ["tuning=lora"], ["max_tokens=300"], ["start=sft"], ["eval_pairs=6"]]
+    assert plain == protocol("losses=dpo", "train_pairs=16,48", "suite.label_noise=0,0.2", "suite.length_balance=true")
+    others = [["epochs=2"], ["tuning=lora"], ["max_tokens=300"], ["start=sft"], ["eval_pairs=6"]]
     assert len({plain, *(protocol("losses=dpo", *words) for words in others)}) == 1 + len(others)
 
 

@@ -18,14 +18,14 @@ def problems_of(**values):
 def test_the_defaults_are_the_documented_ones():
     options = Options(suite="hh-rlhf", losses=["dpo", "ipo"])
     documented = {
-        "model": "smollm2-135m", "train_pairs": 512, "eval_pairs": 256, "max_tokens": None, "batch_size": 16,
+        "model": "smollm2-135m", "train_pairs": (512,), "eval_pairs": 256, "max_tokens": None, "batch_size": 16,
         "epochs": 1, "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
         "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
         "out": "runs", "judge": "none",
-        "plugins": (),
+        "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
         "model_revision": None, "suite_settings": {}, "loss_settings": {},
     }  # fmt: skip
     assert options.model_dump(exclude={"suite", "losses"}) == documented
@@ -34,13 +34,13 @@ def test_the_defaults_are_the_documented_ones():
 def test_text_becomes_values_of_the_declared_types():
     options = make(
         {
-            **NEEDED, "train_pairs": "1e3", "warmup": "5e-2", "controls": "no", "max_tokens": "auto",
+            **NEEDED, "train_pairs": ("1e3", "16"), "warmup": "5e-2", "controls": "no", "max_tokens": "auto",
             "lrs": ("1e-6", "3e-6"), "betas": ("grid",), "seeds": ("0", "7"),
             "loss_settings": {"dpo": {"beta": ("0.1", "2"), "lrs": ("grid",)}},
         }
     )  # fmt: skip
-    assert options.train_pairs == 1000
-    assert isinstance(options.train_pairs, int)
+    assert options.train_pairs == (1000, 16)
+    assert isinstance(options.train_pairs[0], int)
     assert options.warmup == 0.05
     assert options.controls is False
     assert options.max_tokens is None
@@ -71,7 +71,9 @@ def test_a_suite_and_losses_are_required_and_both_said_at_once():
     [
         ("train_pairs", "0"), ("eval_pairs", "-1"), ("max_tokens", "7"), ("batch_size", "two"),
         ("epochs", "0"), ("warmup", "1"), ("warmup", "-0.1"), ("clip", "0"), ("weight_decay", "-1"),
-        ("lora_rank", "0"),
+        ("lora_rank", "0"), ("label_noise", ("1.1",)), ("label_noise", ("-0.1",)), ("label_noise", ("0.2", "0.2")),
+        ("length_balance", ("maybe",)), ("min_margin", ("-1",)), ("min_margin", ("some",)),
+        ("train_pairs", ("64", "64")),
         ("evals", "0"), ("micro_batch", "0"), ("threads", "0"), ("checkpoint_steps", "-1"), ("lrs", ("0",)),
         ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
         ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
@@ -83,9 +85,10 @@ def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, va
     messages = problems_of(**{key: value})
     assert len(messages) == 1
     seen = value[0] if isinstance(value, tuple) else value
-    assert messages[0].startswith(f"{key}: ")
+    name = next(card.name for card in cards() if card.field == key)
+    assert messages[0].startswith(f"{name}: ")
     assert seen.isprintable() is False or seen in messages[0]
-    assert f"for example {key}=" in messages[0]
+    assert f"for example {name}=" in messages[0]
 
 
 @pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
@@ -95,7 +98,7 @@ def test_the_example_of_every_error_is_itself_valid(card):
     text = _example(card)
     value = tuple(text.split(",")) if kinds()[card.name] != "scalar" else text
     if value not in ("none", ("none",)) or card.name in ("save", "judge"):
-        make({**NEEDED, card.name: value})
+        make({**NEEDED, card.field: value})
 
 
 def test_all_problems_are_reported_together():
@@ -113,6 +116,15 @@ def test_a_batch_larger_than_the_training_rows_is_refused():
     assert make({**NEEDED, "batch_size": 16, "train_pairs": 16}).batch_size == 16
 
 
+def test_one_start_for_all_cells_needs_one_number_of_training_pairs():
+    assert "name one train_pairs" in problems_of(start="sft", train_pairs=(64, 128))[0]
+    assert make({**NEEDED, "start": "sft", "train_pairs": 64}).train_pairs == (64,)
+
+
+def test_a_margin_may_be_none():
+    assert make({**NEEDED, "min_margin": ("none", "0.5")}).min_margin == (None, 0.5)
+
+
 def test_a_micro_batch_larger_than_the_batch_is_refused():
     assert "micro_batch=32 is larger than batch_size=16" in problems_of(micro_batch=32)[0]
 
@@ -125,8 +137,11 @@ def test_hyperparameters_other_than_beta_may_be_zero_or_negative():
 
 
 def test_every_key_says_what_it_means_and_what_a_comma_does():
-    assert {card.name for card in cards()} == set(Options.model_fields) - {"suite_settings", "loss_settings"}
+    assert {card.field for card in cards()} == set(Options.model_fields) - {"suite_settings", "loss_settings"}
     assert all(card.meaning and card.allowed and card.default for card in cards())
     axes = {name for name, kind in kinds().items() if kind == "axis"}
-    assert axes == {"losses", "betas", "lrs", "seeds"}
+    assert axes == {
+        "losses", "betas", "lrs", "seeds", "train_pairs", "suite.label_noise", "suite.length_balance",
+        "suite.min_margin",
+    }  # fmt: skip
     assert {name for name, kind in kinds().items() if kind == "list"} == {"plugins"}

@@ -6,6 +6,7 @@ import pytest
 
 from harness.estimate import Rates, Work, seconds, work
 from harness.grid import trials
+from harness.knobs import Knobs
 from harness.names import read_options
 from harness.plan import plan
 from harness.progress import silent
@@ -44,7 +45,7 @@ def test_a_plan_knows_what_is_finished(words, capsys):
 def test_work_counts_every_pass(words):
     options, _ = read_options([*words, "losses=dpo,simpo", "controls=false", "epochs=2", "evals=3"])
     sweep = prepare_sweep(options, silent())
-    rows = sweep.data.training_rows(0)
+    rows = sweep.data.training_rows(0, Knobs(40))
     tokens = sum(len(row.prompt) + sum(map(len, row.answers)) for row in rows)
     held_out = sum(len(r.prompt) + sum(map(len, r.answers)) for r in sweep.data.validation + sweep.data.test)
     # two cells of two passes, the reference of dpo's training rows at a third of a step's cost

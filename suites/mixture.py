@@ -1,0 +1,137 @@
+"""Several suites as one: each part has a weight, and every row says which part it comes from.
+
+A mixture is written `hh-rlhf*0.7+my_pairs.jsonl*0.3`; a part without a weight has weight 1. What a weight means
+for the rows of a run is the harness's business. Settings name the part by its name or its place:
+`suite.hh-rlhf.path=DIR`, `suite.2.subset=harmless-base`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from suites.pair import Suite, SuiteError
+from suites.reading import FILE_ENDINGS
+from suites.registry import load, names
+from suites.splits import LEAKS
+
+
+@dataclass(frozen=True)
+class Part:
+    """One suite of a mixture.
+
+    place: 1 for the first. name: of a registered suite, or a file. label: what its rows' `source` says, the
+    name (of a file its stem), with the place behind it where two parts would have the same.
+    """
+
+    place: int
+    name: str
+    weight: float
+    label: str
+
+
+def is_mixture(text: str) -> bool:
+    """Whether a suite's text names several suites; the name of a file may hold a plus sign."""
+    return "+" in text and text not in names() and not os.path.isfile(os.path.expanduser(text))
+
+
+def read_parts(text: str) -> tuple[Part, ...]:
+    """The parts of a mixture in order. Raises: SuiteError for a missing name or a weight that is not positive."""
+    found = [_name_and_weight(piece, text) for piece in text.split("+")]
+    stems = [_stem(name) for name, _ in found]
+    labels = [f"{stem}-{place}" if stems.count(stem) > 1 else stem for place, stem in enumerate(stems, start=1)]
+    return tuple(
+        Part(place, name, weight, label)
+        for place, ((name, weight), label) in enumerate(zip(found, labels, strict=True), start=1)
+    )
+
+
+def shares(text: str) -> dict[str, float] | None:
+    """The weight of each source of a mixture; None for a single suite. Raises: SuiteError."""
+    return {part.label: part.weight for part in read_parts(text)} if is_mixture(text) else None
+
+
+def settings_of(parts: Sequence[Part], settings: Mapping[str, str]) -> dict[Part, dict[str, str]]:
+    """The settings of each part; a name reaches every part that has it.
+
+    Raises: SuiteError for a setting that names no part.
+    """
+    own: dict[Part, dict[str, str]] = {part: {} for part in parts}
+    for key, value in settings.items():
+        whose, dot, name = key.partition(".")
+        meant = [part for part in parts if whose in (str(part.place), part.label, _stem(part.name))]
+        if not dot or not name or not meant:
+            known = ", ".join(f"{part.place} or {part.label}" for part in parts)
+            raise SuiteError(
+                f"suite.{key}: a setting in a mixture names its part, as in suite.{parts[0].label}.KEY=VALUE or "
+                f"suite.1.KEY=VALUE; parts: {known}"
+            )
+        for part in meant:
+            own[part][name] = value
+    return own
+
+
+def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
+    """All rows of all parts, their ids under their source's name.
+
+    A row that trains or validates is dropped (`leaks_into_test`) where another part has its cluster in test.
+    Raises: SuiteError, also where pairs and unpaired examples would be mixed.
+    """
+    parts = read_parts(text)
+    own = settings_of(parts, settings)
+    loaded = {part: load(part.name, own[part]) for part in parts}
+    kinds = {suite.kind for suite in loaded.values()}
+    if len(kinds) > 1:
+        told = ", ".join(f"{part.label} {suite.kind}" for part, suite in loaded.items())
+        raise SuiteError(f"suite {text!r} mixes pairs and unpaired examples ({told}); mix suites of one kind")
+    tested = {row.cluster for suite in loaded.values() for row in suite.rows if row.split == "test"}
+    dropped = sum((Counter(suite.dropped) for suite in loaded.values()), Counter())
+    rows = []
+    for part, suite in loaded.items():
+        for row in suite.rows:
+            if row.split != "test" and row.cluster in tested:
+                dropped[LEAKS] += 1
+            else:
+                rows.append(replace(row, id=f"{part.label}/{row.id}", source=part.label))
+    return Suite(
+        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts), tuple(rows), kinds.pop(), dict(dropped),
+        sum(suite.read for suite in loaded.values()), "; ".join(suite.source for suite in loaded.values()),
+        _digest(f"{part.label} {suite.revision}" for part, suite in loaded.items()),
+    )  # fmt: skip
+
+
+def _name_and_weight(piece: str, text: str) -> tuple[str, float]:
+    """`NAME*0.7`, as well `0.7*NAME`, or NAME alone."""
+    left, star, right = piece.rpartition("*")
+    readings = [(left, right), (right, left)] if star else [(piece, "1")]
+    for name, weight in readings:
+        number = _number(weight)
+        if number is not None and name and math.isfinite(number) and number > 0:
+            return name, number
+    raise SuiteError(
+        f"suite {text!r}: {piece!r} is no part of a mixture; write NAME*WEIGHT+NAME*WEIGHT, each weight above 0"
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _stem(name: str) -> str:
+    """What a suite is called in a mixture: its name, of a file the name without folder and ending."""
+    if name in names():
+        return name
+    file = os.path.basename(name)
+    endings = [ending for ending in FILE_ENDINGS if file.lower().endswith(ending)]
+    return file[: -len(max(endings, key=len))] if endings else file
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
