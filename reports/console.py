@@ -8,7 +8,7 @@ import pandas
 
 from reports import notes, render
 from reports.render import Field, Grid
-from reports.tables import MEASURES, Protocol, protocols, setting_fields, with_parameters
+from reports.tables import MEASURES, Protocol, protocols, setting_fields, source_fields, with_parameters
 
 _FALLBACK_WIDTH = 120
 _GAP = "  "
@@ -34,6 +34,9 @@ def _block(protocol: Protocol, width: int) -> str:
     if len(protocol.done):
         table, hidden = _fitted(protocol.done, width)
         parts.append(table)
+        if sources := source_fields(protocol.done):
+            settings = setting_fields(protocol.done)
+            parts.append(_aligned(with_parameters(protocol.done, settings), (*settings, *sources)))
     parts.append("\n".join(_below(protocol, hidden, width)))
     return "\n\n".join(part for part in parts if part)
 
@@ -53,7 +56,8 @@ def _fitted(rows: pandas.DataFrame, width: int) -> tuple[str, tuple[Field, ...]]
 
 
 def _aligned(frame: pandas.DataFrame, fields: Sequence[Field]) -> str:
-    """The rows under their two-line headings, numbers to the right, a rule between controls and losses."""
+    """The rows under their two-line headings, numbers to the right, a rule between controls and losses, and between
+    rows that are not compared."""
     grid = render.grid(frame, fields)
     heads = [("\n" + field.short).split("\n")[-2:] for field in fields]
     widths = [
@@ -67,7 +71,8 @@ def _aligned(frame: pandas.DataFrame, fields: Sequence[Field]) -> str:
         rule,
     ]
     for number, line in enumerate(grid.lines):
-        if number and grid.lines[number - 1].control and not line.control:
+        before = grid.lines[number - 1]
+        if number and (before.group != line.group or (before.control and not line.control)):
             lines.append(rule)
         lines.append(_row(line.texts, grid, widths))
     return "\n".join(lines)

@@ -7,7 +7,7 @@ its colour everywhere. Equal input gives equal bytes.
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ SMOOTHED_SHARE = 10
 
 _INK, _SERIES = "#010203", "#030201"
 _SIZE_INCHES = (2.9, 1.7)
-_DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 _STRIP_WIDTH, _STRIP_HEIGHT = 100.0, 18.0
 
 
@@ -130,6 +130,17 @@ def sampled(count: int, most: int) -> list[int]:
 def _drawing(
     panel: Panel, tables: Sequence[pandas.DataFrame], opacities: Sequence[float], window: int, prefix: str
 ) -> Drawing:
+    def fill(axes: Any) -> None:
+        frame(axes, panel)
+        for table, opacity in zip(tables, opacities, strict=True):
+            _lines(axes, panel, table, opacity, window, raw=len(tables) == 1)
+
+    keys = tuple(word for _, word in panel.columns) if len(panel.columns) > 1 else ()
+    return Drawing(panel.title, keys, inline_svg(svg_text(fill, _SIZE_INCHES), prefix, panel.title))
+
+
+def svg_text(fill: Callable[[Any], None], size: tuple[float, float]) -> str:
+    """The text of an SVG file whose axes `fill` has drawn."""
     style = {
         "svg.fonttype": "none",
         "svg.hashsalt": "preference-harness",
@@ -138,25 +149,22 @@ def _drawing(
         "font.family": "DejaVu Sans",
         "text.color": _INK,
         "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
         "xtick.color": _INK,
         "ytick.color": _INK,
         "axes.linewidth": 0.6,
         "path.simplify": True,
     }
     with rc_context(style):
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        _frame(axes, panel)
-        for table, opacity in zip(tables, opacities, strict=True):
-            _lines(axes, panel, table, opacity, window, raw=len(tables) == 1)
+        fill(figure.add_subplot())
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    keys = tuple(word for _, word in panel.columns) if len(panel.columns) > 1 else ()
-    return Drawing(panel.title, keys, inline_svg(text.getvalue(), prefix, panel.title))
+    return text.getvalue()
 
 
-def _frame(axes: Any, panel: Panel) -> None:
+def frame(axes: Any, panel: Panel) -> None:
     """Axes without a box, few ticks, and a thin line at the level that means "nothing learned"."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -186,7 +194,7 @@ def _lines(
 
 
 def _cycle(count: int) -> list[Any]:
-    return [_DASHES[place % len(_DASHES)] for place in range(count)]
+    return [DASHES[place % len(DASHES)] for place in range(count)]
 
 
 def inline_svg(text: str, prefix: str, title: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 
-from reports import render
+from reports import axes, render
 from reports.tables import Protocol
 
 CLAIM_SEEDS = 3
@@ -40,8 +40,14 @@ def claim(protocol: Protocol) -> str:
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
     """The notes of one protocol, in the order of importance."""
-    found = (_disagreement(protocol), _inert(protocol), _length_baseline(protocol), _dropped(protocol))
-    return tuple(note for note in found if note)
+    rules = (_knobs, _disagreement, _inert, _length_baseline, _dropped)
+    return tuple(note for note in (rule(protocol) for rule in rules) if note)
+
+
+def _knobs(protocol: Protocol) -> str:
+    """Which axes of the training rows vary: across them nothing is ranked."""
+    names = [axes.FIELDS[name].head for name in axes.varying(protocol.done)]
+    return f"The training rows differ in {', '.join(names)}: compare losses within equal values only." if names else ""
 
 
 def _disagreement(protocol: Protocol) -> str:

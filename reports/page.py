@@ -1,14 +1,14 @@
 """Composes what a report says, as plain data that the templates lay out; `report.py` writes it to files."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas
 from markupsafe import Markup
 
-from reports import escape, figures, notes, render, tables
+from reports import axes, axis_figures, escape, figures, notes, render, tables
 from reports.render import Grid
 from reports.tables import Protocol
 from results.columns import ROW_COLUMNS
@@ -50,6 +50,19 @@ class CurveBlock:
 
 
 @dataclass(frozen=True)
+class AxisBlock:
+    """Accuracy against one axis of the training rows: a drawing, the words for its lines, and the same as a table.
+
+    keys: (setting, colour, dashes) of each line.
+    """
+
+    title: str
+    svg: str
+    keys: tuple[tuple[str, str, int], ...]
+    grid: Grid
+
+
+@dataclass(frozen=True)
 class Section:
     """One protocol on the page."""
 
@@ -66,6 +79,8 @@ class Section:
     span: tuple[str, str]
     details: Grid | None
     seeds: Grid | None
+    sources: Grid | None
+    axes: tuple[AxisBlock, ...]
     cards: tuple[LossCard, ...]
     curves: tuple[CurveBlock, ...]
     panels: int
@@ -144,6 +159,8 @@ def _section(
         span=(render.tick(span[0]), render.tick(span[1])),
         details=render.grid(rows, (*settings, *tables.detail_fields(done))) if len(done) else None,
         seeds=_seeds(protocol),
+        sources=render.grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
+        axes=tuple(_axis_blocks(done, colours, anchor)),
         cards=_cards(protocol, colours),
         curves=tuple(_curve_block(one, curves, colours, seed=protocol.several_seeds) for one in drawn),
         panels=max((len(one.drawings) for one in drawn), default=1),
@@ -177,6 +194,19 @@ def _seeds(protocol: Protocol) -> Grid | None:
         if len(means)
         else None
     )
+
+
+def _axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], anchor: str) -> Iterator[AxisBlock]:
+    """One block for each axis that varies among the finished cells."""
+    for name in axes.DRAWN:
+        points = axes.against(done, name)
+        if points.empty:
+            continue
+        field = axes.FIELDS[name]
+        drawing = axis_figures.axis_drawing(points, field.head, colours, f"{anchor}-{name}")
+        losses = [render.number(same["loss"].iloc[0], "text") for _, same in points.groupby("setting", sort=False)]
+        keys = zip(drawing.keys, (colours[loss] for loss in losses), axis_figures.dashes_of(losses), strict=True)
+        yield AxisBlock(drawing.title, Markup(drawing.svg), tuple(keys), render.axis_grid(points, field))
 
 
 def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ...]:

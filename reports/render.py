@@ -53,12 +53,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Line:
-    """One displayed row: its texts, a fuller text per value for hovering, and the cell's loss."""
+    """One displayed row: its texts, a fuller text per value for hovering, and the cell's loss.
+
+    Rows of one `group` may be compared with each other.
+    """
 
     texts: tuple[str, ...]
     hovers: tuple[str, ...]
     loss: str
     control: bool
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,13 +134,15 @@ def hyperparameters(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def settings(row: Mapping[str, Any], *, seed: bool) -> str:
-    """What was set for a cell, as words: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio."""
+    """What was set for a cell, as words: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio, `knobs` as given."""
     parts = [f"{escape.visible(name)} {_setting(value)}" for name, value in hyperparameters(row).items()]
     named = hyperparameters(row)
     if {"gamma_beta_ratio", "beta"} <= named.keys():
         parts.append(f"gamma {_setting(named['gamma_beta_ratio'] * named['beta'])}")
     if not is_missing(row.get("lr")):
         parts.append(f"lr {number(row['lr'], 'lr')}")
+    if row.get("knobs"):
+        parts.append(row["knobs"])
     if seed and not is_missing(row.get("seed")):
         parts.append(f"seed {number(row['seed'], 'text')}")
     return ", ".join(parts)
@@ -158,7 +164,7 @@ def grid(table: "pandas.DataFrame", fields: Sequence[Field]) -> Grid:
 
 
 def _head(field: Field) -> Head:
-    column = COLUMNS.get(field.column)
+    column = COLUMNS.get(field.column.partition("[")[0])
     meaning = (
         f"{column.name}: {column.meaning} ({column.unit})" if column else f"hyper-parameter {field.head}"
     )
@@ -174,7 +180,31 @@ def _line(record: Mapping[str, Any], fields: Sequence[Field]) -> Line:
         full = with_error(value, error, field.style)
         shown.append(full if field.error else number(value, field.style))
         hovers.append("" if full == shown[-1] else f"{full} (standard error)")
-    return Line(tuple(shown), tuple(hovers), number(record["loss"], "text"), bool(record["control"]))
+    group = record.get("knobs") or ""
+    return Line(tuple(shown), tuple(hovers), number(record["loss"], "text"), bool(record["control"]), group)
+
+
+def axis_grid(points: "pandas.DataFrame", axis: Field) -> Grid:
+    """Accuracies against an axis as text: a line a setting, a column a value, "0.612 ± 0.031"."""
+    column = COLUMNS["preference_accuracy"]
+    values = sorted(set(points["value"]))
+    heads = [Head("setting", "", "loss and settings", "", False)] + [
+        Head(number(value, axis.style), axis.head, f"{column.name}: {column.meaning}", ARROWS[column.better], True)
+        for value in values
+    ]
+    lines = []
+    for setting, same in points.groupby("setting", sort=False):
+        by_value = {record["value"]: record for record in same.to_dict("records")}
+        first = same.iloc[0]
+        texts = [
+            with_error(by_value[value]["preference_accuracy"], by_value[value]["preference_accuracy_se"], "share")
+            if value in by_value
+            else MISSING
+            for value in values
+        ]
+        shown = (str(setting), *texts)
+        lines.append(Line(shown, ("",) * len(shown), number(first["loss"], "text"), bool(first["control"])))
+    return Grid(tuple(heads), tuple(lines))
 
 
 def seed_grid(means: "pandas.DataFrame", columns: Sequence[str]) -> Grid:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas
 
-from reports import render
+from reports import axes, render
 from reports.render import Field
+from results.columns import of_source, sources
 
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
@@ -70,6 +71,12 @@ DETAILS: tuple[Field, ...] = (
     Field("peak_memory_bytes", "peak GiB", "gibibytes", "training"),
     Field("cell", "cell id", "text", "training"),
 )
+_BY_SOURCE: tuple[tuple[str, str, render.Style], ...] = (
+    ("preference_accuracy", "accuracy", "share"),
+    ("chosen_logp_drift", "chosen drift", "drift"),
+    ("rejected_logp_drift", "rejected drift", "drift"),
+    ("n", "pairs", "count"),
+)
 _ALWAYS_NAMED = ("suite", "model", "tuning", "start", "precision", "train_pairs", "test_pairs")
 _NAMED_WHERE_DIFFERENT = (
     *("template", "max_tokens", "batch_size", "epochs"),
@@ -108,7 +115,8 @@ class Protocol:
 
 
 def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The frame in display order: protocols apart, controls first, then by loss, strength, rate and seed.
+    """The frame in display order: protocols apart, then equal knobs together, controls first, by loss, strength,
+    rate and seed. A column `knobs` says in words what a row's training rows have of their own.
 
     Raises: ValueError when a needed column is missing.
     """
@@ -120,16 +128,26 @@ def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
         )
     frame = runs.assign(control=runs["control"].fillna(False).astype(bool))
     frame["protocol"] = frame["protocol"].astype(object).where(frame["protocol"].notna(), "")
+    frame["knobs"] = _knobs(frame)
     order = sorted(range(len(frame)), key=[_sort_key(row) for row in frame.to_dict("records")].__getitem__)
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _knobs(frame: pandas.DataFrame) -> list[str]:
+    """What a row's training rows have of their own within its protocol, in words."""
+    names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
+    return [axes.words(row, names[row["protocol"]]) for row in frame.to_dict("records")]
 
 
 def _sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     strength = _number_key(row.get("beta"))
     others = json.dumps(render.hyperparameters(row), sort_keys=True)
-    place = (str(row["protocol"]), not row["control"], row["loss"] != "none", str(row["loss"]))
+    untrained_first = (str(row["protocol"]), row["loss"] != "none")
     return (
-        *place,
+        *untrained_first,
+        *axes.sort_key(row),
+        not row["control"],
+        str(row["loss"]),
         strength,
         _number_key(row.get("lr")),
         others,
@@ -155,7 +173,9 @@ def protocols(runs: pandas.DataFrame) -> tuple[Protocol, ...]:
         if field in _ALWAYS_NAMED or len({str(values[field]) for _, _, values in found}) > 1
     ]
     return tuple(
-        Protocol(name, {field: values[field] for field in telling if values[field] is not None}, rows)
+        Protocol(
+            name, {field: values[field] for field in telling if values[field] is not None} | axes.fixed(rows), rows
+        )
         for name, rows, values in found
     )
 
@@ -175,7 +195,8 @@ def _shared(rows: pandas.DataFrame, column: str) -> Any:
 
 
 def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """The columns that name a cell: loss, beta, lr, what else varies within a loss, and a varying seed."""
+    """The columns that name a cell: loss, knobs that vary, beta, lr, what else varies within a loss, and a varying
+    seed."""
     seen: dict[tuple[str, str], set[str]] = {}
     for row in rows.to_dict("records"):
         for name, value in render.hyperparameters(row).items():
@@ -183,13 +204,27 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     varying = sorted({name for (name, _), values in seen.items() if name != "beta" and len(values) > 1})
     others = tuple(Field(PARAMETER_PREFIX + name, name, "ratio", short=name) for name in varying)
     seeds = rows["seed"].nunique() if "seed" in rows.columns else 0
-    return (_LOSS, _BETA, _LR, *others, *((_SEED,) if seeds > 1 else ()))
+    knobs = tuple(axes.FIELDS[name] for name in axes.varying(rows))
+    return (_LOSS, *knobs, _BETA, _LR, *others, *((_SEED,) if seeds > 1 else ()))
 
 
 def detail_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     """The further measures of which at least one row holds a value."""
     return tuple(
         field for field in DETAILS if field.column in rows.columns and rows[field.column].notna().any()
+    )
+
+
+def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
+    """Accuracy and drift on the test pairs of each source of a mixture; none where there is one source."""
+    shown = [name for name in sources(rows.columns) if rows[of_source("preference_accuracy", name)].notna().any()]
+    return tuple(
+        Field(
+            of_source(column, name), f"{name}: {head}", style, error=column == "preference_accuracy",
+            short=f"{name}\n{head}",
+        )  # fmt: skip
+        for name in shown
+        for column, head, style in _BY_SOURCE
     )
 
 

@@ -8,6 +8,7 @@ over scored tokens), c0, r0 = the same of the reference, nc, nr = scored tokens,
 a - d.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -227,18 +228,22 @@ _PROVENANCE: tuple[Column, ...] = (
 KNOBS: tuple[str, ...] = ("train_pairs", "label_noise", "length_balance", "min_margin")
 """Columns of the declared axes of the training rows: rows that differ in one are not ranked against each other."""
 
-BY_SOURCE: tuple[Column, ...] = (
-    *_with_se("preference_accuracy", "share", "preference_accuracy on the test pairs of one source", "up"),
-    *_with_se("chosen_logp_drift", "nats", "chosen_logp_drift on the test pairs of one source", "up"),
-    *_with_se("rejected_logp_drift", "nats", "rejected_logp_drift on the test pairs of one source"),
-    _count("n", "pairs", "test pairs of one source with both answers"),
-)
-"""Measured again for each source of a mixture, in row columns named as `of_source` says."""
+BY_SOURCE: tuple[str, ...] = ("preference_accuracy", "chosen_logp_drift", "rejected_logp_drift", "n")
+"""Row columns that are measured again for each source of a mixture, under the names of `of_source`."""
 
 
 def of_source(name: str, source: str) -> str:
-    """The row column of a metric on the test rows of one source: `preference_accuracy[helpful]`."""
+    """The row column of a metric on the test rows of one source: `preference_accuracy[helpful]`.
+
+    Its standard error is `preference_accuracy[helpful]_se`. These columns follow the declared ones.
+    """
     return f"{name}[{source}]"
+
+
+def sources(columns: Iterable[str]) -> tuple[str, ...]:
+    """The sources that some row columns were measured for, in order."""
+    start = of_source(BY_SOURCE[0], "").removesuffix("]")
+    return tuple(name[len(start) : -1] for name in columns if name.startswith(start) and name.endswith("]"))
 
 
 METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS

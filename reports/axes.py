@@ -1,0 +1,107 @@
+"""The declared axes of the training rows in a table: which vary, how they are named, and accuracy against one.
+
+Cells that differ in one of them stand in one table and are not ranked against each other. Values stay numbers
+here; `figures.py` draws them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas
+
+from reports import render
+from reports.render import Field
+from results.columns import KNOBS
+
+FIELDS: Mapping[str, Field] = {
+    field.column: field
+    for field in (
+        Field("train_pairs", "train pairs", "count", short="train\npairs"),
+        Field("label_noise", "label noise", "ratio", short="label\nnoise"),
+        Field("length_balance", "length balance", "text", short="length\nbalance"),
+        Field("min_margin", "min margin", "ratio", short="min\nmargin"),
+    )
+}
+DRAWN = ("label_noise", "train_pairs")
+"""The axes that accuracy is drawn against."""
+
+_DEFAULTS: Mapping[str, Any] = {"label_noise": 0.0, "length_balance": False}
+
+
+def varying(rows: pandas.DataFrame) -> tuple[str, ...]:
+    """The knobs that the trained rows do not share."""
+    trained = [row for row in rows.to_dict("records") if _is_trained(row)]
+    return tuple(name for name in KNOBS if len({value_of(row, name) for row in trained}) > 1)
+
+
+def fixed(rows: pandas.DataFrame) -> dict[str, str]:
+    """The knobs besides train_pairs that all trained rows share, where that is not the default, as words."""
+    trained = [row for row in rows.to_dict("records") if _is_trained(row)]
+    found = {}
+    for name in KNOBS[1:]:
+        values = {value_of(row, name) for row in trained}
+        if len(values) == 1 and values != {_DEFAULTS.get(name)}:
+            found[name] = _shown(values.pop(), name)
+    return found
+
+
+def words(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Some knobs of a row: "train pairs 256, label noise 0.2"; empty for an untrained one."""
+    if not _is_trained(row):
+        return ""
+    return ", ".join(f"{FIELDS[name].head} {_shown(value_of(row, name), name)}" for name in names)
+
+
+def sort_key(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Rows of equal knobs stand together, by their values."""
+    return tuple(-1.0 if value is None else float(value) for value in (value_of(row, name) for name in KNOBS))
+
+
+def value_of(row: Mapping[str, Any], name: str) -> Any:
+    """A knob of a row; None where it has no value."""
+    value = row.get(name)
+    return _DEFAULTS.get(name) if render.is_missing(value) else value
+
+
+def _shown(value: Any, name: str) -> str:
+    return "none" if value is None else render.number(value, FIELDS[name].style)
+
+
+def _is_trained(row: Mapping[str, Any]) -> bool:
+    return row["loss"] != "none" and not render.is_missing(row.get("lr"))
+
+
+def against(rows: pandas.DataFrame, axis: str) -> pandas.DataFrame:
+    """Preference accuracy by setting and value of an axis, averaged over seeds: one row a point.
+
+    Columns: loss, control, setting (in words, without the axis), value, seeds, preference_accuracy and its se:
+    the mean of the seeds' clustered errors, because all seeds are measured on the same pairs. Empty where the
+    axis does not vary.
+    """
+    names = varying(rows)
+    if axis not in names:
+        return pandas.DataFrame()
+    others = [name for name in names if name != axis]
+    points: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
+    for row in rows.to_dict("records"):
+        if _is_trained(row) and not render.is_missing(row.get("preference_accuracy")):
+            setting = render.label({**row, "knobs": words(row, others)}, seed=False)
+            points.setdefault((setting, value_of(row, axis)), []).append(row)
+    lines = [
+        {
+            "loss": same[0]["loss"],
+            "control": same[0]["control"],
+            "setting": setting,
+            "value": float(value),
+            "seeds": len(same),
+            "preference_accuracy": _mean(same, "preference_accuracy"),
+            "preference_accuracy_se": _mean(same, "preference_accuracy_se"),
+        }
+        for (setting, value), same in points.items()
+    ]
+    order = {setting: place for place, setting in enumerate(dict.fromkeys(line["setting"] for line in lines))}
+    return pandas.DataFrame(sorted(lines, key=lambda line: (order[line["setting"]], line["value"])))
+
+
+def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> float:
+    return float(pandas.Series([row.get(name) for row in rows], dtype="float64").mean())
