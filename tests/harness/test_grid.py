@@ -111,6 +111,22 @@ def test_an_sft_at_another_rate_runs_beside_the_control():
     assert [(t.lr, t.control) for t in found if t.loss == "sft"] == [(2e-4, True), (1e-4, False)]
 
 
+def test_the_knobs_are_crossed_within_each_seed_for_controls_and_losses():
+    found = grid(losses=["dpo"], seeds=[0, 1], label_noise=[0, 0.1], train_pairs=[64])
+    assert [t.label for t in found if t.loss != "dpo"] == [
+        "none", "sft lr=0.0002 seed=0 train_pairs=64", "sft lr=0.0002 seed=0 train_pairs=64 label_noise=0.1",
+        "sft lr=0.0002 seed=1 train_pairs=64", "sft lr=0.0002 seed=1 train_pairs=64 label_noise=0.1",
+    ]  # fmt: skip
+    assert [(t.seed, t.knobs.label_noise) for t in found if t.loss == "dpo"] == [(0, 0), (0, 0.1), (1, 0), (1, 0.1)]
+
+
+def test_an_sft_of_the_same_rows_alone_is_not_run_twice():
+    found = grid(losses=["sft"], label_noise=[0, 0.1], length_balance=[True])
+    assert [t.label for t in found if t.loss == "sft"] == [
+        "sft lr=0.0002 seed=0 length_balance=true", "sft lr=0.0002 seed=0 label_noise=0.1 length_balance=true",
+    ]  # fmt: skip
+
+
 def test_a_pairwise_loss_on_single_rated_answers_is_skipped_with_a_reason():
     found = grid(losses=["dpo", "kto"], kind="examples", betas=[0.1, 0.5])
     skipped = {t.loss: t.skip for t in found if t.skip}
@@ -180,7 +196,7 @@ def test_what_changes_no_weight_must_not_enter_an_id(part):
         protocol_id({part: 1})
 
 
-@pytest.mark.parametrize("axis", ["loss", "hyperparameters", "lr", "seed"])
+@pytest.mark.parametrize("axis", ["loss", "hyperparameters", "lr", "seed", "knobs"])
 def test_declared_axes_must_not_enter_a_protocol(axis):
     with pytest.raises(ValueError, match=f"{axis} must not be a part of a protocol id"):
         protocol_id({axis: 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.data import prepare
@@ -49,6 +51,34 @@ def test_the_protocol_leaves_out_axes_and_seed_and_keeps_the_budget(source, toke
     assert plain == protocol("losses=dpo", "train_pairs=16,48", "suite.label_noise=0,0.2", "suite.length_balance=true")
     others = [["epochs=2"], ["tuning=lora"], ["max_tokens=300"], ["start=sft"], ["eval_pairs=6"]]
     assert len({plain, *(protocol("losses=dpo", *words) for words in others)}) == 1 + len(others)
+
+
+# Names of finished cells, by words: they must not change while the knobs stand at their defaults.
+GOLDEN_IDS = {
+    (): ("12cd74eecbe0", "d9ee225bfc07 ad5adaad123d 018c92e89a92 1564fe44f1c5"),
+    ("start=sft",): ("a30767687fd7", "25471865a605 6c8cda0bf471 00c1b0e69573 e6590f042b17"),
+    ("tuning=lora", "seeds=0,1"): (
+        "5e474f98187f",
+        "d9ee225bfc07 dd365989b310 29a144032a04 8e0a915745bc c34a779019ce 0254c2aa1edd c02e8a56dfed",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", GOLDEN_IDS, ids=" ".join)
+def test_the_names_of_plain_cells_and_their_table_stay_what_they_are(source, tokenizer, pairs_file, words):
+    model = replace(source, digest="model", tokenizer_digest="tokenizer")
+    options, _ = read_options([f"suite={pairs_file}", "model=tiny", "losses=dpo,kto", *words])
+    made = Identity(options, model, prepare(options, model, tokenizer, silent()), "fp32")
+    cells = [made.cell_id(trial) for trial in trials(options, base_lr=1e-3, entry_grid={}, kind="pairs")]
+    assert (made.protocol, " ".join(cells)) == GOLDEN_IDS[words]
+
+
+def test_a_knob_is_a_part_of_a_name_only_away_from_its_default(source, tokenizer, pairs_file):
+    made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "suite.label_noise=0,0.1", "controls=false")
+    plain, noisy = (made.cell(trial) for trial in grid)
+    assert "knobs" not in plain and noisy["knobs"] == {"label_noise": 0.1}
+    assert plain["budget"] == noisy["budget"] and plain["rows"] != noisy["rows"]
+    assert made.cell_id(grid[0]) != made.cell_id(grid[1])
 
 
 def test_only_a_loss_that_reads_mismatched_answers_depends_on_the_whole_pool(source, tokenizer, pairs_file):

@@ -1,6 +1,6 @@
 """Which rows train and in which order: pure functions of ids and seeds."""
 
-from harness.selection import batches, draw, held_out, mismatched, rank, text_digest
+from harness.selection import apportion, batches, draw, held_out, largest_draw, mismatched, rank, text_digest
 from harness.tokens import Row
 from suites import Message, Pair
 
@@ -27,6 +27,49 @@ def test_a_pool_that_is_no_larger_is_used_whole_for_every_seed():
 
 def test_held_out_rows_are_nested_so_that_more_rows_only_add():
     assert ids(held_out(ROWS, 30))[:10] == ids(held_out(ROWS, 10))
+
+
+def mixed(count: int) -> list[Row]:
+    """Rows of two sources, one of three from "b", chosen answers of 3 tokens against 2 or 4 in turn."""
+    return [
+        Row(f"id{i}", f"c{i}", "train", (1,), ((1,) * 3, (2,) * (2 + 2 * (i % 2))), source="ab"[i % 3 == 0])
+        for i in range(count)
+    ]
+
+
+def test_seats_follow_the_largest_remainders_exactly():
+    assert apportion(10, {"a": 0.7, "b": 0.3}) == {"a": 7, "b": 3}
+    assert apportion(100, {"a": 0.29, "b": 0.71}) == {"a": 29, "b": 71}
+    assert apportion(7, {"a": 1, "b": 1, "c": 1}) == {"a": 3, "b": 2, "c": 2}
+    assert apportion(3, {"a": 0.5, "b": 0.3, "c": 0.2}) == {"a": 1, "b": 1, "c": 1}  # quotas 1.5, 0.9, 0.6
+    assert apportion(10, {"a": 7, "b": 3}) == apportion(10, {"a": 0.7, "b": 0.3})
+    assert all(sum(apportion(n, {"a": 0.31, "b": 0.33, "c": 0.36}).values()) == n for n in range(200))
+
+
+def test_a_draw_from_a_mixture_has_exact_shares_and_is_nested():
+    pool, shares = mixed(90), {"a": 0.6, "b": 0.4}
+    drawn = {n: draw(pool, n, 0, shares) for n in (10, 50)}
+    assert [sum(r.source == "a" for r in drawn[n]) for n in (10, 50)] == [6, 30]
+    assert set(ids(drawn[10])) < set(ids(drawn[50]))
+    assert [sum(r.source == "b" for r in held_out(pool, n, shares)) for n in (5, 20)] == [2, 8]
+
+
+def test_the_largest_draw_is_what_the_scarcest_source_allows():
+    pool = mixed(90)  # 60 of a, 30 of b
+    assert largest_draw(pool, 1000, {"a": 0.5, "b": 0.5}) == 61  # the odd seat goes to the first
+    assert largest_draw(pool, 40, {"a": 0.5, "b": 0.5}) == 40
+    assert largest_draw(pool, 1000, {"a": 1, "b": 1e-6}) == 60
+    assert largest_draw(pool, 1000) == 90
+    assert len(draw(pool, 61, 3, {"a": 0.5, "b": 0.5})) == 61
+
+
+def test_a_mixture_can_be_balanced_too():
+    pool, shares = mixed(90), {"a": 0.5, "b": 0.5}
+    count = largest_draw(pool, 1000, shares, balance=True)
+    drawn = draw(pool, count, 0, shares, balance=True)
+    longer = [len(r.answers[0]) > len(r.answers[1]) for r in drawn]
+    assert len(drawn) == count and sum(longer) == count // 2
+    assert abs(sum(r.source == "a" for r in drawn) - count / 2) <= 2
 
 
 def test_each_epoch_sees_every_row_once_in_another_order_and_drops_the_partial_batch():
