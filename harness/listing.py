@@ -138,6 +138,7 @@ def _suites(name: str | None, _: tuple[str, ...]) -> str:
     if name is None:
         rows = [(entry.name, entry.description) for entry in map(suites.get, suites.names())]
         rows.append(("FILE", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
+        rows.append(("NAME*0.7+NAME*0.3", "a mixture, by shares of the rows; settings are written suite.NAME.KEY="))
         return table(("suite", "what it is"), rows)
     try:
         return _suite_card(suites.get(name))
@@ -178,15 +179,17 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
 
 def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
-    from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS
+    from results.columns import BY_SOURCE, CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, SOURCE, of_source
 
     groups = {
         "Columns of results.read(...), one row a cell": ROW_COLUMNS,
-        "Columns of results.pairs(...), one row a held-out pair": PAIR_COLUMNS,
+        "Columns of results.pairs(...), one row a held-out pair": (*PAIR_COLUMNS, SOURCE),
         "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
     }
     if name is None:
-        return "\n".join(f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items())
+        tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
+        mixed = ", ".join(of_source(name, "SOURCE") for name in BY_SOURCE)
+        return "\n".join([*tables, f"Of several sources, a row also has {mixed}, with their errors.\n"])
     found = {title: column for title, columns in groups.items() for column in columns if column.name == name}
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
@@ -234,7 +237,8 @@ COMMA = {
 DOTTED = """\
 A comma makes an axis (each value gives its own cells) or a list (all values act together).
 
-suite.KEY=VALUE           a setting of the suite: `list suites NAME`
+suite.KEY=VALUE           a setting of the suite: `list suites NAME`; those above act on any suite
+suite.PART.KEY=VALUE      a setting of one part of a mixture (suite=NAME*0.7+NAME*0.3): its name, or 1, 2 ...
 LOSS.KEY=VALUE,VALUE      values for one loss: its hyper-parameters, or lrs; grid = its declared grid
 """
 

@@ -20,7 +20,7 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "win_rate_length_controlled_se", "generated_tokens", "length_ratio", "truncated_fraction", "distinct_2",
         "kl", "kl_se",
     }  # fmt: skip
-    optional = {"reason", "plugin_digest", "micro_batch"}
+    optional = {"reason", "plugin_digest", "micro_batch", "min_margin"}
     empty = {name for name in runs.columns if pd.isna(runs.loc["dpo", name]) or runs.loc["dpo", name] == ""}
     assert empty - later <= optional
     assert runs.loc["dpo", "train_pairs"] == 32 and runs.loc["dpo", "steps"] == 4

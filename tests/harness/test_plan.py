@@ -7,6 +7,7 @@ import pytest
 from harness.estimate import Rates, Work, seconds, work
 from harness.grid import trials
 from harness.knobs import Knobs
+from harness.micro import row_tokens
 from harness.names import read_options
 from harness.plan import plan
 from harness.progress import silent
@@ -30,6 +31,22 @@ def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, ca
                  "parameters", "time:", "memory:"):  # fmt: skip
         assert part in shown
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_says_what_the_knobs_do_to_the_rows(words, capsys):
+    options, _ = read_options([*words[:2], *words[3:], "losses=dpo", "train_pairs=32,40", "suite.label_noise=0,0.25"])
+    assert plan(options, silent(), "command") == 0
+    shown = capsys.readouterr().out
+    assert "32 or 40 used for each seed" in shown and "9 cells" in shown
+    assert "suite.label_noise=0.25: 32 training rows of " in shown and "8 of them with the label reversed" in shown
+
+
+def test_work_follows_each_trials_rows_and_noise_needs_no_reference_of_its_own(words):
+    options, _ = read_options([*words[:2], *words[3:], "losses=dpo", "controls=false", "train_pairs=16,32",
+                               "suite.label_noise=0,0.25"])  # fmt: skip
+    sweep = prepare_sweep(options, silent())
+    tokens = [sum(map(row_tokens, sweep.data.training_rows(0, Knobs(count)))) for count in (16, 32)]
+    assert work(options, sweep.data, sweep.trials).train == sum(2 * count + count // 3 for count in tokens)
 
 
 def test_a_plan_knows_what_is_finished(words, capsys):

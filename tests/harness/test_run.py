@@ -215,3 +215,21 @@ def test_editing_a_plugin_retrains_the_sums_it_is_part_of(command, forgotten, tm
     assert set(command(*words).trained) >= {"dpo", "dpo_plus_part_x0p5"}
     file.write_text(text.replace("1.0", "2.0"))
     assert command(*words).trained == ["dpo_plus_part_x0p5"]
+
+
+def test_a_mixture_is_measured_by_source_in_rows_pairs_and_report(command, tmp_path, capsys):
+    others = [row | {"prompt": f"other {row['prompt']}"} for row in pair_rows(120)]
+    paths = write_jsonl(tmp_path / "help.jsonl", pair_rows(120)), write_jsonl(tmp_path / "harm.jsonl", others)
+    told = command(f"suite={paths[0]}*0.75+{paths[1]}*0.25", "losses=dpo")
+    assert told.code == 0
+    runs = results.read(tmp_path / "runs").set_index("loss")
+    pairs = results.pairs(tmp_path / "runs")
+    assert pairs.groupby(["loss", "source"]).size().to_dict()["dpo", "help"] == 6
+    for source, count in (("help", 6), ("harm", 2)):
+        alone = pairs[(pairs["loss"] == "dpo") & (pairs["source"] == source)].drop(columns=["cell", "loss"])
+        assert runs.loc["dpo", f"n[{source}]"] == count
+        assert runs.loc["dpo", f"chosen_logp_drift[{source}]"] == results.metrics.chosen_logp_drift(alone)
+    assert runs.loc["none", "preference_accuracy[help]"] == 0.5
+    assert runs.loc["dpo", "suite"] == "help_x0.75_plus_harm_x0.25"
+    assert "harm" in capsys.readouterr().out
+    assert "### By source" in next((tmp_path / "runs").rglob("report.md")).read_text()
