@@ -99,7 +99,7 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
-    shares = suites.shares(options.suite)
+    shares = suites.shares(options.suite, options.suite_settings)
     counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
     data = Data(
         suite=suite,

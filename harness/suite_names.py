@@ -21,7 +21,7 @@ def suite_errors(name: str | None, settings: Mapping[str, str]) -> list[str]:
         known = [*_of_every_suite(), "PART.KEY"]
         return [f"suite.{key}: " + unknown("setting of a mixture", key, known) for key in loose]
     try:
-        own = suites.settings_of(suites.read_parts(name), settings)
+        own = suites.settings_of(suites.read_parts(name, settings), settings)
     except suites.SuiteError as error:
         return [str(error)]
     return [error for part, given in own.items() for error in _single(part.name, given, f"suite.{part.label}")]

@@ -19,7 +19,7 @@ _EXAMPLES = {
   python -m harness run suite=my_pairs.jsonl losses=dpo,mine plugins=my_loss.py betas=grid
   python -m harness run suite=hh-rlhf losses=dpo,simpo dpo.beta=0.01,0.1 simpo.gamma_beta_ratio=grid
   python -m harness run suite=my_pairs.jsonl losses=dpo,cdpo,robust,ipo suite.label_noise=0,0.1,0.2,0.3
-  python -m harness run suite=hh-rlhf*0.7+my_pairs.jsonl*0.3 losses=dpo,ipo suite.hh-rlhf.subset=helpful-base
+  python -m harness run 'suite=hh-rlhf*0.7+my_pairs.jsonl*0.3' losses=dpo,ipo suite.hh-rlhf.subset=helpful-base
 """,
     "plan": """\
   python -m harness plan suite=hh-rlhf losses=dpo,ipo betas=grid seeds=0,1,2

@@ -217,7 +217,12 @@ def detail_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
 
 def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     """Accuracy and drift on the test pairs of each source of a mixture; none where there is one source."""
-    shown = [name for name in sources(rows.columns) if rows[of_source("preference_accuracy", name)].notna().any()]
+    telling = ("preference_accuracy", "chosen_logp_drift")
+    shown = [
+        name
+        for name in sources(rows.columns)
+        if any(rows[column].notna().any() for column in (of_source(one, name) for one in telling) if column in rows)
+    ]
     return tuple(
         Field(
             of_source(column, name), f"{name}: {head}", style, error=column == "preference_accuracy",

@@ -25,7 +25,7 @@ class Part:
     """One suite of a mixture.
 
     place: 1 for the first. name: of a registered suite, or a file. label: what its rows' `source` says, the
-    name (of a file its stem), with the place behind it where two parts would have the same.
+    name (of a file its stem), with subset or place behind it where two parts would have the same.
     """
 
     place: int
@@ -39,20 +39,19 @@ def is_mixture(text: str) -> bool:
     return "+" in text and text not in names() and not os.path.isfile(os.path.expanduser(text))
 
 
-def read_parts(text: str) -> tuple[Part, ...]:
+def read_parts(text: str, settings: Mapping[str, str]) -> tuple[Part, ...]:
     """The parts of a mixture in order. Raises: SuiteError for a missing name or a weight that is not positive."""
     found = [_name_and_weight(piece, text) for piece in text.split("+")]
-    stems = [_stem(name) for name, _ in found]
-    labels = [f"{stem}-{place}" if stems.count(stem) > 1 else stem for place, stem in enumerate(stems, start=1)]
+    labels = _labels([_stem(name) for name, _ in found], settings)
     return tuple(
         Part(place, name, weight, label)
         for place, ((name, weight), label) in enumerate(zip(found, labels, strict=True), start=1)
     )
 
 
-def shares(text: str) -> dict[str, float] | None:
+def shares(text: str, settings: Mapping[str, str]) -> dict[str, float] | None:
     """The weight of each source of a mixture; None for a single suite. Raises: SuiteError."""
-    return {part.label: part.weight for part in read_parts(text)} if is_mixture(text) else None
+    return {part.label: part.weight for part in read_parts(text, settings)} if is_mixture(text) else None
 
 
 def settings_of(parts: Sequence[Part], settings: Mapping[str, str]) -> dict[Part, dict[str, str]]:
@@ -81,7 +80,7 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     A row that trains or validates is dropped (`leaks_into_test`) where another part has its cluster in test.
     Raises: SuiteError, also where pairs and unpaired examples would be mixed.
     """
-    parts = read_parts(text)
+    parts = read_parts(text, settings)
     own = settings_of(parts, settings)
     loaded = {part: load(part.name, own[part]) for part in parts}
     kinds = {suite.kind for suite in loaded.values()}
@@ -102,6 +101,16 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
         sum(suite.read for suite in loaded.values()), "; ".join(suite.source for suite in loaded.values()),
         _digest(f"{part.label} {suite.revision}" for part, suite in loaded.items()),
     )  # fmt: skip
+
+
+def _labels(stems: Sequence[str], settings: Mapping[str, str]) -> list[str]:
+    """Distinct names: a suite that occurs twice is told apart by the subset of its place, else by the place."""
+    places = [str(place) for place in range(1, len(stems) + 1)]
+    for marks in ([settings.get(f"{place}.subset", place) for place in places], places):
+        labels = [f"{stem}-{mark}" if stems.count(stem) > 1 else stem for stem, mark in zip(stems, marks, strict=True)]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _name_and_weight(piece: str, text: str) -> tuple[str, float]:

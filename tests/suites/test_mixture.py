@@ -34,17 +34,23 @@ def write(path: Path, rows: list[dict]) -> str:
 
 
 def test_parts_have_a_weight_and_a_label(toys):
-    assert suites.read_parts("toy-a*0.7+toy-b*0.3") == (
+    assert suites.read_parts("toy-a*0.7+toy-b*0.3", {}) == (
         Part(1, "toy-a", 0.7, "toy-a"), Part(2, "toy-b", 0.3, "toy-b"),
     )  # fmt: skip
-    assert [part.weight for part in suites.read_parts("2*toy-a+toy-b")] == [2.0, 1.0]
-    assert [part.label for part in suites.read_parts("dir/mine.jsonl*1+toy-a")] == ["mine", "toy-a"]
-    assert [part.label for part in suites.read_parts("toy-a+toy-b+toy-a")] == ["toy-a-1", "toy-b", "toy-a-3"]
-    assert suites.shares("toy-a*0.7+toy-b*0.3") == {"toy-a": 0.7, "toy-b": 0.3}
+    assert [part.weight for part in suites.read_parts("2*toy-a+toy-b", {})] == [2.0, 1.0]
+    assert [part.label for part in suites.read_parts("dir/mine.jsonl*1+toy-a", {})] == ["mine", "toy-a"]
+    assert [part.label for part in suites.read_parts("toy-a+toy-b+toy-a", {})] == ["toy-a-1", "toy-b", "toy-a-3"]
+    assert suites.shares("toy-a*0.7+toy-b*0.3", {}) == {"toy-a": 0.7, "toy-b": 0.3}
+
+
+def test_a_suite_that_occurs_twice_is_told_apart_by_its_subset(toys):
+    twice = {"1.subset": "kind", "2.subset": "safe"}
+    assert suites.shares("toy-a*3+toy-a*1", twice) == {"toy-a-kind": 3.0, "toy-a-safe": 1.0}
+    assert list(suites.shares("toy-a+toy-a", {"1.subset": "same", "2.subset": "same"})) == ["toy-a-1", "toy-a-2"]
 
 
 def test_a_single_suite_is_no_mixture_and_a_file_may_hold_a_plus_sign(toys, tmp_path):
-    assert suites.shares("toy-a") is None
+    assert suites.shares("toy-a", {}) is None
     file = write(tmp_path / "a+b.jsonl", [{"prompt": "q", "chosen": "x", "rejected": "y"}])
     assert not suites.is_mixture(file) and suites.load(file).name == "a+b"
 
@@ -73,7 +79,7 @@ def test_a_turn_that_another_part_tests_is_not_trained_on(toys):
 
 def test_settings_reach_a_part_by_its_name_or_its_place(toys):
     mixed = suites.load("toy-a+toy-b+toy-a", {"1.subset": "x", "toy-b.subset": "y", "3.subset": "z"})
-    assert {row.id.rsplit("/", 1)[0] for row in mixed.rows} == {"toy-a-1/x", "toy-b/y", "toy-a-3/z"}
+    assert {row.id.rsplit("/", 1)[0] for row in mixed.rows} == {"toy-a-x/x", "toy-b/y", "toy-a-z/z"}
     both = suites.load("toy-a+toy-a", {"toy-a.subset": "x"})
     assert {row.id.rsplit("/", 1)[0] for row in both.rows} == {"toy-a-1/x", "toy-a-2/x"}
 
