@@ -80,7 +80,7 @@ def test_a_mixture_trains_and_evaluates_on_its_shares(mixture):
 
 
 def test_a_default_is_lowered_to_what_the_scarcest_source_allows(mixture):
-    data, lines = mixture(weights=(0.5, 0.5), few=60)
+    data, lines = mixture(weights=(0.5, 0.5), few=60, eval_pairs=2)
     have = sum(row.source == "b" for row in data.pool)
     assert data.count(PLAIN) in (2 * have, 2 * have + 1)
     assert any("by source, train/validation/test: a " in line for line in lines)

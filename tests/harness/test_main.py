@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, messages on stderr, answers on stdout, nothing written."""
 
+import shlex
 import subprocess
 import sys
 import types
@@ -76,7 +77,7 @@ def test_the_examples_in_the_help_are_accepted_words(capsys):
         examples = [line for line in capsys.readouterr().out.splitlines() if line.startswith(marker)]
         assert examples
         for line in examples:
-            words = split(line.removeprefix(marker).split(), kinds())
+            words = split(shlex.split(line.removeprefix(marker)), kinds())
             assert words.errors == []
             make(values_of(words))
 
