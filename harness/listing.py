@@ -188,8 +188,11 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     }
     if name is None:
         tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
-        mixed = ", ".join(of_source(name, "SOURCE") for name in BY_SOURCE)
-        return "\n".join([*tables, f"Of several sources, a row also has {mixed}, with their errors.\n"])
+        mixed = table(
+            ("further columns of a mixture's row", "meaning"),
+            [(of_source(name, "SOURCE"), f"{name} of the test rows of one source") for name in BY_SOURCE],
+        )
+        return "\n".join([*tables, mixed])
     found = {title: column for title, columns in groups.items() for column in columns if column.name == name}
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))

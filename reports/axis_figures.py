@@ -53,7 +53,7 @@ def dashes_of(losses: Sequence[str]) -> list[int]:
 
 def _series_colour(place: int) -> str:
     """A stand-in for the colour of a line, replaced in the text of the drawing."""
-    return f"#04{place:04x}"
+    return "#04" + str(place).zfill(4)
 
 
 def _apart(
