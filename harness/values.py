@@ -167,7 +167,12 @@ class OrNone:
         return f"none | {self.parser.allowed}"
 
     def __call__(self, value: object) -> Any:
-        return None if value is None or value == "none" else self.parser(value)
+        if value is None or value == "none":
+            return None
+        try:
+            return self.parser(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor none") from None
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def refused(tmp_path, monkeypatch, capsys):
         ("suite.subset=x", ["suite.subset", "imdb-sentiment"]),
         ("suite.label_noise=2", ["suite.label_noise: '2'", "number >= 0 and <= 1", "suite.label_noise=0"]),
         ("suite.length_balance=yess", ["suite.length_balance", "neither true nor false"]),
-        ("suite.min_margin=wide", ["suite.min_margin", "none | number >= 0"]),
+        ("suite.min_margin=wide", ["suite.min_margin", "'wide' is not a number >= 0, nor none"]),
         ("suite.min_margins=1", ["suite.min_margins", "did you mean 'min_margin'"]),
         ("label_noise=0.1", ["unknown key 'label_noise'", "did you mean 'suite.label_noise'"]),
         ("suite=imdb-sentiment*0.5+hh-rlfh*0.5", ["'hh-rlfh'", "did you mean 'hh-rlhf'"]),

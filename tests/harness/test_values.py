@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.values import Auto, Choice, Device, Flag, Number, Several, Text, WholeNumber, nearest, unknown
+from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, Text, WholeNumber, nearest, unknown
 
 
 @pytest.mark.parametrize(("text", "value"), [("512", 512), (7, 7), ("1e3", 1000), ("+5", 5), (4.0, 4)])
@@ -84,6 +84,14 @@ def test_auto_is_none_and_anything_else_is_parsed():
     assert parser("auto") is None
     assert parser(None) is None
     assert parser("3") == 3
+
+
+def test_none_is_a_word_and_anything_else_is_parsed():
+    parser = OrNone(Number(minimum=0, maximum=1))
+    assert (parser("none"), parser(None), parser("1"), parser(0)) == (None, None, 1.0, 0.0)
+    assert parser.allowed == "none | number >= 0 and <= 1"
+    with pytest.raises(ValueError, match="'1.5' is not a number >= 0 and <= 1, nor none"):
+        parser("1.5")
 
 
 def test_several_values_keep_their_order_and_are_distinct_after_parsing():
