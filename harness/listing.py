@@ -136,9 +136,9 @@ def _suites(name: str | None, _: tuple[str, ...]) -> str:
     import suites
 
     if name is None:
-        rows = [(entry.name, entry.description) for entry in map(suites.get, suites.names())]
-        rows.append(("FILE", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
-        return table(("suite", "what it is"), rows)
+        rows = [(entry.name, entry.hub or "", entry.description) for entry in map(suites.get, suites.names())]
+        rows.append(("FILE", "", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
+        return table(("suite", "hub id", "what it is"), rows)
     try:
         return _suite_card(suites.get(name))
     except suites.SuiteError as error:

@@ -35,6 +35,8 @@ class Pair:
 
     `cluster` names the rows that share a first human turn: they are never spread over splits, and
     standard errors are clustered on it. The scores are a judge's or rater's, where the source has them.
+    `agreement` is the share of a row's votes that went to the chosen side, where the source tells single
+    votes. `source` names the part of a mixture that the row comes from; a suite of one source leaves it empty.
     """
 
     id: str
@@ -45,11 +47,13 @@ class Pair:
     split: str
     score_chosen: float | None = None
     score_rejected: float | None = None
+    agreement: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One unpaired judgement: an answer that is desirable or not (KTO and its kin)."""
+    """One unpaired judgement: an answer that is desirable or not (KTO and its kin); `source` as in a pair."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -57,6 +61,7 @@ class Example:
     desirable: bool
     cluster: str
     split: str
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ def test_every_format_gives_the_same_rows(tmp_path):
         assert [record.fields for record in read_records(tmp_path / name)] == ROWS, name
 
 
+def test_a_json_file_may_hold_one_object_a_line(tmp_path):
+    path = write(tmp_path / "train.json", json_lines(ROWS))
+    assert [record.fields for record in read_records(path)] == ROWS
+
+
 def test_records_know_their_line(tmp_path):
     path = write(tmp_path / "f.jsonl", '\ufeff{"a": 1}\n\n{"a": 2}\r\n')
     assert [record.where for record in read_records(path)] == ["f.jsonl:1", "f.jsonl:3"]
@@ -55,7 +60,8 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
         ("f.jsonl", '{"a": 1}\n[1]\n', "f.jsonl:2: a list; each row must be an object"),
         ("f.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "f.jsonl:2: not UTF-8 text"),
         ("f.jsonl", "[" * 200_000, "nested too deeply|not valid JSON"),
-        ("f.json", '{"a": 1}\n{"a": 2}\n', "f.json:2: .*one object a line is the .jsonl format"),
+        ("f.json", '{"a": 1}\n{"a": \n', "f.json:2: not valid JSON"),
+        ("f.json", '[1]\n[2]', "f.json:2: not valid JSON"),
         ("f.json", '{"a": 1}', "top level is a dict; it must be a list"),
         ("f.json", "[1]", "f.json item 1: a int"),
         ("f.csv", 'a,b\n1,2\n"x', "f.csv:3: not valid CSV"),
