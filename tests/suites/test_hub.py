@@ -5,8 +5,10 @@ when they are imported.
 """
 
 import gzip
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import commit_of
+
 LOAD = """
 import json, sys
 from dataclasses import asdict
 import suites
 try:
-    suite = suites.load("hh-rlhf", json.loads(sys.argv[1]))
+    suite = suites.load(sys.argv[1], json.loads(sys.argv[2]))
     print(json.dumps({"rows": [asdict(row) for row in suite.rows], "read": suite.read,
                       "revision": suite.revision, "source": suite.source}))
 except suites.SuiteError as error:
@@ -28,14 +32,14 @@ except suites.SuiteError as error:
 SUBSET = {"subset": "helpful-base"}
 
 
-def load(home: Path, settings: dict, **environment: str) -> dict:
+def load(home: Path, settings: dict, suite: str = "hh-rlhf", **environment: str) -> dict:
     """What loading the suite gives in a fresh process: the suite's fields, or {"error": message}."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))
     }
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, json.dumps(settings)],
-        env={**clean, "HF_HOME": str(home), **environment}, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", LOAD, suite, json.dumps(settings)],
+        env={**clean, "HF_HOME": str(home), **environment}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -116,3 +120,123 @@ def test_a_hub_that_fails_is_reported_within_seconds(serve_errors, tmp_path, sta
     assert error.startswith("the hub could not deliver Anthropic/hh-rlhf from http://127.0.0.1")
     assert "suite.path=" in error
     assert "suite=imdb-sentiment" in error
+
+
+def parquet(rows: list[dict]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+ULTRA = "HuggingFaceH4/ultrafeedback_binarized"
+CARD = b"""---
+configs:
+- config_name: default
+  data_files:
+  - {split: train_prefs, path: data/train_prefs-*}
+  - {split: test_prefs, path: data/test_prefs-*}
+- config_name: other
+  data_files: [{split: train_sft, path: data/train_sft-*}]
+---
+"""
+
+
+def rated(questions: list[str]) -> bytes:
+    def messages(question: str, answer: str) -> list[dict]:
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    return parquet([
+        {"prompt": q, "chosen": messages(q, "Yes."), "rejected": messages(q, "No."), "score_chosen": 9.0,
+         "score_rejected": 2.0}
+        for q in questions
+    ])  # fmt: skip
+
+
+RATED = {
+    "README.md": CARD,
+    "data/train_prefs-00000-of-00002.parquet": rated(["a", "b", "c"]),
+    "data/train_prefs-00001-of-00002.parquet": rated(["d", "e"]),
+    "data/test_prefs-00000-of-00001.parquet": rated(["f", "g"]),
+    "data/train_sft-00000-of-00001.parquet": parquet([{"messages": "not preferences"}]),
+}
+
+
+@pytest.fixture(scope="module")
+def downloaded_parquet(serve_hub, tmp_path_factory):
+    """(home, suite, suite at another branch) after downloads of a Parquet set with two shards."""
+    home = tmp_path_factory.mktemp("home")
+    old = {**RATED, "data/test_prefs-00000-of-00001.parquet": rated(["an older question"])}
+    with serve_hub(RATED, ULTRA, branches={"v1": old}) as endpoint:
+        new = load(home, {}, "ultrafeedback", HF_ENDPOINT=endpoint)
+        return home, new, load(home, {"revision": "v1"}, "ultrafeedback", HF_ENDPOINT=endpoint)
+
+
+def test_shards_and_splits_of_a_parquet_set_come_in_order(downloaded_parquet, hub_commit):
+    _, suite, _ = downloaded_parquet
+    assert (suite["revision"], suite["source"], suite["read"]) == (hub_commit, ULTRA, 7)
+    assert [row["id"] for row in suite["rows"]] == [
+        *(f"train_prefs/{number}" for number in range(5)), "test_prefs/0", "test_prefs/1",
+    ]  # fmt: skip
+    assert [row["prompt"][0]["content"] for row in suite["rows"]] == list("abcdefg")
+    assert suite["rows"][0]["score_chosen"] == 9.0
+
+
+def test_a_revision_pins_the_rows_and_its_commit_is_recorded(downloaded_parquet):
+    home, new, old = downloaded_parquet
+    assert old["revision"] == commit_of("v1") != new["revision"]
+    assert old["rows"][-1]["prompt"][0]["content"] == "an older question"
+    offline = load(home, {"revision": commit_of("v1")}, "ultrafeedback", HF_HUB_OFFLINE="1")
+    assert offline == old
+
+
+def test_the_offline_cache_and_a_folder_give_the_same_parquet_rows(downloaded_parquet, hub_commit, tmp_path):
+    home, new, _ = downloaded_parquet
+    assert load(home, {"revision": hub_commit}, "ultrafeedback", HF_HUB_OFFLINE="1") == new
+    for name, content in RATED.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert load(tmp_path, {"path": str(tmp_path)}, "ultrafeedback")["rows"] == new["rows"]
+
+
+def test_a_cache_that_lacks_a_shard_or_a_split_is_not_used(downloaded_parquet, hub_commit, tmp_path):
+    home, _, _ = downloaded_parquet
+    for number, lost in enumerate(("train_prefs-00001-of-00002", "test_prefs-00000-of-00001")):
+        copy = shutil.copytree(home, tmp_path / str(number), symlinks=True)
+        (snapshot,) = copy.glob(f"hub/datasets--*/snapshots/{hub_commit}")
+        (snapshot / "data" / f"{lost}.parquet").unlink()
+        error = load(copy, {"revision": hub_commit}, "ultrafeedback", HF_HUB_OFFLINE="1")["error"]
+        assert "cache cannot serve HuggingFaceH4/ultrafeedback_binarized" in error
+        assert "suite.path=" in error
+
+
+def test_a_server_error_in_the_middle_names_the_ways_out(serve_hub, tmp_path):
+    with serve_hub(RATED, ULTRA, broken=["data/test_prefs-00000-of-00001.parquet"]) as endpoint:
+        error = load(tmp_path, {}, "ultrafeedback", HF_ENDPOINT=endpoint)["error"]
+    assert error.startswith(f"the hub could not deliver {ULTRA} from http://127.0.0.1")
+    assert "suite.path=" in error
+
+
+def test_an_unknown_revision_and_a_repository_without_data_are_said(serve_hub, tmp_path):
+    with serve_hub({"README.md": b"", "notes.txt": b""}, ULTRA) as endpoint:
+        unknown = load(tmp_path, {"revision": "v9"}, "ultrafeedback", HF_ENDPOINT=endpoint)["error"]
+        empty = load(tmp_path, {}, "ultrafeedback", HF_ENDPOINT=endpoint)["error"]
+    assert unknown == f"{ULTRA} has no revision 'v9'; give a commit, tag or branch"
+    assert empty.startswith(f"{ULTRA}: no data files (.jsonl,")
+    assert "found: README.md, notes.txt" in empty
+
+
+def test_a_loading_script_is_not_run_and_the_parquet_copy_is_read_where_it_is_asked_for(serve_hub, tmp_path):
+    repository = "openai/webgpt_comparisons"
+    row = {"question": {"full_text": "q"}, "answer_0": "a", "answer_1": "b", "score_0": 0.5, "score_1": -0.5}
+    copy = {"default/train/0000.parquet": parquet([row, {**row, "answer_0": "c"}])}
+    script = {"webgpt_comparisons.py": b"raise SystemExit", "README.md": b""}
+    with serve_hub(script, repository, branches={"refs/convert/parquet": copy}) as endpoint:
+        error = load(tmp_path, {}, "webgpt", HF_ENDPOINT=endpoint)["error"]
+        suite = load(tmp_path, {"revision": "refs/convert/parquet"}, "webgpt", HF_ENDPOINT=endpoint)
+    assert "holds a loading script instead of data" in error
+    assert "suite.revision=refs/convert/parquet" in error
+    assert [row["chosen"] for row in suite["rows"]] == ["a", "c"]
+    assert suite["revision"] == commit_of("refs/convert/parquet")
