@@ -101,14 +101,16 @@ def test_a_clean_conversation_is_recovered_turn_by_turn(history, question, good,
 
 def test_real_test_files_are_cleaned_with_these_counts(hh_folder):
     # Counted by hand over the 14 rows that part early: in 6 the chosen transcript goes on past the shared
-    # assistant turn, in 8 the rejected one. 12 pairs keep an answer that begins with the other.
+    # assistant turn, in 8 the rejected one. 12 pairs keep an answer that begins with the other; with the 8 empty
+    # sides, one transcript is the beginning of the other in 20.
     expected = {
-        "helpful-base": (2354, {"identical": 2, "empty_side": 4, "diverges_before_last_turn": 9}),
-        "harmless-base": (2312, {"empty_side": 4, "diverges_before_last_turn": 5}),
+        "helpful-base": (2354, 11, {"identical": 2, "empty_side": 4, "diverges_before_last_turn": 9}),
+        "harmless-base": (2312, 1, {"empty_side": 4, "diverges_before_last_turn": 5}),
     }
-    for subset, (read, dropped) in expected.items():
+    for subset, (read, prefix, dropped) in expected.items():
         suite = suites.load("hh-rlhf", {"path": str(hh_folder), "subset": subset})
         assert (suite.read, dict(suite.dropped)) == (read, dropped)
+        assert suites.audit.audit(suite).prefix == prefix
         assert {row.split for row in suite.rows} == {"train", "validation", "test"}
         assert all(row.split == split_of(suites.first_human_turn(row.prompt)) for row in suite.rows)
         assert all(row.chosen == row.chosen.strip() != row.rejected for row in suite.rows)

@@ -1,11 +1,12 @@
 """Files become records, or one clear error that names the file and the line."""
 
 import gzip
+import io
 import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suites import SuiteError
@@ -106,5 +107,37 @@ def test_no_bytes_lead_to_anything_but_rows_or_a_suite_error(tmp_path_factory, c
     try:
         records = read_records(path)
     except SuiteError:
+        return
+    assert all(isinstance(record.fields, dict) for record in records)
+
+
+def valid(name: str) -> bytes:
+    """Two good rows in the format of a file name."""
+    if name.endswith(".parquet"):
+        import pyarrow
+        import pyarrow.parquet
+
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), buffer)
+        return buffer.getvalue()
+    if name.endswith(".csv"):
+        return b'prompt,chosen,rejected\n"a ""b""",c,d\n'
+    text = (json.dumps(ROWS) if name.endswith(".json") else json_lines(ROWS)).encode()
+    return gzip.compress(text, mtime=0) if name.endswith(".gz") else text
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.json", "f.csv", "f.jsonl.gz", "f.parquet"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_damage_to_a_file_leads_to_anything_but_rows_or_a_suite_error(tmp_path_factory, name, data):
+    """One place of a good file is overwritten, cut out, or the file ends there."""
+    content = valid(name)
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, min(start + 8, len(content))) | st.just(len(content)))
+    damaged = content[:start] + data.draw(st.binary(max_size=8)) + content[end:]
+    try:
+        records = list(read_records(write(tmp_path_factory.mktemp("damaged") / name, damaged)))
+    except SuiteError as error:
+        assert name in str(error)
         return
     assert all(isinstance(record.fields, dict) for record in records)
