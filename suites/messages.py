@@ -7,7 +7,7 @@ from typing import NamedTuple
 from suites.cleaning import RowDropped, check_text
 from suites.pair import ROLES, Message
 
-MESSAGE_KEYS = (("role", "content"), ("from", "value"))
+OWN, SHAREGPT = ("role", "content"), ("from", "value")
 SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
 
 
@@ -80,13 +80,14 @@ def read_messages(value: list, what: str) -> tuple[Message, ...]:
     """
     messages = []
     for number, item in enumerate(value, start=1):
-        keys = next((keys for keys in MESSAGE_KEYS if isinstance(item, dict) and item.keys() >= set(keys)), None)
+        keys = next((keys for keys in (OWN, SHAREGPT) if isinstance(item, dict) and item.keys() >= set(keys)), None)
         if keys is None:
             raise RowDropped(
                 "malformed", f"message {number} of {what} is not an object with role and content"
             )
-        speaker, text = (item[key] for key in keys)
-        role = SHAREGPT_ROLES.get(speaker, speaker) if isinstance(speaker, str) else speaker
+        role, text = (item[key] for key in keys)
+        if keys is SHAREGPT and isinstance(role, str):
+            role = SHAREGPT_ROLES.get(role, role)
         if role not in ROLES:
             raise RowDropped("malformed", f"role {str(role)[:40]!r} in {what} is not one of {', '.join(ROLES)}")
         messages.append(Message(role, check_text(text, f"message {number} of {what}")))
