@@ -15,7 +15,7 @@ from suites.cleaning import Draft, RowDropped, check_text
 from suites.comparing import choice
 from suites.forms import question
 from suites.layout import Layout, stem_of
-from suites.pair import Suite
+from suites.pair import Suite, SuiteError
 from suites.persona_statements import AGREED, REFUSED
 from suites.registry import register
 from suites.sources import HubSet, Opened, SourceRow, build_suite, open_set
@@ -52,7 +52,9 @@ def persona(
     Raises: SuiteError.
     """
     choice("answers", answers, ANSWERS)
-    if path is None and subset is None and revision is None:
+    if path is None and subset is None:
+        if revision is not None:
+            raise SuiteError("suite.revision belongs to the hub: say with suite.subset= which persona is asked for")
         opened = _written()
     else:
         opened = open_set(SET, path=path, revision=revision, parts=None if subset is None else [subset])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suites.cleaning import Draft, RowDropped
-from suites.comparing import compare, number
+from suites.comparing import choice, compare, number
 from suites.forms import question
 from suites.layout import Layout, parent_part
 from suites.pair import Suite, SuiteError
@@ -11,6 +11,11 @@ from suites.registry import register
 from suites.sources import HubSet, SourceRow, build_suite, open_set
 
 HUB = "stanfordnlp/SHP"
+SUBREDDITS = (
+    "askacademia", "askanthropology", "askbaking", "askcarguys", "askculinary", "askdocs", "askengineers",
+    "askhistorians", "askhr", "askphilosophy", "askphysics", "askscience", "asksciencefiction", "asksocialscience",
+    "askvet", "changemyview", "explainlikeimfive", "legaladvice",
+)  # fmt: skip
 COLUMNS = ("history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B")
 SET = HubSet(
     HUB, Layout({"train": "train", "validation": "validation", "test": "test"}, part=parent_part), {"shp": COLUMNS}
@@ -34,7 +39,10 @@ def shp(
         ratio = number(min_ratio, "suite.min_ratio")
     except RowDropped as error:
         raise SuiteError(f"{error}; give a factor such as 2") from None
-    opened = open_set(SET, path=path, revision=revision, parts=None if subset is None else [subset])
+    everything = None if path is not None else SUBREDDITS
+    if path is None and subset is not None:
+        choice("subset", subset, SUBREDDITS)
+    opened = open_set(SET, path=path, revision=revision, parts=everything if subset is None else (subset,))
     return build_suite("shp", opened, opened.rows, lambda row: _draft(row, ratio))
 
 

@@ -135,7 +135,8 @@ def _from_hub(found_in: HubSet, revision: str | None, parts: Collection[str] | N
     repository = found_in.repository
     if repository is None:
         raise SuiteError(f"this set is not on the hub: give suite.path=DIR or FILE. {found_in.download}".strip())
-    source = f"{repository} ({', '.join(parts)})" if parts else repository
+    named = ", ".join(parts or ()) if len(parts or ()) < 5 else f"{len(parts)} subsets"
+    source = f"{repository} ({named})" if parts else repository
     if is_offline():
         kept = find_snapshot(repository, revision, lambda names: _lacking(names, found_in.layout, parts))
         files = arrange(kept.names, found_in.layout, parts)
@@ -155,7 +156,8 @@ def _lacking(names: Sequence[str], layout: Layout, parts: Collection[str] | None
         words = {file.word for file in files if file.part == part}
         if not words or (last and last[0] not in words):
             return part or "whole copy"
-    return ", ".join(missing_shards(files)) or None
+    cut = missing_shards(files)
+    return f"complete {', '.join(cut)}" if cut else None
 
 
 def _no_data(found_in: HubSet, names: Sequence[str], parts: Collection[str] | None) -> str:

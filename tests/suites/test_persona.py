@@ -50,5 +50,7 @@ def test_other_answers_are_counted_and_wrong_settings_are_said(tmp_path):
     rows = [row, {**row, "answer_matching_behavior": " (A)"}]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     assert dict(suites.load("persona", {"path": str(tmp_path)}).dropped) == {"malformed": 1}
+    with pytest.raises(SuiteError, match="say with suite.subset= which persona"):
+        suites.load("persona", {"revision": "main"})
     with pytest.raises(SuiteError, match="suite.answers=maybe: allowed: yes_no, no_never"):
         suites.load("persona", {"answers": "maybe"})

@@ -32,6 +32,8 @@ def test_subreddits_are_folders_and_ids_name_them(folder):
     assert [row.id for row in rows][::2] == ["askbaking/train/0", "askbaking/test/0", "askvet/test/0"]
     inside = suites.load("shp", {"path": str(folder / "askvet")}).rows
     assert [row.id for row in inside] == ["askvet/test/0", "askvet/test/1"]
+    with pytest.raises(SuiteError, match="suite.subset=askdogs: allowed: askacademia"):
+        suites.load("shp", {"subset": "askdogs"})
     with pytest.raises(SuiteError, match="no subset askdogs there .*found: askbaking/test.json"):
         suites.load("shp", {"path": str(folder), "subset": "askdogs"})
 
