@@ -90,6 +90,11 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
     suite = suites.load(options.suite, options.suite_settings)
+    if all(row.split == "test" for row in suite.rows):
+        raise UsageError([
+            f"suite={options.suite} has test rows only ({len(suite.rows)}) and is for evaluation: there is nothing to "
+            "train on; choose a suite with training rows"
+        ])  # fmt: skip
     encoder = make_encoder(
         tokenizer,
         template=options.template,

@@ -136,10 +136,10 @@ def _suites(name: str | None, _: tuple[str, ...]) -> str:
     import suites
 
     if name is None:
-        rows = [(entry.name, entry.description) for entry in map(suites.get, suites.names())]
-        rows.append(("FILE", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
-        rows.append(("NAME*0.7+NAME*0.3", "a mixture, by shares of the rows; settings are written suite.NAME.KEY="))
-        return table(("suite", "what it is"), rows)
+        rows = [(entry.name, entry.hub or "", entry.description) for entry in map(suites.get, suites.names())]
+        rows.append(("FILE", "", f"pairs of your own: a file ending in {', '.join(suites.FILE_ENDINGS)}"))
+        rows.append(("NAME*0.7+NAME*0.3", "", "a mixture, by shares of the rows; settings are written suite.NAME.KEY="))
+        return table(("suite", "hub id", "what it is"), rows)
     try:
         return _suite_card(suites.get(name))
     except suites.SuiteError as error:

@@ -4,9 +4,24 @@ Text only: no tokens, no tensors. Importing this package is cheap; readers of he
 client are imported by the call that needs them. `suites.audit` says what is wrong with a loaded suite.
 """
 
-from suites import audit
-from suites import hh_rlhf as _hh_rlhf  # noqa: F401  (registers itself)
-from suites import imdb_sentiment as _imdb_sentiment  # noqa: F401  (registers itself)
+from suites import (  # noqa: F401  (each but audit registers itself)
+    audit,
+    helpsteer2,
+    helpsteer3,
+    hh_rlhf,
+    imdb_sentiment,
+    kto_mix,
+    llmbar,
+    oasst,
+    orca_dpo_pairs,
+    pandalm,
+    persona,
+    shp,
+    tldr,
+    tulu3,
+    ultrafeedback,
+    webgpt,
+)
 from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
 from suites.reading import FILE_ENDINGS

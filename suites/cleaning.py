@@ -34,6 +34,7 @@ class Draft:
     cluster: str | None = None
     scores: tuple[float | None, float | None] = (None, None)
     desirable: bool | None = None
+    agreement: float | None = None
 
     @property
     def unit(self) -> str:
@@ -109,15 +110,22 @@ def check_answers(chosen: str, rejected: str) -> None:
 
 
 def finish(
-    drafts: list[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
-    source: str, revision: str,
+    drafts: Iterable[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
+    source: str, revision: str, lone_split_counts: bool = True,
 ) -> Suite:  # fmt: skip
     """Place the drafts into splits, drop what leaks into test, and close the suite.
 
+    Where all rows name one and the same split, lone_split_counts=False takes that for no word about what to
+    hold out, and the first human turn decides.
+
     Raises: SuiteError when no row is left, with the count and first reason of each rule.
     """
+    drafts = list(drafts)
     units = [draft.unit for draft in drafts]
-    placed = place_rows(units, [draft.split for draft in drafts])
+    declared = [draft.split for draft in drafts]
+    if not lone_split_counts and len(set(declared)) == 1:
+        declared = [None] * len(declared)
+    placed = place_rows(units, declared)
     rows = []
     for draft, unit, split in zip(drafts, units, placed, strict=True):
         if split is None:
@@ -134,7 +142,7 @@ def _row(draft: Draft, unit: str, split: str) -> Pair | Example:
     cluster = draft.cluster if draft.cluster is not None else cluster_of(unit)
     if draft.desirable is not None:
         return Example(draft.id, draft.prompt, draft.answers[0], draft.desirable, cluster, split)
-    return Pair(draft.id, draft.prompt, *draft.answers, cluster, split, *draft.scores)
+    return Pair(draft.id, draft.prompt, *draft.answers, cluster, split, *draft.scores, draft.agreement)
 
 
 def _kind(value: object) -> str:

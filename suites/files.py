@@ -1,5 +1,8 @@
 """A user's own file: pairs (prompt, chosen, rejected) or judged answers (prompt, completion, label).
 
+The files of LLaMA-Factory are read too: `conversations` (ShareGPT turns, with an optional `system` text) in the
+place of prompt, chosen and rejected as one turn each; `messages` and `label` for judged answers.
+
 Text is kept as it is written. A row that cannot be used is dropped by a named rule and counted:
 `malformed` (a field is missing or of another type, or the messages make no conversation), `not_text`
 (NUL or lone surrogate), `empty_prompt`, `diverges_before_last_turn` (the two sides, or a side and the
@@ -15,18 +18,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
-from suites.messages import Side, read_prompt, read_side
-from suites.pair import Message, Suite, SuiteError
+from suites.forms import read_label
+from suites.messages import read_prompt, read_side, shared_prompt
+from suites.pair import Suite, SuiteError
 from suites.reading import FILE_ENDINGS, Record, digest_files, read_records
+from suites.sharegpt import own_columns
 from suites.splits import declared_split
 
 PAIR_COLUMNS = ("chosen", "rejected")
 EXAMPLE_COLUMNS = ("prompt", "completion", "label")
 NEEDED = (
     "needed: prompt, chosen, rejected (text or messages; without prompt, chosen and rejected as messages "
-    "that share one), or prompt, completion, label"
+    "that share one), or prompt, completion, label; or conversations, chosen, rejected; or messages, label"
 )
-LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 def load_file(name: str) -> Suite:
@@ -38,7 +42,7 @@ def load_file(name: str) -> Suite:
     Raises: SuiteError.
     """
     path = Path(os.path.expanduser(name))
-    records = read_records(path)
+    records = [record._replace(fields=own_columns(record.fields)) for record in read_records(path)]
     columns = tuple(dict.fromkeys(column for record in records for column in record.fields))
     kind = _kind(path.name, columns, records)
     ids = _ids(records)
@@ -96,7 +100,7 @@ def _pair_draft(row_id: str, record: Record) -> Draft:
     scores = (_score(record, "score_chosen"), _score(record, "score_rejected"))
     split, cluster = _split(record), _label(record, "cluster")
     chosen, rejected = (read_side(record.fields.get(side), side) for side in PAIR_COLUMNS)
-    prompt = _shared_prompt(read_prompt(record.fields.get("prompt")), chosen, rejected)
+    prompt = shared_prompt(read_prompt(record.fields.get("prompt")), chosen, rejected)
     check_answers(chosen.answer, rejected.answer)
     return Draft(row_id, prompt, (chosen.answer, rejected.answer), split, cluster, scores)
 
@@ -105,34 +109,11 @@ def _example_draft(row_id: str, record: Record) -> Draft:
     """One judged answer. Raises: RowDropped for its content, SuiteError for its split."""
     split, cluster = _split(record), _label(record, "cluster")
     side = read_side(record.fields.get("completion"), "completion")
-    prompt = _shared_prompt(read_prompt(record.fields.get("prompt")), side)
+    prompt = shared_prompt(read_prompt(record.fields.get("prompt")), side)
     if not side.answer.strip():
         raise RowDropped("empty_side", "completion is empty")
-    label = record.fields.get("label")
-    desirable = LABELS.get(str(label).strip().lower())
-    if desirable is None:
-        raise RowDropped("malformed", f"label {label!r} is not one of true, false, 1, 0")
+    desirable = read_label(record.fields.get("label"))
     return Draft(row_id, prompt, (side.answer,), split, cluster, desirable=desirable)
-
-
-def _shared_prompt(prompt: tuple[Message, ...], *sides: Side) -> tuple[Message, ...]:
-    """The one prompt of all sides: the prompt column, or the turns that lead to the answers.
-
-    Sides given as whole conversations carry the prompt themselves. Then the column's turns must be the
-    last of theirs: some sets repeat only the question in the column and keep a system turn in the sides.
-    """
-    leads = {side.lead for side in sides}
-    if len(leads) > 1:
-        raise RowDropped("diverges_before_last_turn", "the sides differ before their last message")
-    lead = leads.pop()
-    if lead and prompt and lead[-len(prompt) :] != prompt:
-        raise RowDropped("diverges_before_last_turn", "the sides do not repeat the prompt column")
-    whole = lead or prompt
-    if not whole:
-        raise RowDropped("empty_prompt", "there is no prompt")
-    if whole[-1].role == "assistant" or all(message.role != "user" for message in whole):
-        raise RowDropped("malformed", "a prompt needs a user message and must not end with the assistant's")
-    return whole
 
 
 def _split(record: Record) -> str | None:

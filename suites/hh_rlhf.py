@@ -6,41 +6,31 @@ subset, the file's split and the row, so all three ways give the same rows.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from itertools import takewhile
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import PurePosixPath
 
-from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
+from suites.cleaning import Draft, RowDropped, check_answers, check_text
+from suites.layout import Layout, parent_part
 from suites.pair import Message, Suite, SuiteError
-from suites.reading import digest_files, read_records
 from suites.registry import register
+from suites.sources import HubSet, SourceRow, build_suite, open_set
 
 HUB = "Anthropic/hh-rlhf"
 SUBSETS = ("harmless-base", "helpful-base", "helpful-online", "helpful-rejection-sampled")
 OTHER_COLUMNS = "red-team-attempts"  # a subset of the hub repository that holds no pairs
-ENDINGS = (".jsonl.gz", ".jsonl")
 TURN = re.compile(r"\n\n(Human|Assistant):")
 ROLE = {"Human": "user", "Assistant": "assistant"}
 
 
-class SourceRow(NamedTuple):
-    """One row of one file, before parsing."""
-
-    subset: str
-    split: str
-    number: int
-    fields: dict[str, object]
+def part_of(path: PurePosixPath) -> str | None:
+    """The subset of a file: its folder, unless that holds no pairs."""
+    part = parent_part(path)
+    return None if part == OTHER_COLUMNS else part
 
 
-class Found(NamedTuple):
-    """The unparsed rows of a source, in order, with its name and revision."""
-
-    rows: list[SourceRow]
-    source: str
-    revision: str
+SET = HubSet(HUB, Layout({"train": "train", "test": "test"}, part=part_of), {"transcripts": ("chosen", "rejected")})
 
 
 @register("hh-rlhf", description="helpful and harmless dialogues ranked by people", hub=HUB)
@@ -58,16 +48,11 @@ def hh_rlhf(*, path: str | None = None, subset: str | None = None, revision: str
     """
     if subset == OTHER_COLUMNS:
         raise SuiteError(f"subset {subset!r} holds no pairs; choose one of {', '.join(SUBSETS)}")
-    if path is None:
-        found = _from_hub(subset, revision)
-    elif revision is None:
-        found = _from_folder(Path(os.path.expanduser(path)), subset)
-    else:
-        raise SuiteError("suite.revision belongs to the hub; with suite.path the files are the revision")
-    declared = len({row.split for row in found.rows}) > 1
-    tally = Tally()
-    drafts = collect(found.rows, tally, build=lambda row: _draft(row, declared), name=_row_id)
-    return finish(drafts, tally, name="hh-rlhf", kind="pairs", source=found.source, revision=found.revision)
+    if path is None and subset is not None and subset not in SUBSETS:
+        raise SuiteError(f"unknown subset {subset!r} of {HUB}; allowed: {', '.join(SUBSETS)}")
+    everything = None if path is not None else SUBSETS
+    opened = open_set(SET, path=path, revision=revision, parts=everything if subset is None else (subset,))
+    return build_suite("hh-rlhf", opened, opened.rows, _draft)
 
 
 def split_transcripts(chosen: str, rejected: str) -> tuple[tuple[Message, ...], str, str]:
@@ -100,14 +85,10 @@ def split_transcripts(chosen: str, rejected: str) -> tuple[tuple[Message, ...], 
     return _merge(left[:at]), left[at].content, right[at].content
 
 
-def _draft(row: SourceRow, declared: bool) -> Draft:
+def _draft(row: SourceRow) -> Draft:
     texts = [check_text(row.fields.get(side), side) for side in ("chosen", "rejected")]
     prompt, *answers = split_transcripts(*texts)
-    return Draft(_row_id(row), prompt, tuple(answers), split=row.split if declared else None)
-
-
-def _row_id(row: SourceRow) -> str:
-    return f"{row.subset}/{row.split}/{row.number}"
+    return Draft(row.id, prompt, tuple(answers), row.split)
 
 
 def _turns(transcript: str) -> list[Message]:
@@ -129,67 +110,3 @@ def _merge(turns: Sequence[Message]) -> tuple[Message, ...]:
             turn = Message(turn.role, f"{merged.pop().content}\n\n{turn.content}".strip())
         merged.append(turn)
     return tuple(merged)
-
-
-def _from_hub(subset: str | None, revision: str | None) -> Found:
-    from suites.hh_rlhf_hub import find_snapshot, is_offline, load_rows
-
-    if subset is not None and subset not in SUBSETS:
-        raise SuiteError(f"unknown subset {subset!r} of {HUB}; allowed: {', '.join(SUBSETS)}")
-    asked, source = (subset,) if subset else SUBSETS, f"{HUB} ({subset or 'all subsets'})"
-    if not is_offline():
-        loaded = load_rows(HUB, asked, revision)
-        return Found([SourceRow(*row) for row in loaded.rows], source, loaded.commit)
-    snapshot = find_snapshot(HUB, asked, revision)
-    files = {key: path for name in asked for key, path in _split_files(snapshot.folder / name, name).items()}
-    return Found(_read_rows(files), source, snapshot.commit)
-
-
-def _from_folder(folder: Path, subset: str | None) -> Found:
-    files = _find_files(folder, subset)
-    labels = {f"{name}/{split}": path for (name, split), path in files.items()}
-    return Found(_read_rows(files), f"hh-rlhf files ({', '.join(labels)})", digest_files(labels.items()))
-
-
-def _find_files(folder: Path, subset: str | None) -> dict[tuple[str, str], Path]:
-    """(subset, split) -> file, for the asked subset or all that are there, in sorted order."""
-    if not folder.is_dir():
-        raise SuiteError(f"suite.path={folder}: no such folder; it should hold SUBSET/test.jsonl.gz")
-    own_name = folder.resolve().name
-    own = _split_files(folder, own_name)
-    if own and subset in (None, own_name):
-        return own
-    inner = sorted(below for below in folder.iterdir() if below.is_dir() and below.name != OTHER_COLUMNS)
-    found = {below.name: files for below in inner if (files := _split_files(below, below.name))}
-    if subset is not None and subset not in found:
-        seen = ", ".join(found) or (own_name if own else "none")
-        raise SuiteError(f"suite.path={folder}: no subset {subset!r} with train or test files; found: {seen}")
-    if not found:
-        raise SuiteError(f"suite.path={folder}: no train.jsonl.gz or test.jsonl.gz there or one folder below")
-    wanted = sorted(found) if subset is None else [subset]
-    return {key: path for name in wanted for key, path in found[name].items()}
-
-
-def _split_files(folder: Path, subset: str) -> dict[tuple[str, str], Path]:
-    """(subset, split) -> file of one subset folder; empty where there is none."""
-    files = {}
-    for split in ("train", "test"):
-        there = [folder / (split + ending) for ending in ENDINGS if (folder / (split + ending)).is_file()]
-        if len(there) > 1:
-            raise SuiteError(f"{folder}: both {there[0].name} and {there[1].name}; keep one of them")
-        if there:
-            files[subset, split] = there[0]
-    return files
-
-
-def _read_rows(files: dict[tuple[str, str], Path]) -> list[SourceRow]:
-    rows = []
-    for (subset, split), path in files.items():
-        for number, record in enumerate(read_records(path)):
-            if missing := {"chosen", "rejected"} - record.fields.keys():
-                raise SuiteError(
-                    f"{record.where}: no column {min(missing)!r}; found: {', '.join(record.fields)}; "
-                    f"hh-rlhf rows need chosen and rejected"
-                )
-            rows.append(SourceRow(subset, split, number, record.fields))
-    return rows

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from suites.cleaning import RowDropped, check_text
 from suites.pair import ROLES, Message
 
+OWN, SHAREGPT = ("role", "content"), ("from", "value")
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+
 
 class Side(NamedTuple):
     """One answer, with the turns that its column gives before it (none where it is only the answer)."""
@@ -32,10 +35,12 @@ def read_prompt(value: object) -> tuple[Message, ...]:
 
 
 def read_side(value: object, what: str) -> Side:
-    """An answer column: text, or messages of which the last is the assistant's answer.
+    """An answer column: text, one message, or messages of which the last is the assistant's answer.
 
     Raises: RowDropped under `malformed`, `not_text` or `empty_side`.
     """
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list):
         return Side((), check_text(value, what))
     messages = read_messages(value, what)
@@ -46,18 +51,44 @@ def read_side(value: object, what: str) -> Side:
     return Side(messages[:-1], messages[-1].content)
 
 
+def shared_prompt(prompt: tuple[Message, ...], *sides: Side) -> tuple[Message, ...]:
+    """The one prompt of all sides: the prompt column, or the turns that lead to the answers.
+
+    Sides given as whole conversations carry the prompt themselves. Then the column's turns must be the
+    last of theirs: some sets repeat only the question in the column and keep a system turn in the sides.
+
+    Raises: RowDropped under `diverges_before_last_turn`, `empty_prompt` or `malformed`.
+    """
+    leads = {side.lead for side in sides}
+    if len(leads) > 1:
+        raise RowDropped("diverges_before_last_turn", "the sides differ before their last message")
+    lead = leads.pop()
+    if lead and prompt and lead[-len(prompt) :] != prompt:
+        raise RowDropped("diverges_before_last_turn", "the sides do not repeat the prompt column")
+    whole = lead or prompt
+    if not whole:
+        raise RowDropped("empty_prompt", "there is no prompt")
+    if whole[-1].role == "assistant" or all(message.role != "user" for message in whole):
+        raise RowDropped("malformed", "a prompt needs a user message and must not end with the assistant's")
+    return whole
+
+
 def read_messages(value: list, what: str) -> tuple[Message, ...]:
-    """A list of {role, content}; other keys are ignored.
+    """A list of {role, content}, or in the ShareGPT form {from, value}; other keys are ignored.
 
     Raises: RowDropped under `malformed` or `not_text`.
     """
     messages = []
     for number, item in enumerate(value, start=1):
-        if not isinstance(item, dict) or not {"role", "content"} <= item.keys():
+        keys = next((keys for keys in (OWN, SHAREGPT) if isinstance(item, dict) and item.keys() >= set(keys)), None)
+        if keys is None:
             raise RowDropped(
                 "malformed", f"message {number} of {what} is not an object with role and content"
             )
-        if item["role"] not in ROLES:
-            raise RowDropped("malformed", f"role {item['role']!r} in {what} is not one of {', '.join(ROLES)}")
-        messages.append(Message(item["role"], check_text(item["content"], f"message {number} of {what}")))
+        role, text = (item[key] for key in keys)
+        if keys is SHAREGPT and isinstance(role, str):
+            role = SHAREGPT_ROLES.get(role, role)
+        if role not in ROLES:
+            raise RowDropped("malformed", f"role {str(role)[:40]!r} in {what} is not one of {', '.join(ROLES)}")
+        messages.append(Message(role, check_text(text, f"message {number} of {what}")))
     return tuple(messages)

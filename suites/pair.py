@@ -34,8 +34,9 @@ class Pair:
     """One preference: two answers to the same prompt, the first of them preferred.
 
     `cluster` names the rows that share a first human turn: they are never spread over splits, and
-    standard errors are clustered on it. The scores are a judge's or rater's, where the source has them;
-    `source` names where the row comes from, where a suite has several places.
+    standard errors are clustered on it. The scores are a judge's or rater's, where the source has them.
+    `agreement` is the share of a row's votes that went to the chosen side, where the source tells single
+    votes. `source` names the part of a mixture that the row comes from; a suite of one source leaves it empty.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Pair:
     split: str
     score_chosen: float | None = None
     score_rejected: float | None = None
+    agreement: float | None = None
     source: str = ""
 
 

@@ -100,11 +100,14 @@ def _json_lines(text: str, name: str) -> Iterator[Record]:
 
 
 def _json_list(text: str, name: str) -> Iterator[Record]:
+    """A list of objects; or one object a line, as several public sets write into .json files."""
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
-        hint = "; one object a line is the .jsonl format" if error.msg == "Extra data" else ""
-        raise SuiteError(f"{name}:{error.lineno}: not valid JSON ({error.msg}){hint}") from error
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            yield from _json_lines(text, name)
+            return
+        raise SuiteError(f"{name}:{error.lineno}: not valid JSON ({error.msg})") from error
     except ValueError as error:
         raise SuiteError(f"{name}: not valid JSON ({error})") from error
     if not isinstance(rows, list):
@@ -138,7 +141,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path.name}: not a readable Parquet file ({error})") from error
     for number, fields in enumerate(rows, start=1):
         yield Record(f"{path.name} row {number}", fields)

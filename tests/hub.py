@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -13,9 +13,23 @@ from urllib.parse import unquote, urlsplit
 COMMIT = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"
 
 
-def serve(files: Mapping[str, bytes], repository: str, kind: str) -> AbstractContextManager[str]:
-    """A hub that holds files (path in the repository -> content) at COMMIT; kind: "datasets" or "models"."""
-    return _running(_handler(files, repository, kind))
+def serve(
+    files: Mapping[str, bytes], repository: str, kind: str, *,
+    branches: Mapping[str, Mapping[str, bytes]] | None = None, broken: Collection[str] = (),
+) -> AbstractContextManager[str]:  # fmt: skip
+    """A hub that holds files (path in the repository -> content) at COMMIT; kind: "datasets" or "models".
+
+    branches: other revisions by name, each at the commit `commit_of(name)`. broken: paths answered with 500.
+    """
+    revisions = {"main": (COMMIT, files), COMMIT: (COMMIT, files)}
+    for name, others in (branches or {}).items():
+        revisions |= dict.fromkeys((name, commit_of(name)), (commit_of(name), others))
+    return _running(_handler(revisions, repository, kind, broken))
+
+
+def commit_of(branch: str) -> str:
+    """The commit of another branch that the look-alike serves."""
+    return hashlib.sha1(branch.encode()).hexdigest()
 
 
 def serve_errors(status: int) -> AbstractContextManager[str]:
@@ -66,7 +80,9 @@ def _running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
-def _handler(files: Mapping[str, bytes], repository: str, kind: str) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    revisions: Mapping[str, tuple[str, Mapping[str, bytes]]], repository: str, kind: str, broken: Collection[str]
+) -> type[BaseHTTPRequestHandler]:
     api = f"/api/{kind}/{repository}"
     # Models live at the root of the hub, data sets under a prefix.
     resolve = f"/{repository}/resolve/" if kind == "models" else f"/{kind}/{repository}/resolve/"
@@ -75,13 +91,17 @@ def _handler(files: Mapping[str, bytes], repository: str, kind: str) -> type[Bas
         def do_HEAD(self) -> None:
             path = unquote(urlsplit(self.path).path)
             if path.startswith(resolve):
-                self.send_file(path[len(resolve) :].partition("/")[2])
+                self.send_file(*self.find(path[len(resolve) :]))
             elif path == api or path.startswith(f"{api}/revision/"):
-                self.send_json(
-                    {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": f} for f in files]}
-                )
+                commit, files, _ = self.find(path[len(f"{api}/revision/") :] or "main")
+                if files is None:
+                    self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
+                else:
+                    siblings = [{"rfilename": name} for name in files]
+                    self.send_json({"id": repository, "sha": commit, "siblings": siblings})
             elif path.startswith(f"{api}/tree/"):
-                self.send_tree(path[len(f"{api}/tree/") :].partition("/")[2])
+                _, files, folder = self.find(path[len(f"{api}/tree/") :])
+                self.send_tree(files or {}, folder)
             else:
                 self.answer(404, b"{}", X_Error_Code="RepoNotFound")
 
@@ -90,18 +110,28 @@ def _handler(files: Mapping[str, bytes], repository: str, kind: str) -> type[Bas
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             del self.headers["Content-Length"]
-            self.send_json([_entry(name, files[name]) for name in files if name in _asked_paths(body)])
+            _, files, _ = self.find(unquote(urlsplit(self.path).path).partition("/paths-info/")[2])
+            self.send_json([_entry(name, files[name]) for name in files or () if name in _asked_paths(body)])
+
+        def find(self, place: str) -> tuple[str, Mapping[str, bytes] | None, str]:
+            """(commit, its files, the path after it) of REVISION or REVISION/PATH; no files where it is unknown."""
+            for revision, (commit, files) in revisions.items():
+                if place == revision or place.startswith(f"{revision}/"):
+                    return commit, files, place[len(revision) + 1 :]
+            return "", None, place.partition("/")[2]
 
         def send_json(self, value: object) -> None:
             self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
-        def send_file(self, name: str) -> None:
-            if name not in files:
-                self.answer(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
-                return
-            self.answer(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=COMMIT)
+        def send_file(self, commit: str, files: Mapping[str, bytes] | None, name: str) -> None:
+            if name in broken:
+                self.answer(500, b"")
+            elif name not in (files or {}):
+                self.answer(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+            else:
+                self.answer(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=commit)
 
-        def send_tree(self, folder: str) -> None:
+        def send_tree(self, files: Mapping[str, bytes], folder: str) -> None:
             inside = [name for name in files if not folder or name.startswith(f"{folder}/")]
             if folder and not inside:
                 self.answer(404, b"{}", X_Error_Code="EntryNotFound")

@@ -98,3 +98,9 @@ def test_overlong_rows_are_counted_beside_the_suites_own_rules(prepared):
     assert data.dropped["overlong"] > 0
     assert len(data.encoder.encode(data.suite.rows).rows) + data.dropped["overlong"] == 200
     assert max(row.length for row in data.pool) <= 90
+
+
+def test_a_suite_for_evaluation_only_is_refused_before_anything_is_tokenised(prepared, tmp_path):
+    path = write_jsonl(tmp_path / "held_out.jsonl", [{**row, "split": "test"} for row in pair_rows(4)])
+    with pytest.raises(UsageError, match=r"test rows only \(4\) and is for evaluation: there is nothing to train on"):
+        prepared(suite=str(path))

@@ -117,6 +117,11 @@ def test_a_suites_card_names_its_settings():
     assert "suite.subset=" in text
 
 
+def test_the_list_of_suites_names_their_hub_ids():
+    text = "".join(listing(["suites"]).split())
+    assert all(suites.get(name).hub in text for name in suites.names() if suites.get(name).hub)
+
+
 def test_a_metrics_card_says_unit_and_direction():
     text = listing(["metrics", "preference_accuracy"])
     assert "better" in text

@@ -1,5 +1,9 @@
 """Which rows train and in which order: pure functions of ids and seeds."""
 
+import hashlib
+import json
+from dataclasses import replace
+
 from harness.selection import apportion, batches, draw, held_out, largest_draw, mismatched, rank, text_digest
 from harness.tokens import Row
 from suites import Message, Pair
@@ -10,6 +14,7 @@ def row(i: int, cluster: str | None = None, answer: int = 3) -> Row:
 
 
 ROWS = [row(i) for i in range(50)]
+VOTED = Pair("yes", (Message("user", "q"),), "yes", "n", "c", "train")
 
 
 def ids(rows) -> list[str]:
@@ -118,3 +123,9 @@ def test_the_digest_sees_texts_and_not_their_order():
     other = Pair("2", (Message("user", "q"),), "x", "y", "c", "train")
     assert text_digest([pair("yes"), other]) == text_digest([other, pair("yes")])
     assert text_digest([pair("yes")]) != text_digest([pair("yes!")])
+
+
+def test_votes_and_the_name_of_a_source_change_no_digest():
+    line = json.dumps(["yes", [["user", "q"]], "yes", "n", None, None])
+    assert text_digest([VOTED]) == hashlib.sha256(line.encode()).hexdigest()
+    assert text_digest([replace(VOTED, agreement=0.75, source="part")]) == text_digest([VOTED])

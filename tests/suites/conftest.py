@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,9 +23,9 @@ def hh_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def serve_hub() -> Callable[[Mapping[str, bytes]], AbstractContextManager[str]]:
+def serve_hub() -> Callable[..., AbstractContextManager[str]]:
     """A hub that holds files (path in the repository -> content) at COMMIT; gives its endpoint."""
-    return lambda files: hub.serve(files, "Anthropic/hh-rlhf", "datasets")
+    return lambda files, repository="Anthropic/hh-rlhf", **more: hub.serve(files, repository, "datasets", **more)
 
 
 @pytest.fixture(scope="session")

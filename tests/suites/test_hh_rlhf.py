@@ -101,14 +101,16 @@ def test_a_clean_conversation_is_recovered_turn_by_turn(history, question, good,
 
 def test_real_test_files_are_cleaned_with_these_counts(hh_folder):
     # Counted by hand over the 14 rows that part early: in 6 the chosen transcript goes on past the shared
-    # assistant turn, in 8 the rejected one. 12 pairs keep an answer that begins with the other.
+    # assistant turn, in 8 the rejected one. 12 pairs keep an answer that begins with the other; with the 8 empty
+    # sides, one transcript is the beginning of the other in 20.
     expected = {
-        "helpful-base": (2354, {"identical": 2, "empty_side": 4, "diverges_before_last_turn": 9}),
-        "harmless-base": (2312, {"empty_side": 4, "diverges_before_last_turn": 5}),
+        "helpful-base": (2354, 11, {"identical": 2, "empty_side": 4, "diverges_before_last_turn": 9}),
+        "harmless-base": (2312, 1, {"empty_side": 4, "diverges_before_last_turn": 5}),
     }
-    for subset, (read, dropped) in expected.items():
+    for subset, (read, prefix, dropped) in expected.items():
         suite = suites.load("hh-rlhf", {"path": str(hh_folder), "subset": subset})
         assert (suite.read, dict(suite.dropped)) == (read, dropped)
+        assert suites.audit.audit(suite).prefix == prefix
         assert {row.split for row in suite.rows} == {"train", "validation", "test"}
         assert all(row.split == split_of(suites.first_human_turn(row.prompt)) for row in suite.rows)
         assert all(row.chosen == row.chosen.strip() != row.rejected for row in suite.rows)
@@ -159,19 +161,19 @@ def test_wrong_paths_and_subsets_say_what_is_there(tmp_path):
     def load(**settings: str) -> None:
         suites.load("hh-rlhf", settings)
 
-    with pytest.raises(SuiteError, match=r"suite.path=nowhere: no such folder"):
+    with pytest.raises(SuiteError, match="suite.path=nowhere: no such file or folder"):
         load(path="nowhere")
-    with pytest.raises(SuiteError, match="no train.jsonl.gz or test.jsonl.gz"):
+    with pytest.raises(SuiteError, match="no data files there .*found: nothing"):
         load(path=str(tmp_path))
     write_split(tmp_path / "helpful-base" / "test.jsonl", rows_about(["a"]))
-    with pytest.raises(SuiteError, match="no subset 'harmless'.*found: helpful-base"):
+    with pytest.raises(SuiteError, match="no subset harmless there .*found: helpful-base/test.jsonl"):
         load(path=str(tmp_path), subset="harmless")
     with pytest.raises(SuiteError, match="suite.revision belongs to the hub"):
         load(path=str(tmp_path), revision="main")
     with pytest.raises(SuiteError, match="unknown subset 'harmless'.*allowed: harmless-base"):
         load(subset="harmless")
     write_split(tmp_path / "helpful-base" / "test.jsonl.gz", rows_about(["a"]))
-    with pytest.raises(SuiteError, match="both test.jsonl.gz and test.jsonl; keep one"):
+    with pytest.raises(SuiteError, match="the split 'test' lies there twice: .*keep one"):
         load(path=str(tmp_path))
 
 
@@ -186,5 +188,5 @@ def test_other_columns_and_rows_that_are_all_dirty_are_errors(tmp_path):
     with pytest.raises(SuiteError, match="malformed 1 .*chosen is missing, not text"):
         suites.load("hh-rlhf", {"path": str(tmp_path)})
     path.write_text('{"transcript": "x"}\n')
-    with pytest.raises(SuiteError, match="test.jsonl:1: no column 'chosen'; found: transcript"):
+    with pytest.raises(SuiteError, match="helpful-base/test.: columns found: transcript; needed: chosen, rejected"):
         suites.load("hh-rlhf", {"path": str(tmp_path)})

@@ -26,6 +26,12 @@ def test_a_suite_holds_tuples_and_survives_a_trip_to_a_spawned_worker():
         suite.dropped["identical"] = 0
 
 
+def test_votes_and_sources_are_left_open_by_default_and_travel_along():
+    assert (PAIR.agreement, PAIR.source, EXAMPLE.source) == (None, "", "")
+    row = replace(PAIR, agreement=2 / 3, source="part")
+    assert pickle.loads(pickle.dumps(Suite("s", [row], "pairs", read=1))).rows == (row,)
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

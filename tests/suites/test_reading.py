@@ -1,11 +1,12 @@
 """Files become records, or one clear error that names the file and the line."""
 
 import gzip
+import io
 import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suites import SuiteError
@@ -38,6 +39,11 @@ def test_every_format_gives_the_same_rows(tmp_path):
         assert [record.fields for record in read_records(tmp_path / name)] == ROWS, name
 
 
+def test_a_json_file_may_hold_one_object_a_line(tmp_path):
+    path = write(tmp_path / "train.json", json_lines(ROWS))
+    assert [record.fields for record in read_records(path)] == ROWS
+
+
 def test_records_know_their_line(tmp_path):
     path = write(tmp_path / "f.jsonl", '\ufeff{"a": 1}\n\n{"a": 2}\r\n')
     assert [record.where for record in read_records(path)] == ["f.jsonl:1", "f.jsonl:3"]
@@ -55,7 +61,8 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
         ("f.jsonl", '{"a": 1}\n[1]\n', "f.jsonl:2: a list; each row must be an object"),
         ("f.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "f.jsonl:2: not UTF-8 text"),
         ("f.jsonl", "[" * 200_000, "nested too deeply|not valid JSON"),
-        ("f.json", '{"a": 1}\n{"a": 2}\n', "f.json:2: .*one object a line is the .jsonl format"),
+        ("f.json", '{"a": 1}\n{"a": \n', "f.json:2: not valid JSON"),
+        ("f.json", '[1]\n[2]', "f.json:2: not valid JSON"),
         ("f.json", '{"a": 1}', "top level is a dict; it must be a list"),
         ("f.json", "[1]", "f.json item 1: a int"),
         ("f.csv", 'a,b\n1,2\n"x', "f.csv:3: not valid CSV"),
@@ -100,5 +107,37 @@ def test_no_bytes_lead_to_anything_but_rows_or_a_suite_error(tmp_path_factory, c
     try:
         records = read_records(path)
     except SuiteError:
+        return
+    assert all(isinstance(record.fields, dict) for record in records)
+
+
+def valid(name: str) -> bytes:
+    """Two good rows in the format of a file name."""
+    if name.endswith(".parquet"):
+        import pyarrow
+        import pyarrow.parquet
+
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), buffer)
+        return buffer.getvalue()
+    if name.endswith(".csv"):
+        return b'prompt,chosen,rejected\n"a ""b""",c,d\n'
+    text = (json.dumps(ROWS) if name.endswith(".json") else json_lines(ROWS)).encode()
+    return gzip.compress(text, mtime=0) if name.endswith(".gz") else text
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.json", "f.csv", "f.jsonl.gz", "f.parquet"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_damage_to_a_file_leads_to_anything_but_rows_or_a_suite_error(tmp_path_factory, name, data):
+    """One place of a good file is overwritten, cut out, or the file ends there."""
+    content = valid(name)
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, min(start + 8, len(content))) | st.just(len(content)))
+    damaged = content[:start] + data.draw(st.binary(max_size=8)) + content[end:]
+    try:
+        records = list(read_records(write(tmp_path_factory.mktemp("damaged") / name, damaged)))
+    except SuiteError as error:
+        assert name in str(error)
         return
     assert all(isinstance(record.fields, dict) for record in records)
