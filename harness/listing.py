@@ -226,6 +226,30 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     )
 
 
+def _judges(name: str | None, _: tuple[str, ...]) -> str:
+    """All kinds of judges with their settings, or one kind."""
+    from harness import judge_cards
+
+    kinds = {kind.name: kind for kind in judge_cards.KINDS.values()}
+    if name is not None and name not in kinds:
+        raise UsageError([unknown("judge", name, kinds)])
+    if name is not None:
+        kind = kinds[name]
+        return _card(name, [("written", kind.form), ("what it is", kind.meaning), ("needs", kind.needs)])
+    settings = table(judge_cards.SETTING_HEADINGS, judge_cards.setting_rows())
+    return f"{table(judge_cards.JUDGE_HEADINGS, judge_cards.judge_rows())}\n{settings}"
+
+
+def _tasks(name: str | None, _: tuple[str, ...]) -> str:
+    """All tasks of lm_eval=, or one."""
+    from harness import judge_cards
+
+    rows = {row[0]: row for row in judge_cards.task_rows()}
+    if name is not None and name not in rows:
+        raise UsageError([unknown("task", name, rows)])
+    return table(judge_cards.TASK_HEADINGS, [rows[name]] if name else list(rows.values()))
+
+
 COMMA = {
     AXIS: "makes an axis: each value gives its own cells",
     LIST: "makes a list: all values act together",
@@ -236,6 +260,7 @@ DOTTED = """\
 A comma makes an axis (each value gives its own cells) or a list (all values act together).
 
 suite.KEY=VALUE           a setting of the suite: `list suites NAME`
+judge.KEY=VALUE           a setting of the judges: `list judges`
 LOSS.KEY=VALUE,VALUE      values for one loss: its hyper-parameters, or lrs; grid = its declared grid
 """
 
@@ -255,4 +280,6 @@ KINDS: dict[str, Callable[[str | None, tuple[str, ...]], str]] = {
     "models": _models,
     "metrics": _metrics,
     "options": _options,
+    "judges": _judges,
+    "tasks": _tasks,
 }

@@ -96,6 +96,10 @@ VERDICT_COLUMNS: tuple[Column, ...] = (
     _count("judge_tokens", "tokens", "what the verdict cost"),
 )
 
+CAPABILITY_PREFIX = "capability_"
+"""Row columns of an lm-eval task: this prefix and the task's name (score after training minus before; 0 or up is
+good), the same with _se (paired over items) and with _before; float64."""
+
 TERM_PREFIX = "term_"
 """Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
 
@@ -204,6 +208,18 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("position_consistency", "share", "verdicts that stay the same when the answers swap places", "up"),
     *_with_se("length_agreement", "share",
               "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length"),
+    _count("judge_tokens", "tokens", "what the verdicts cost, prompts and replies together"),
+    _real("canary_constant", "share", "win-rate of a constant answer against the same baseline: near 0 is honest",
+          "down"),
+    _real("canary_copied_prompt", "share", "the win-rate of the prompt itself as the answer", "down"),
+    _real("canary_injection", "share", "the win-rate of an answer that tells the judge what to say", "down"),
+    *_with_se("refusal_rate", "share", "answers that decline their request"),
+    *_with_se("refusal_rate_reference", "share", "the reference's answers to the same prompts that decline"),
+    _text("refusal_counted_by", "how refusals were counted: by a rule on the opening phrase, or by which judge"),
+    _text("capability",
+          "lm-eval tasks measured before and after training, with metric and items, as JSON; each has the columns "
+          "capability_<task> (score after minus before; up, or 0, is good), _se and _before"),
+    _text("judgements", "the numbers of every judge asked, by its id, as JSON"),
     _real("generated_tokens", "tokens", "mean length of the policy's samples"),
     _real("length_ratio", "ratio", "length of the samples over the reference's on the same prompts"),
     _real("truncated_fraction", "share", "samples cut at the token limit", "down"),

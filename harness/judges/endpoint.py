@@ -8,6 +8,7 @@ comes from the environment, is sent to the endpoint and to nowhere else, and is 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -88,11 +89,18 @@ class Endpoint:
         return [found[row] for row in range(len(prompts))]
 
     def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, Verdict]]:
+        """Each question's verdict as it comes. Raises: JudgeError where none of the first ones gets a reply."""
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             rows = {pool.submit(self._ask, question): row for row, question in enumerate(questions)}
+            silent = 0
             try:
                 for done in as_completed(rows):
-                    yield rows[done], done.result()
+                    verdict = done.result()
+                    silent = math.nan if verdict.given else silent + 1
+                    yield rows[done], verdict
+                    if silent >= self.settings.concurrency:
+                        raise JudgeError(f"judge {self.id}: {verdict.reason}; none of the first {silent} requests got "
+                                         "a reply")  # fmt: skip
             finally:
                 for waiting in rows:
                     waiting.cancel()

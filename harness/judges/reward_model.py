@@ -38,8 +38,8 @@ class RewardModel:
         kind = (config.architectures or ["none"])[0]
         if config.num_labels != 1 or "SequenceClassification" not in kind:
             raise JudgeError(
-                f"judge rm:{source.name}: it is a {kind} with {config.num_labels} outputs, but a reward model here is a "
-                "...ForSequenceClassification with num_labels=1"
+                f"judge rm:{source.name}: it is a {kind} with {config.num_labels} outputs, but a reward model here is "
+                "a ...ForSequenceClassification with num_labels=1"
             )
         self.settings = settings
         self.tokenizer = load_tokenizer(source)
