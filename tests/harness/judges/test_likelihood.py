@@ -35,7 +35,7 @@ def test_the_implicit_reward_is_policy_minus_reference_log_prob(command, tmp_pat
     (row,) = read(tmp_path / "runs").to_dict("records")
     folder = tmp_path / "runs" / "pairs" / f"dpo-{row['cell']}"
     judge = make(f"implicit:{folder}", JudgeSettings())
-    prompts, answers = ["0: sun moon river?"] * 2, ["good stone quiet", "bad cold green early"]
+    prompts, answers = ["0: sun moon river?"] * 2, ["good stone quiet bright", "bad stone quiet bright"]
     found = judge.score(prompts, answers)
     policy = load_policy(find(str(folder / "model")), "cpu") if tuning == "full" else adapted(source, folder / "model")
     reference = load_policy(source, "cpu")
