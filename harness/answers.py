@@ -74,9 +74,8 @@ def read_cell(folder: Path) -> Cell:
             continue
         try:
             record = json.loads(line)
-            rows.append({"sample": 0, "tokens": None, "prompt": None} | {k: record[k] for k in record}
-                        | {"prompt_id": str(record["prompt_id"]), "answer": str(record["answer"]),
-                           "cluster_id": str(record["cluster_id"])})  # fmt: skip
+            names = {name: str(record[name]) for name in ("prompt_id", "cluster_id", "answer")}
+            rows.append({"sample": 0, "tokens": None, "prompt": None, **record, **names})
         except (ValueError, KeyError, TypeError) as error:
             raise JudgeError(f"{path}, line {number}: not an answer ({type(error).__name__}: {error}); a line is a "
                              "JSON object with prompt_id, cluster_id and answer") from None  # fmt: skip
