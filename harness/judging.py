@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.answers import Asked, Cell, baseline_answers, prompt_table, read_cell
+from harness.answer_tables import Asked, Cell, baseline_answers, prompt_table, read_cell
 from harness.judges import Judge, JudgeError, JudgeSettings, Verdict, make
 from harness.judges.canaries import CANARIES, PROMPTS
 from harness.judges.memory import Memory

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from harness.answers import Asked, Cell, prompt_table, read_cell, reference_answers
+from harness.answer_tables import Asked, Cell, prompt_table, read_cell, reference_answers
 from harness.judges import JudgeError, JudgeSettings, Verdict, make
 from harness.judges.memory import Memory
 from harness.progress import Progress

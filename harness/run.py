@@ -9,7 +9,7 @@ from typing import Any
 import reports
 import results
 from harness import alignment_tax
-from harness.answers import prompts_of
+from harness.answer_tables import prompts_of
 from harness.cell import describe
 from harness.grid import Trial
 from harness.judges import JudgeSettings

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import results
-from harness.answers import Asked
+from harness.answer_tables import Asked
 from harness.judges import JudgeError, JudgeSettings, Verdict
 from harness.judges.memory import Memory
 from harness.judges.protocol import invalid

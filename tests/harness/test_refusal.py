@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.answers import Asked
+from harness.answer_tables import Asked
 from harness.judges import JudgeSettings
 from harness.judges.memory import Memory
 from harness.progress import silent

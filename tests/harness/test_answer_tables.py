@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.answers import Asked, baseline_answers, prompt_table, read_cell, transcript
+from harness.answer_tables import Asked, baseline_answers, prompt_table, read_cell, transcript
 from harness.judges import JudgeError
 from suites import Message
 from tests.harness.judged import finished_cell
