@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import losses
+from harness import alignment_tax
 from harness.bench import Bench
 from harness.cache import building
 from harness.evaluate import pair_table
@@ -58,6 +59,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         raise CellFailed(str(error)) from error
     if save and trial.loss != "none":
         save_model(bench, folder)
+    row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
     row |= {
         "seconds": time.perf_counter() - began,

@@ -179,12 +179,13 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
 
 def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
-    from results.columns import BY_SOURCE, CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, SOURCE, of_source
+    from results.columns import BY_SOURCE, CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, SOURCE, VERDICT_COLUMNS, of_source
 
     groups = {
         "Columns of results.read(...), one row a cell": ROW_COLUMNS,
         "Columns of results.pairs(...), one row a held-out pair": (*PAIR_COLUMNS, SOURCE),
         "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
+        "Columns of a verdict table, one row a judged pair of answers": VERDICT_COLUMNS,
     }
     if name is None:
         tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
@@ -231,6 +232,30 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     )
 
 
+def _judges(name: str | None, _: tuple[str, ...]) -> str:
+    """All kinds of judges with their settings, or one kind."""
+    from harness import judge_cards
+
+    kinds = {kind.name: kind for kind in judge_cards.KINDS.values()}
+    if name is not None and name not in kinds:
+        raise UsageError([unknown("judge", name, kinds)])
+    if name is not None:
+        kind = kinds[name]
+        return _card(name, [("written", kind.form), ("what it is", kind.meaning), ("needs", kind.needs)])
+    settings = table(judge_cards.SETTING_HEADINGS, judge_cards.setting_rows())
+    return f"{table(judge_cards.JUDGE_HEADINGS, judge_cards.judge_rows())}\n{settings}"
+
+
+def _tasks(name: str | None, _: tuple[str, ...]) -> str:
+    """All tasks of lm_eval=, or one."""
+    from harness import judge_cards
+
+    rows = {row[0]: row for row in judge_cards.task_rows()}
+    if name is not None and name not in rows:
+        raise UsageError([unknown("task", name, rows)])
+    return table(judge_cards.TASK_HEADINGS, [rows[name]] if name else list(rows.values()))
+
+
 COMMA = {
     AXIS: "makes an axis: each value gives its own cells",
     LIST: "makes a list: all values act together",
@@ -242,6 +267,7 @@ A comma makes an axis (each value gives its own cells) or a list (all values act
 
 suite.KEY=VALUE           a setting of the suite: `list suites NAME`; those above act on any suite
 suite.PART.KEY=VALUE      a setting of one part of a mixture (suite=NAME*0.7+NAME*0.3): its name, or 1, 2 ...
+judge.KEY=VALUE           a setting of the judges: `list judges`
 LOSS.KEY=VALUE,VALUE      values for one loss: its hyper-parameters, or lrs; grid = its declared grid
 """
 
@@ -261,4 +287,6 @@ KINDS: dict[str, Callable[[str | None, tuple[str, ...]], str]] = {
     "models": _models,
     "metrics": _metrics,
     "options": _options,
+    "judges": _judges,
+    "tasks": _tasks,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import losses
+from harness import measurement_names
 from harness.entries import ENTRIES, Grid
 from harness.grid import grid_of
 from harness.option_cards import kinds, make, values_of
@@ -91,6 +92,7 @@ def _look_up(values: Mapping[str, Any]) -> _Findings:
     findings.errors.extend(suite_errors(values.get("suite"), values.get("suite_settings", {})))
     _look_up_model(values, findings)
     _look_up_out(values, findings)
+    findings.errors.extend(measurement_names.problems(values))
     return findings
 
 

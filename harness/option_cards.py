@@ -44,6 +44,8 @@ def values_of(words: Words) -> dict[str, Any]:
     values: dict[str, Any] = {fields[key]: value for key, value in words.values.items()}
     if words.suite_settings:
         values["suite_settings"] = words.suite_settings
+    if words.judge_settings:
+        values["judge_settings"] = words.judge_settings
     if words.loss_settings:
         values["loss_settings"] = words.loss_settings
     return values

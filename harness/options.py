@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, Text, WholeNumber
+from harness.judges.settings import parse as judge_values
+from harness.values import Auto, Choice, Device, Flag, NoneOr, Number, OrNone, Several, Text, WholeNumber
 from harness.words import AXIS, LIST, SCALAR
 
 
@@ -155,8 +156,16 @@ class Options(BaseModel):
         "auto", "arithmetic of training; evaluation is always fp32"
     )
     evals: Annotated[int, _whole(1)] = _option(1, "evaluations within a run, the last at its end")
-    judge: Annotated[str, BeforeValidator(Choice(("none",)))] = _option(
-        "none", "who judges generated answers"
+    judge: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = _option(
+        (), "who judges generated answers: names of `list judges`, the first of them in the tables", LIST, shown="none"
+    )
+    lm_eval: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = _option(
+        (), "tasks that measure what training costs in capability, before and after: everyday (packaged), names of "
+        "`list tasks`, or folders of lm-eval task files", LIST, shown="none",
+    )
+    refusal: Annotated[str, BeforeValidator(Text())] = _option(
+        "none", "how to count the generated answers that decline, the reference's too: none, rule (by their opening "
+        "phrase), or openai:MODEL"
     )
     # the machine
     device: Annotated[str, BeforeValidator(Device())] = _option("auto", "where the model runs")
@@ -193,6 +202,7 @@ class Options(BaseModel):
     out: Annotated[str, BeforeValidator(Text())] = _option("runs", "folder of the results")
     # settings with dotted keys
     suite_settings: dict[str, str] = Field(default_factory=dict)
+    judge_settings: Annotated[dict[str, Any], AfterValidator(judge_values)] = Field(default_factory=dict)
     loss_settings: Annotated[dict[str, dict[str, Any]], AfterValidator(_check_loss_settings)] = Field(
         default_factory=dict
     )

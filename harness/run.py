@@ -8,11 +8,16 @@ from typing import Any
 
 import reports
 import results
+from harness import alignment_tax
+from harness.answer_tables import prompts_of
 from harness.cell import describe
 from harness.grid import Trial
+from harness.judges import JudgeSettings
+from harness.judging import judge_cells
 from harness.knobs import Knobs
 from harness.options import Options
 from harness.progress import Progress
+from harness.refusal import count_refusals
 from harness.sweep import Sweep, prepare_sweep
 from harness.workers import run_cells
 from results import store
@@ -26,17 +31,20 @@ def run(options: Options, progress: Progress, command: str) -> int:
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
     sweep = prepare_sweep(options, progress)
+    alignment_tax.measure_start(sweep, progress)
     progress.expect(len(sweep.trials))
-    interrupted = False
+    interrupted, failures = False, []
     try:
+        alignment_tax.complete(sweep, progress)
         _run_cells(sweep, progress)
+        failures = _judge(sweep, progress)
     except KeyboardInterrupt:
         interrupted = True
         progress.warn("interrupted: finished cells are kept; the same command goes on from here")
     rows = _report(sweep, progress, command)
     if interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if rows is None or (rows["status"] == "failed").any() else EXIT_DONE
+    return EXIT_FAILED if failures or rows is None or (rows["status"] == "failed").any() else EXIT_DONE
 
 
 def _run_cells(sweep: Sweep, progress: Progress) -> None:
@@ -54,6 +62,25 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
     if unsaved:
         run_cells(sweep, unsaved, progress, lambda trial: None, save=True)
+
+
+def _judge(sweep: Sweep, progress: Progress) -> list[str]:
+    """Puts the finished cells' answers to the judges asked for; a sentence for each judgement that failed."""
+    options = sweep.options
+    if not options.judge and options.refusal == "none":
+        return []
+    folders = [sweep.folder(trial) for trial in sweep.trials if not trial.skip and store.is_done(sweep.folder(trial))]
+    settings = JudgeSettings(suite=sweep.data.suite.name, device=sweep.machine.device).but(options.judge_settings)
+    prompts, failures = prompts_of(sweep.data), []
+    if options.judge:
+        failures += judge_cells(
+            folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings
+        )
+    if options.refusal != "none":
+        failures += count_refusals(folders, options.refusal, progress, prompts=prompts, settings=settings)
+    for failure in failures:
+        progress.warn(failure)
+    return failures
 
 
 def _best(sweep: Sweep) -> list[Trial]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import losses
+from harness import alignment_tax
 from harness.data import Data, prepare
 from harness.entries import ENTRIES
 from harness.grid import Trial, trials
@@ -55,6 +56,8 @@ class Sweep:
             return True
         folder = self.folder(trial)
         if not store.is_done(folder):
+            return False
+        if not alignment_tax.is_measured(store.read_row(folder), self.options.lm_eval):
             return False
         if trial.loss == "none":
             return True

@@ -176,6 +176,25 @@ class OrNone:
 
 
 @dataclass(frozen=True)
+class NoneOr:
+    """Several values, or the word `none`: no value at all."""
+
+    parser: Callable[[object], Any]
+
+    @property
+    def allowed(self) -> str:
+        return f"none | {self.parser.allowed}"
+
+    def __call__(self, value: object) -> Any:
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        if items in ([], ["none"]):
+            return ()
+        if "none" in items:
+            raise ValueError("'none' stands alone: give either none or values")
+        return self.parser(items)
+
+
+@dataclass(frozen=True)
 class Several:
     """Distinct values of one kind; with grid=True also the word `grid`, for values declared elsewhere."""
 

@@ -1,4 +1,4 @@
-"""Command-line words: `key=value` text split into plain, suite and per-loss settings.
+"""Command-line words: `key=value` text split into plain, suite, judge and per-loss settings.
 
 Only the shape is read here: which key, which text, where commas separate values. What a value means is
 the options' business (options.py, values.py), and whether a name exists is that of names.py.
@@ -25,6 +25,7 @@ class Words:
 
     values: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     suite_settings: dict[str, str] = field(default_factory=dict)
+    judge_settings: dict[str, str] = field(default_factory=dict)
     loss_settings: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     bare: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -69,9 +70,12 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
     if not text:
         words.refuse(key, f"{key}= has no value; write {key}=VALUE, without spaces around the equals sign")
     elif dot and (not owner or not name):
-        words.refuse(key, f"{key!r} is not a key; settings are written suite.KEY=VALUE or LOSS.KEY=VALUE")
+        words.refuse(key, f"{key!r} is not a key; settings are written suite.KEY=VALUE, judge.KEY=VALUE or "
+                     "LOSS.KEY=VALUE")  # fmt: skip
     elif dot and owner == "suite":
         words.suite_settings[name] = text
+    elif dot and owner == "judge":
+        words.judge_settings[name] = text
     elif dot:
         values = _by_comma(words, key, text)
         if values:
@@ -102,4 +106,4 @@ def _unknown_keys(keys: Sequence[str], kinds: Mapping[str, str]) -> str:
         guess = nearest(key.lstrip("-").replace("-", "_"), kinds)
         guesses.append(f"{key!r} (did you mean {guess!r}?)" if guess else repr(key))
     what = "unknown key" if len(keys) == 1 else "unknown keys"
-    return f"{what} {', '.join(guesses)}. Known: {', '.join(kinds)}, suite.KEY, LOSS.KEY; see `list options`"
+    return f"{what} {', '.join(guesses)}. Known: {', '.join(kinds)}, suite.KEY, judge.KEY, LOSS.KEY; see `list options`"

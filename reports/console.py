@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas
 
 from reports import notes, render
+from reports.judgements import JUDGE, JUDGED, judgements
 from reports.render import Field, Grid
 from reports.tables import MEASURES, Protocol, protocols, setting_fields, source_fields, with_parameters
 
@@ -32,20 +33,23 @@ def _block(protocol: Protocol, width: int) -> str:
     ]
     hidden: tuple[Field, ...] = ()
     if len(protocol.done):
-        table, hidden = _fitted(protocol.done, width)
+        table, hidden = _fitted(protocol.done, MEASURES, width)
         parts.append(table)
         if sources := source_fields(protocol.done):
             settings = setting_fields(protocol.done)
             parts.append(_aligned(with_parameters(protocol.done, settings), (*settings, *sources)))
+        judged = judgements(protocol.done)
+        if len(judged):
+            parts.append(_fitted(judged, (JUDGE, *JUDGED), width)[0])
     parts.append("\n".join(_below(protocol, hidden, width)))
     return "\n\n".join(part for part in parts if part)
 
 
-def _fitted(rows: pandas.DataFrame, width: int) -> tuple[str, tuple[Field, ...]]:
+def _fitted(rows: pandas.DataFrame, measures: Sequence[Field], width: int) -> tuple[str, tuple[Field, ...]]:
     """The table with as many fields as fit, and the fields left out."""
     settings = setting_fields(rows)
     frame = with_parameters(rows, settings)
-    shown = [field for field in (*settings, *MEASURES) if field.short]
+    shown = [field for field in (*settings, *measures) if field.short]
     leaving = sorted((field for field in shown if field.drop), key=lambda field: -field.drop)
     hidden: list[Field] = []
     text = _aligned(frame, shown)

@@ -11,8 +11,9 @@ from typing import Any
 import pandas
 
 from reports import axes, render
+from reports.judgements import JUDGE, JUDGED
 from reports.render import Field
-from results.columns import of_source, sources
+from results.columns import CAPABILITY_PREFIX, of_source, sources
 
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
@@ -55,6 +56,10 @@ DETAILS: tuple[Field, ...] = (
     Field("likelihood_accuracy_gain", "sum likelihood gain", "change", "accuracy"),
     Field("mean_likelihood_accuracy", "mean likelihood", "share", "accuracy"),
     Field("undecided_fraction", "undecided", "share", "accuracy"),
+    JUDGE,
+    *JUDGED,
+    Field("refusal_rate", "refusals", "share", "answers", error=True),
+    Field("refusal_rate_reference", "the reference's", "share", "answers"),
     Field("length_bias", "length bias", "change", "length"),
     Field("reward_length_bias", "own ruler length bias", "change", "length"),
     Field("length_spearman", "length Spearman", "change", "length"),
@@ -209,9 +214,16 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
 
 
 def detail_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """The further measures of which at least one row holds a value."""
+    """The further measures of which at least one row holds a value, lm-eval's tasks last."""
+    tasks = [
+        name for name in rows.columns
+        if name.startswith(CAPABILITY_PREFIX) and not name.endswith(("_se", "_before"))
+    ]  # fmt: skip
+    capability = [
+        Field(name, name.removeprefix(CAPABILITY_PREFIX), "change", "capability, change", error=True) for name in tasks
+    ]
     return tuple(
-        field for field in DETAILS if field.column in rows.columns and rows[field.column].notna().any()
+        field for field in (*DETAILS, *capability) if field.column in rows.columns and rows[field.column].notna().any()
     )
 
 

@@ -24,9 +24,9 @@ def test_the_defaults_are_the_documented_ones():
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
-        "out": "runs", "judge": "none",
+        "out": "runs", "judge": (), "lm_eval": (), "refusal": "none",
         "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
-        "model_revision": None, "suite_settings": {}, "loss_settings": {},
+        "model_revision": None, "suite_settings": {}, "judge_settings": {}, "loss_settings": {},
     }  # fmt: skip
     assert options.model_dump(exclude={"suite", "losses"}) == documented
 
@@ -78,7 +78,8 @@ def test_a_suite_and_losses_are_required_and_both_said_at_once():
         ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
         ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
         ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "dense"), ("micro_tokens", "0"),
-        ("save", "yes"), ("judge", "gpt"), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"), ("lrs", ("inf",)),
+        ("save", "yes"), ("judge", ("none", "length")), ("store", "maybe"), ("out", "a\0b"),
+        ("clip", "nan"), ("lrs", ("inf",)),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, value):
@@ -137,11 +138,12 @@ def test_hyperparameters_other_than_beta_may_be_zero_or_negative():
 
 
 def test_every_key_says_what_it_means_and_what_a_comma_does():
-    assert {card.field for card in cards()} == set(Options.model_fields) - {"suite_settings", "loss_settings"}
+    dotted = {"suite_settings", "judge_settings", "loss_settings"}
+    assert {card.field for card in cards()} == set(Options.model_fields) - dotted
     assert all(card.meaning and card.allowed and card.default for card in cards())
     axes = {name for name, kind in kinds().items() if kind == "axis"}
     assert axes == {
         "losses", "betas", "lrs", "seeds", "train_pairs", "suite.label_noise", "suite.length_balance",
         "suite.min_margin",
     }  # fmt: skip
-    assert {name for name, kind in kinds().items() if kind == "list"} == {"plugins"}
+    assert {name for name, kind in kinds().items() if kind == "list"} == {"plugins", "judge", "lm_eval"}

@@ -2,7 +2,20 @@
 
 import pytest
 
-from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, Text, WholeNumber, nearest, unknown
+from harness.values import (
+    Auto,
+    Choice,
+    Device,
+    Flag,
+    NoneOr,
+    Number,
+    OrNone,
+    Several,
+    Text,
+    WholeNumber,
+    nearest,
+    unknown,
+)
 
 
 @pytest.mark.parametrize(("text", "value"), [("512", 512), (7, 7), ("1e3", 1000), ("+5", 5), (4.0, 4)])
@@ -121,3 +134,11 @@ def test_the_sentence_for_an_unknown_name_has_a_guess_only_where_one_is_close():
     sentence = unknown("loss", "dop", ["dpo", "kto"])
     assert sentence == "unknown loss 'dop'; did you mean 'dpo'? Known: dpo, kto."
     assert unknown("loss", "zzz", ["dpo", "kto"]) == "unknown loss 'zzz'. Known: dpo, kto."
+
+
+def test_none_stands_alone_and_is_no_value_at_all():
+    parser = NoneOr(Several(Text()))
+    assert parser("none") == parser(("none",)) == parser(()) == ()
+    assert parser(("length", "random")) == ("length", "random")
+    with pytest.raises(ValueError, match="'none' stands alone"):
+        parser(("none", "length"))

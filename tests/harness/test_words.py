@@ -28,6 +28,12 @@ def test_dotted_keys_lead_to_the_suite_or_to_a_loss():
     assert words.errors == []
 
 
+def test_settings_of_judges_are_kept_apart_with_everything_after_the_equals_sign():
+    words = split(["judge.base_url=http://127.0.0.1:8000/v1?a=b,c", "judge.retries=2"], KINDS)
+    assert words.judge_settings == {"base_url": "http://127.0.0.1:8000/v1?a=b,c", "retries": "2"}
+    assert words.errors == [] and words.loss_settings == {}
+
+
 def test_words_without_an_equals_sign_are_kept_in_order():
     assert split(["losses", "dpo"], KINDS).bare == ["losses", "dpo"]
 
@@ -54,7 +60,7 @@ def test_all_unknown_keys_share_one_sentence_with_a_guess_each():
     words = split(["modle=x", "--train-pairs=3", "qqq=1"], KINDS)
     assert words.errors == [
         "unknown keys 'modle' (did you mean 'model'?), '--train-pairs' (did you mean 'train_pairs'?), 'qqq'. "
-        "Known: model, train_pairs, plugins, losses, suite.KEY, LOSS.KEY; see `list options`"
+        "Known: model, train_pairs, plugins, losses, suite.KEY, judge.KEY, LOSS.KEY; see `list options`"
     ]
 
 

@@ -234,3 +234,61 @@ def test_a_failure_without_reason_or_with_another_status_is_refused(row, message
     with pytest.raises(ValueError, match=message):
         store.write_failed(tmp_path / "toy" / "dpo-c", cell={}, row=row)
     assert not (tmp_path / "toy").exists()
+
+
+def test_a_measurement_is_added_to_a_finished_cell_and_vouched_for(stored):
+    folder = stored("dpo", "c", margin=0.5)
+    store.add_measurement(folder, {"win_rate": 0.75, "judge": "length"}, {store.verdicts_file("length"): b"table"})
+    row = store.read_row(folder)
+    assert (row["margin"], row["win_rate"], row["judge"]) == (0.5, 0.75, "length") and store.is_done(folder)
+    assert (folder / "verdicts-length.parquet").read_bytes() == b"table"
+    assert "verdicts-length.parquet" in row["files"] and "pairs.parquet" in row["files"]
+    store.add_measurement(folder, {"refusal_rate": 0.25})
+    row = store.read_row(folder)
+    assert (row["win_rate"], row["refusal_rate"]) == (0.75, 0.25) and "verdicts-length.parquet" in row["files"]
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_kill_at_any_moment_leaves_a_finished_cell_with_one_whole_measurement(stored, moment, monkeypatch):
+    folder, name = stored("dpo", "c"), store.verdicts_file("gold")
+    store.add_measurement(folder, {"win_rate": 0.25}, {name: b"old"})
+    real, done = store.os.replace, []
+
+    def replace(source, target):
+        if len(done) == moment // 2 and moment % 2 == 0:
+            raise KeyboardInterrupt
+        real(source, target)
+        done.append(target)
+        if len(done) == moment // 2 + 1 and moment % 2 == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        store.add_measurement(folder, {"win_rate": 0.75}, {name: b"new"})
+    monkeypatch.undo()
+    assert store.is_done(folder) and not list(folder.glob(".*.tmp"))
+    row = store.read_row(folder)
+    vouched = (folder / name).read_bytes() if name in row["files"] else None
+    assert (row["win_rate"], vouched) in [(0.25, b"old"), (0.25, None), (0.75, b"new")]
+    store.add_measurement(folder, {"win_rate": 0.75}, {name: b"new"})
+    assert store.read_row(folder)["win_rate"] == 0.75 and store.is_done(folder)
+
+
+def test_nothing_is_added_to_what_is_not_done_nor_under_a_name_that_no_measurement_has(stored, tmp_path):
+    folder = stored("dpo", "c")
+    for name in ("pairs.parquet", "row.json", "../verdicts-x.parquet"):
+        with pytest.raises(ValueError, match="is no file of a measurement"):
+            store.add_measurement(folder, {}, {name: b"x"})
+    with pytest.raises(ValueError, match="win_rate is 'high'"):
+        store.add_measurement(folder, {"win_rate": "high"}, {"verdicts-x.parquet": b"x"})
+    assert not (folder / "verdicts-x.parquet").exists() and store.is_done(folder)
+    (folder / "pairs.parquet").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="holds no finished cell"):
+        store.add_measurement(folder, {"win_rate": 1.0})
+
+
+@pytest.mark.parametrize("judge", ["openai:m@1234", "rm:../../x", "gold:imdb/é"])
+def test_a_judges_file_has_a_name_of_its_own_and_stays_in_the_cell(judge):
+    name = store.verdicts_file(judge)
+    assert name.startswith("verdicts-") and name.endswith(".parquet") and "/" not in name
+    assert name != store.verdicts_file(judge + "2")

@@ -1,0 +1,31 @@
+"""`list judges` and `list tasks` as rows of text: what there is to measure answers and capability with."""
+
+from __future__ import annotations
+
+from harness.capability import HUB_TASKS, PACKAGED
+from harness.judges import KINDS, SETTINGS
+from harness.judges.settings import defaults
+
+Rows = list[tuple[str, ...]]
+
+JUDGE_HEADINGS = ("judge", "needs", "what it is")
+SETTING_HEADINGS = ("setting", "default", "allowed", "meaning")
+TASK_HEADINGS = ("task", "needs", "what it is")
+
+
+def judge_rows() -> Rows:
+    """Every kind of judge."""
+    return [(kind.form, kind.needs, kind.meaning) for kind in KINDS.values()]
+
+
+def setting_rows() -> Rows:
+    """Every setting of judges."""
+    values = defaults()
+    return [(f"judge.{key}", values[key], s.parser.allowed, s.meaning) for key, s in SETTINGS.items()]
+
+
+def task_rows() -> Rows:
+    """Every task that lm_eval= takes by name, and the folder of one's own."""
+    rows = [(PACKAGED, "nothing", "48 easy questions with four answers, packaged")]
+    rows += [(name, "its data set: hub or cache", f"lm-eval's {name}, multiple choice") for name in HUB_TASKS]
+    return [*rows, ("FOLDER", "plain data files", "lm-eval task files (.yaml) of your own, without code")]

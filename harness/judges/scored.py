@@ -1,0 +1,53 @@
+"""Judges that score each answer by itself and prefer the higher score, and the two controls.
+
+A score of each answer makes a judge symmetric: the order in which answers are shown cannot matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.judges.protocol import Verdict, invalid
+
+Score = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class ScoreJudge:
+    """score: prompts [N] and answers [N] -> numbers [N], higher is better; NaN is an invalid verdict."""
+
+    id: str
+    score: Score
+    symmetric: bool = True
+
+    def compare(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> list[Verdict]:
+        """1 where a scores higher, 0 where b does, 0.5 where they are equal."""
+        scores = list(self.score([*prompts, *prompts], [*a, *b]))
+        return [_preferred(*pair) for pair in zip(scores[: len(a)], scores[len(a) :], strict=True)]
+
+
+def _preferred(first: float, second: float) -> Verdict:
+    if math.isnan(first) or math.isnan(second):
+        return invalid("an answer has no score")
+    return Verdict(0.5 if first == second else float(first > second))
+
+
+def length_judge() -> ScoreJudge:
+    """The control that prefers the longer answer, in characters, and reads neither."""
+    return ScoreJudge("length", lambda prompts, answers: [len(answer) for answer in answers])
+
+
+def random_judge() -> ScoreJudge:
+    """The control that prefers either answer by the toss of a coin: a digest of prompt and answer.
+
+    Equal answers tie; everything else is as likely to win as to lose, and the same whenever it is asked.
+    """
+    return ScoreJudge("random", lambda prompts, answers: list(map(_toss, prompts, answers)))
+
+
+def _toss(prompt: str, answer: str) -> float:
+    content = f"{len(prompt)}|{prompt}|{answer}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(content).digest()[:6]) / 2**48
