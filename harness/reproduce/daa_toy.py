@@ -60,8 +60,8 @@ def draw(bias: float) -> Toy:
     x, first, second = torch.rand(3, SEEDS, PROMPTS, generator=generator, dtype=torch.float64)
     centre = (first + second) / 2
     shift = bias * (x < 0.5) - centre
-    sides = [torch.stack([x, score + shift], -1) for score in (torch.maximum(first, second), torch.minimum(first, second))]
-    return Toy(torch.stack(sides, 2))
+    ordered = (torch.maximum(first, second), torch.minimum(first, second))
+    return Toy(torch.stack([torch.stack([x, score + shift], -1) for score in ordered], 2))
 
 
 def icc1(scores: Tensor) -> Tensor:

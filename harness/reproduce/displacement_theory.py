@@ -22,7 +22,7 @@ from harness.reproduce.batches import function, sequence
 from harness.reproduce.frame import Check, Request, bound, number
 from results.literature import table
 
-VOCABULARY, WIDTH, TOKENS, DRAWS = 40, 12, 5, 200
+VOCABULARY, WIDTH, TOKENS, DRAWS, DIRECTIONS = 40, 12, 5, 200, 20
 CHOSEN, REJECTED = 0, 1
 BETA = 0.1
 START = (0.70, 0.20, 0.08, 0.02)
@@ -59,7 +59,7 @@ def _identity() -> list[Check]:
     """Random W and h: the rates are a line in <W_z, W_+ - W_->, with a positive slope."""
     generator = torch.Generator().manual_seed(0)
     errors, slopes = [], []
-    for _ in range(DRAWS):
+    for _ in range(DIRECTIONS):
         unembedding, hidden = _normal(generator, VOCABULARY, WIDTH), _normal(generator, WIDTH).requires_grad_()
         rates = descend(unembedding @ hidden, hidden).tokens
         along = unembedding @ (unembedding[CHOSEN] - unembedding[REJECTED])
@@ -68,7 +68,7 @@ def _identity() -> list[Check]:
         slopes.append(slope.item())
         errors.append((y - slope * x).abs().max().item())
     return [
-        bound("theorem 1", "largest distance from the line", "0", max(errors), high=1e-12, note=f"{DRAWS} draws"),
+        bound("theorem 1", "largest distance from the line", "0", max(errors), high=1e-12, note=f"{DIRECTIONS} draws"),
         number("theorem 1", "slope c", BETA / 2, min(slopes), 1e-12, "beta/2 at policy == reference; it must be > 0"),
     ]
 
@@ -103,11 +103,12 @@ def _ches() -> list[Check]:
         common = _normal(generator, WIDTH)
         states = [common * torch.rand(1, generator=generator) + 0.5 * _normal(generator, TOKENS, WIDTH) for _ in "+-"]
         tokens = [torch.randint(VOCABULARY, (TOKENS,), generator=generator) for _ in "+-"]
-        totals = [((h @ weights.T).log_softmax(-1).gather(1, t[:, None])).sum() for h, t in zip(states, tokens)]
+        answers = list(zip(states, tokens, strict=True))
+        totals = [(h @ weights.T).log_softmax(-1).gather(1, t[:, None]).sum() for h, t in answers]
         loss = _dpo(*totals)
         step = -torch.autograd.grad(loss, weights, retain_graph=True)[0]
         rate = (torch.autograd.grad(totals[0], weights)[0] * step).sum().item()
-        wrong = [_errors(h, t, weights.detach()) for h, t in zip(states, tokens)]
+        wrong = [_errors(h, t, weights.detach()) for h, t in answers]
         inner = [((wrong[0] @ wrong[side].T) * (states[0] @ states[side].T)).sum().item() for side in (0, 1)]
         errors.append(abs(rate - BETA / 2 * (inner[0] - inner[1])))
         sums = [h.sum(0) for h in states]
