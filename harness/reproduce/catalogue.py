@@ -20,9 +20,9 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One reproduction: what it shows, where that was published, what it needs, and minutes on two CPU cores.
+    """One reproduction: what it shows, where that was published, what it needs, and how long it takes.
 
-    run: Request -> checks. minutes: text, because those of a GPU are an estimate.
+    run: Request -> checks. time: of two CPU cores, or an estimate in hours of one H100.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Recipe:
     what: str
     paper: str
     needs: str
-    minutes: str
+    time: str
     run: Callable[[Request], list[Check]]
 
 
@@ -43,13 +43,13 @@ def _module(name: str) -> Callable[[Request], list[Check]]:
     return run
 
 
-def _exact(name: str, what: str, paper: str, minutes: str = "< 0.1") -> Recipe:
-    return Recipe(name, 1, what, paper, "nothing", minutes, _module(name.replace("-", "_")))
+def _exact(name: str, what: str, paper: str, time: str = "seconds") -> Recipe:
+    return Recipe(name, 1, what, paper, "nothing", time, _module(name.replace("-", "_")))
 
 
-def _measured(name: str, what: str, paper: str, minutes: str) -> Recipe:
+def _measured(name: str, what: str, paper: str, minutes: int) -> Recipe:
     paper = f"arXiv:{paper}"
-    return Recipe(name, 3, what, paper, "the packaged model", minutes, _module(name.replace("-", "_")))
+    return Recipe(name, 3, what, paper, "the packaged model", f"about {minutes} min", _module(name.replace("-", "_")))
 
 
 @cache
@@ -58,23 +58,23 @@ def recipes() -> dict[str, Recipe]:
     exact = [
         _exact("kto-table1", "win rates and their intervals from the recorded counts", "arXiv:2402.01306 table 1"),
         _exact("archangel", "win rates, lengths and claims over 102 runs", "arXiv:2402.01306 figures 3, 4, 6"),
-        _exact("ipo-bandit", "ipo and dpo on three actions, no text", "arXiv:2310.12036 figures 1, 2", "0.7"),
+        _exact("ipo-bandit", "ipo and dpo on three actions, no text", "arXiv:2310.12036 figures 1, 2", "1 min"),
         _exact("dpo-walkthrough", "one pair worked by hand", "arXiv:2305.18290 eq. 7"),
         _exact("loss-goldens", "worked values of nine losses", "the losses' papers"),
         _exact("daa-blur-stats", "pairwise over pointwise, permutation test", "arXiv:2502.01237 table 2"),
-        _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 appendix F", "0.3"),
+        _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 appendix F", "15 s"),
         _exact("oxrl-stats", "tests of a table tuned unfairly", "arXiv:2603.19335"),
         _exact("displacement-theory", "when a chosen answer becomes less likely", "arXiv:2410.08847 theorems 1, 2"),
     ]
     given = Recipe(
         "alpacaeval", 2, "win rate, length and length-controlled rate of published judgments",
-        "AlpacaEval 2 leaderboard", "path=: annotations.json of a model, or a folder of them", "< 0.1",
+        "AlpacaEval 2 leaderboard", "path=: annotations.json of a model, or a folder of them", "seconds",
         _module("alpacaeval"),
     )  # fmt: skip
     measured = [
-        _measured("likelihood-displacement", "No against Never and Yes, for every loss", "2410.08847 table 1", "20"),
-        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", "6"),
-        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 section 5", "10"),
+        _measured("likelihood-displacement", "No against Never and Yes, for every loss", "2410.08847 table 1", 20),
+        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 6),
+        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 section 5", 10),
     ]
     return {recipe.name: recipe for recipe in (*exact, given, *measured, *map(_hub, HUB_NAMES))}
 
@@ -84,6 +84,6 @@ def _hub(name: str) -> Recipe:
     from harness.reproduce.hub import read_recipe, run_recipe
 
     data = read_recipe(name)
-    needs = f"hub, GPU of {data.gpu_memory_gib:.0f} GiB"
-    return Recipe(name, 4, data.what, data.paper, needs, f"{60 * data.gpu_hours:.0f} on a GPU",
+    needs, hours = f"hub, GPU of {data.gpu_memory_gib:.0f} GiB", max(1, round(data.gpu_hours))
+    return Recipe(name, 4, data.what, data.paper, needs, f"about {hours} GPU h",
                   lambda request: run_recipe(data, request))  # fmt: skip

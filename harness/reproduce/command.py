@@ -58,8 +58,8 @@ def reproduce(argv: Sequence[str]) -> int:
 
 def listing(tabulate: Table) -> str:
     """Every recipe with its group, what it needs, and how long it takes."""
-    headings = ("recipe", "group", "minutes", "needs", "published in", "what it shows")
-    rows = [(r.name, str(r.group), r.minutes, r.needs, r.paper, r.what) for r in recipes().values()]
+    headings = ("recipe", "group", "time", "needs", "published in", "what it shows")
+    rows = [(r.name, str(r.group), r.time, r.needs, r.paper, r.what) for r in recipes().values()]
     legend = "; ".join(f"{number} {meaning}" for number, meaning in GROUPS.items())
     return f"{tabulate(headings, rows)}\nGroups: {legend}.\n"
 
