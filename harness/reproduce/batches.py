@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -53,6 +54,17 @@ def on_example(
         desirable=torch.tensor([is_desirable]), kl=torch.tensor(kl, dtype=torch.float64),
     )  # fmt: skip
     return losses.get(name).fn(batch, **hyperparameters).sum().item()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread inside: threads that wait for each other cost tensors of some hundred numbers most."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def function(name: str) -> Callable[..., Tensor]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import losses
-from harness.reproduce.batches import function, sequence
+from harness.reproduce.batches import function, one_thread, sequence
 from harness.reproduce.frame import Check, Request, bound
 from results.literature import table
 
@@ -36,7 +36,7 @@ class Toy(NamedTuple):
 def reproduce(request: Request) -> list[Check]:
     """ICC1 of each loss with the bias and without, and how far apart the two families are."""
     found: dict[tuple[str, float], float] = {}
-    with request.progress.stage("toy", len(BIASES) * len(PAIRWISE + POINTWISE)) as stage:
+    with request.progress.stage("toy", len(BIASES) * len(PAIRWISE + POINTWISE)) as stage, one_thread():
         for bias in BIASES:
             for loss in PAIRWISE + POINTWISE:
                 found[loss, bias] = _mean(icc1(_scores(_train(loss, draw(bias)), draw(bias).answers[:, TRAINED:])))

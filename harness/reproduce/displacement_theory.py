@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import losses
-from harness.reproduce.batches import function, sequence
+from harness.reproduce.batches import function, one_thread, sequence
 from harness.reproduce.frame import Check, Request, bound, number
 from results.literature import table
 
@@ -37,7 +37,8 @@ class Rates(NamedTuple):
 
 def reproduce(request: Request) -> list[Check]:
     """The identity of theorem 1, its sign, the identity behind CHES with its ranking, and squeezing."""
-    return [*_identity(), *_signs(), *_ches(), *_squeezing()]
+    with one_thread():
+        return [*_identity(), *_signs(), *_ches(), *_squeezing()]
 
 
 def descend(logits: Tensor, moved: Tensor) -> Rates:

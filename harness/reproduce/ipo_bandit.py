@@ -17,6 +17,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from harness.reproduce.bandit import Bandit, full_batch, mini_batches, train
+from harness.reproduce.batches import one_thread
 from harness.reproduce.frame import Check, Request, bound, interval, number
 from results.literature import table
 
@@ -46,7 +47,7 @@ class Case(NamedTuple):
 def reproduce(request: Request) -> list[Check]:
     """Closed forms by full batch, the paper's own setting with ten seeds, and the printed D3."""
     progress = request.progress
-    with progress.stage("bandits", 4) as stage:
+    with progress.stage("bandits", 4) as stage, one_thread():
         cases = [Case(data, beta, ref) for data in PAIRS for beta in BETAS for ref in (UNIFORM, SKEWED)]
         exact = {loss: _full(loss, cases) for loss in ("ipo_sum", "dpo")}
         stage.advance(2)

@@ -95,7 +95,7 @@ def test_all_runs_what_needs_nothing_and_names_the_needs_of_the_rest(known, caps
         (["alpacaeval"], "alpacaeval needs published judgments: path=FILE"),
         (["alpacaeval", "path=nowhere.json"], "path=nowhere.json: no such file"),
         (["simpo-table4", "rows=dop"], "unknown row of simpo-table4 'dop'; did you mean 'dpo'?"),
-        (["likelihood-displacement", "rows=dop"], "unknown loss 'dop'; did you mean 'dpo'?"),
+        (["likelihood-displacement", "rows=unlikelyhood"], "unknown loss 'unlikelyhood'; did you mean 'unlikelihood'?"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_exits_2(words, told, capsys, tmp_path, monkeypatch):

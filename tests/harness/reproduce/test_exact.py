@@ -90,7 +90,7 @@ def test_dpo_with_swapped_sides_fails_the_walkthrough_and_the_bandit(request_of,
 
 def test_a_pointwise_loss_that_sees_pairs_only_fails_the_toy(request_of, wrong, monkeypatch):
     monkeypatch.setattr(daa_toy, "SEEDS", 4)
-    monkeypatch.setattr(daa_toy, "EPOCHS", 40)
+    monkeypatch.setattr(daa_toy, "EPOCHS", 15)
     wrong("nca_pair", losses.get("dpo").fn)
     assert {"nca_pair", "pairwise less pointwise"} <= mismatched_rows(run("daa_toy", request_of()))
 
