@@ -33,6 +33,7 @@ _EXAMPLES = {
   python -m harness list losses parity
   python -m harness list losses plugins=my_loss.py
   python -m harness list options betas
+  python -m harness list recipes simpo-table4
 """,
     "reproduce": """\
   python -m harness reproduce list

@@ -49,7 +49,7 @@ def _exact(name: str, what: str, paper: str, time: str = "seconds") -> Recipe:
 
 def _measured(name: str, what: str, paper: str, minutes: int) -> Recipe:
     paper = f"arXiv:{paper}"
-    return Recipe(name, 3, what, paper, "the packaged model", f"about {minutes} min", _module(name.replace("-", "_")))
+    return Recipe(name, 3, what, paper, "packaged model", f"{minutes} min", _module(name.replace("-", "_")))
 
 
 @cache
@@ -57,24 +57,24 @@ def recipes() -> dict[str, Recipe]:
     """Name -> recipe, group by group."""
     exact = [
         _exact("kto-table1", "win rates and their intervals from the recorded counts", "arXiv:2402.01306 table 1"),
-        _exact("archangel", "win rates, lengths and claims over 102 runs", "arXiv:2402.01306 figures 3, 4, 6"),
-        _exact("ipo-bandit", "ipo and dpo on three actions, no text", "arXiv:2310.12036 figures 1, 2", "1 min"),
+        _exact("archangel", "win rates, lengths and claims over 102 runs", "arXiv:2402.01306 fig. 3-6"),
+        _exact("ipo-bandit", "ipo and dpo on three actions, no text", "arXiv:2310.12036 fig. 1, 2", "1 min"),
         _exact("dpo-walkthrough", "one pair worked by hand", "arXiv:2305.18290 eq. 7"),
         _exact("loss-goldens", "worked values of nine losses", "the losses' papers"),
         _exact("daa-blur-stats", "pairwise over pointwise, permutation test", "arXiv:2502.01237 table 2"),
-        _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 appendix F", "15 s"),
+        _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 app. F", "15 s"),
         _exact("oxrl-stats", "tests of a table tuned unfairly", "arXiv:2603.19335"),
-        _exact("displacement-theory", "when a chosen answer becomes less likely", "arXiv:2410.08847 theorems 1, 2"),
+        _exact("displacement-theory", "when a chosen answer becomes less likely", "arXiv:2410.08847 theorems"),
     ]
     given = Recipe(
-        "alpacaeval", 2, "win rate, length and length-controlled rate of published judgments",
-        "AlpacaEval 2 leaderboard", "path=: annotations.json of a model, or a folder of them", "seconds",
+        "alpacaeval", 2, "the leaderboard's figures from published annotations",
+        "AlpacaEval 2", "path=FILE or DIR", "seconds",
         _module("alpacaeval"),
     )  # fmt: skip
     measured = [
-        _measured("likelihood-displacement", "No against Never and Yes, for every loss", "2410.08847 table 1", 20),
+        _measured("likelihood-displacement", "No against Never and Yes, twelve losses", "2410.08847 table 1", 20),
         _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 6),
-        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 section 5", 10),
+        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 10),
     ]
     return {recipe.name: recipe for recipe in (*exact, given, *measured, *map(_hub, HUB_NAMES))}
 
@@ -84,6 +84,6 @@ def _hub(name: str) -> Recipe:
     from harness.reproduce.hub import read_recipe, run_recipe
 
     data = read_recipe(name)
-    needs, hours = f"hub, GPU of {data.gpu_memory_gib:.0f} GiB", max(1, round(data.gpu_hours))
-    return Recipe(name, 4, data.what, data.paper, needs, f"about {hours} GPU h",
+    needs, hours = f"hub, {data.gpu_memory_gib:.0f} GiB GPU", max(1, round(data.gpu_hours))
+    return Recipe(name, 4, data.what, data.paper, needs, f"{hours} GPU h",
                   lambda request: run_recipe(data, request))  # fmt: skip

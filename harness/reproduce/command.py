@@ -20,6 +20,7 @@ from harness.reproduce.catalogue import GROUPS, Recipe, recipes
 from harness.reproduce.frame import MISMATCH, Check, Request
 from harness.values import Choice, Several, Text, WholeNumber, unknown
 from harness.words import LIST, SCALAR, Words, split
+from suites import SuiteError
 
 KEYS = {"rows": LIST, "path": SCALAR, "out": SCALAR, "format": SCALAR, "model": SCALAR, "seeds": LIST, "groups": LIST}
 PARSERS: dict[str, Callable[[object], object]] = {
@@ -103,8 +104,8 @@ def _run_all(request: Request, groups: Sequence[int], tabulate: Table) -> int:
             continue
         try:
             worst = max(worst, _run(recipe, request, tabulate))
-        except UsageError as error:
-            lacking.append((recipe.name, " ".join(error.messages)))
+        except (UsageError, SuiteError) as error:
+            lacking.append((recipe.name, str(error).replace("\n", " ")))
     if lacking:
         sys.stdout.write(f"Not run, for what they need:\n\n{tabulate(('recipe', 'needs'), lacking)}")
     return worst

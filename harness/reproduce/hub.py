@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -138,6 +139,16 @@ def _setting(name: str, fields: Mapping[str, Any], pairs: int) -> Setting:
     )  # fmt: skip
 
 
+def card(name: str) -> list[tuple[str, str]]:
+    """What a recipe's file says beyond the catalogue, as (field, text): protocol, known errors, commands."""
+    recipe = read_recipe(name)
+    commands = [
+        (f"setting {setting.name}", f"plan {shlex.join(recipe.words(setting, tuple(setting.losses), 'runs'))}")
+        for setting in recipe.settings
+    ]
+    return [("source", recipe.source), ("protocol", recipe.protocol), *(("note", n) for n in recipe.notes), *commands]
+
+
 def missing(recipe: HubRecipe) -> list[str]:
     """What this machine lacks for the recipe, in sentences; empty where it can be tried."""
     import torch
@@ -180,7 +191,7 @@ def _run_setting(recipe: HubRecipe, setting: Setting, losses: tuple[str, ...], r
     from harness.reproduce.sweeps import measure
 
     words = recipe.words(setting, losses, str(request.out / recipe.name / setting.name))
-    runs = measure(words, request.progress).rows
+    runs = measure(words, request.progress, at_most="train_pairs").rows
     best = runs.groupby("loss")["validation_preference_accuracy"].max()
     metric = next(iter(recipe.tolerance))
     figures = {loss: setting.expected.get(loss, {}).get(metric, math.nan) for loss in losses}

@@ -42,9 +42,11 @@ class Measured:
         return [group[column].astype(float).tolist() for _, group in groups]
 
 
-def measure(words: Sequence[str], progress: Progress) -> Measured:
+def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> Measured:
     """Run a sweep (finished cells are kept) and read what it left. The sweep's own report is written, not printed.
 
+    at_most: a number of rows (train_pairs) that is lowered, with a note, where fewer are usable: as published, it
+    counts rows that our rules drop.
     Raises: UsageError where it cannot be run or a cell failed; SuiteError.
     """
     import results
@@ -53,6 +55,7 @@ def measure(words: Sequence[str], progress: Progress) -> Measured:
     from harness.sweep import prepare_sweep
 
     options, _ = read_options(words)
+    options.model_fields_set.discard(at_most)  # a default is lowered, a number that was typed is an error
     with contextlib.redirect_stdout(io.StringIO()):
         code = run(options, progress, f"python -m harness run {' '.join(words)}")
     if code == 130:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness.__main__ import main
 from harness.reproduce import catalogue, command
 from harness.reproduce.catalogue import Recipe
 from harness.reproduce.frame import Check, bound, number
+from suites import SuiteError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,7 +39,7 @@ def test_the_list_names_every_recipe_with_group_and_needs(capsys):
     out = capsys.readouterr().out
     for recipe in catalogue.recipes().values():
         assert any(line.startswith(f"{recipe.name} ") and f" {recipe.group} " in line for line in out.splitlines())
-    assert "nothing" in out and "annotations.json" in out and "the packaged model" in out and "GPU of 150 GiB" in out
+    assert "nothing" in out and "path=FILE or DIR" in out and "packaged model" in out and "hub, 150 GiB GPU" in out
 
 
 def test_the_list_imports_nothing_heavy():
@@ -104,3 +106,26 @@ def test_what_cannot_be_done_is_said_and_exits_2(words, told, capsys, tmp_path, 
     out, err = capsys.readouterr()
     assert told in err and err.startswith("error: ") and out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_list_recipes_is_the_same_list_and_a_card_tells_protocol_and_commands(capsys):
+    assert main(["reproduce", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert main(["list", "recipes"]) == 0
+    assert capsys.readouterr().out == listed
+    assert main(["list", "recipes", "simpo-table4"]) == 0
+    card = " ".join(capsys.readouterr().out.split())
+    assert "protocol AlpacaEval 2" in card and "simpo.gamma_beta_ratio=0.8" in card and "losses=dpo,simpo" in card
+    assert main(["list", "recipes", "simpo-tabel4"]) == 2
+    assert "did you mean 'simpo-table4'?" in capsys.readouterr().err
+
+
+def test_a_recipe_of_all_that_lacks_something_stops_nothing(known, monkeypatch, capsys):
+    def lacks(request):
+        raise SuiteError("the reviews are not here")
+
+    broken = replace(known["bad"], run=lacks)
+    monkeypatch.setattr(command, "recipes", lambda: {"broken": broken, "good": known["good"]})
+    assert main(["reproduce", "all"]) == 0
+    out = capsys.readouterr().out
+    assert "good: 2 match" in out and "the reviews are not here" in out
