@@ -1,7 +1,8 @@
 """`python -m harness VERB ...`: the command line. Thin: each verb imports what it needs and hands over.
 
-Answers go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 a cell failed,
-2 the command could not be carried out (every reason printed, nothing written), 130 interrupted.
+Answers go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 a cell failed or a
+published figure was not matched, 2 the command could not be carried out (every reason printed, nothing written),
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -157,6 +158,20 @@ def _list(words: list[str]) -> int:
     return 0
 
 
+def _reproduce(words: list[str]) -> int:
+    """Set a published table beside ours."""
+    from harness.options import UsageError
+    from harness.reproduce.command import reproduce
+    from suites import SuiteError
+
+    try:
+        return reproduce(words)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except SuiteError as error:
+        return _refuse([str(error)])
+
+
 def _refuse(messages: Sequence[str]) -> int:
     """Print every reason why the command cannot be carried out; the exit code for that."""
     for message in messages:
@@ -164,7 +179,9 @@ def _refuse(messages: Sequence[str]) -> int:
     return 2
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"run": _run, "plan": _plan, "report": _report, "list": _list}
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": _run, "plan": _plan, "report": _report, "list": _list, "reproduce": _reproduce,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

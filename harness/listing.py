@@ -256,6 +256,30 @@ def _tasks(name: str | None, _: tuple[str, ...]) -> str:
     return table(judge_cards.TASK_HEADINGS, [rows[name]] if name else list(rows.values()))
 
 
+def _recipes(name: str | None, _: tuple[str, ...]) -> str:
+    """All published tables that can be reproduced, or one; a recipe for the hub with its protocol and commands."""
+    from harness.reproduce.catalogue import GROUPS, recipes
+    from harness.reproduce.command import listing as all_recipes
+    from harness.reproduce.hub import card
+
+    if name is None:
+        return all_recipes(table)
+    if name not in recipes():
+        raise UsageError([unknown("recipe", name, recipes())])
+    recipe = recipes()[name]
+    return _card(
+        name,
+        [
+            ("what it shows", recipe.what),
+            ("published in", recipe.paper),
+            ("group", f"{recipe.group}: {GROUPS[recipe.group]}"),
+            ("needs", recipe.needs),
+            ("time", recipe.time),
+            *(card(name) if recipe.group == 4 else []),
+        ],
+    )
+
+
 COMMA = {
     AXIS: "makes an axis: each value gives its own cells",
     LIST: "makes a list: all values act together",
@@ -289,4 +313,5 @@ KINDS: dict[str, Callable[[str | None, tuple[str, ...]], str]] = {
     "options": _options,
     "judges": _judges,
     "tasks": _tasks,
+    "recipes": _recipes,
 }

@@ -10,6 +10,7 @@ VERBS = {
     "plan": "show what run would do, and its estimated cost; trains nothing",
     "report": "write the report of finished cells again, and print its table",
     "list": "show what there is to choose from",
+    "reproduce": "set published tables beside what is computed here",
 }
 
 _EXAMPLES = {
@@ -34,6 +35,15 @@ _EXAMPLES = {
   python -m harness list losses parity
   python -m harness list losses plugins=my_loss.py
   python -m harness list options betas
+  python -m harness list recipes simpo-table4
+""",
+    "reproduce": """\
+  python -m harness reproduce list
+  python -m harness reproduce kto-table1
+  python -m harness reproduce ipo-bandit rows=dpo
+  python -m harness reproduce all groups=1
+  python -m harness reproduce alpacaeval path=annotations.json
+  python -m harness reproduce simpo-table4 rows=dpo,simpo
 """,
 }
 
@@ -42,6 +52,7 @@ _WORDS = {
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "report": "[PATH]",
     "list": f"{{{'|'.join(KINDS)}}} [NAME]",
+    "reproduce": "{NAME|all|list} [KEY=VALUE ...]",
 }
 
 _NOTES = {
@@ -50,12 +61,16 @@ _NOTES = {
     "plan": "It takes the same words as run.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
     "list": "",
+    "reproduce": "rows= chooses rows (by name, or by its first word); path= is a file or folder of yours;\n"
+    "groups=1,3 limits `all`; format=markdown; out= (default runs/reproduce), model= and seeds= are for recipes that\n"
+    "train.\n"
+    "Exit code 0: all figures match; 1: one does not; 2: something is missing, and is named.\n",
 }
 
 
 def overview() -> str:
     """The help without a verb."""
-    verbs = "\n".join(f"  {verb:<8}{meaning}" for verb, meaning in VERBS.items())
+    verbs = "\n".join(f"  {verb:<10}{meaning}" for verb, meaning in VERBS.items())
     return (
         "Compare preference-optimization losses on your model and data: everything equal but the loss.\n\n"
         "usage: python -m harness VERB [WORD ...]\n\n"

@@ -14,6 +14,8 @@ from harness.__main__ import VERBS
 from harness.names import read_options
 from harness.option_cards import kinds, make, values_of
 from harness.progress import silent
+from harness.reproduce.catalogue import recipes
+from harness.reproduce.command import KEYS, listing, markdown_table
 from harness.run import run
 from harness.words import split
 
@@ -27,6 +29,10 @@ COMMANDS = [line.partition("#")[0] for line in re.findall(r"^python -m harness .
 def test_a_command_of_the_readme_is_understood(command: str):
     verb, *words = shlex.split(command)[3:]
     assert verb in VERBS
+    if verb == "reproduce":
+        asked = split(words, KEYS)
+        assert not asked.errors and asked.bare[0] in (*recipes(), "all", "list")
+        return
     found = split(words, kinds())
     assert not found.errors and not found.bare
     assert make(values_of(found)).suite
@@ -64,10 +70,17 @@ def test_the_number_of_losses_is_the_one_it_says():
 @pytest.mark.parametrize("package", ["losses", "suites", "results", "reports", "harness"])
 def test_the_map_names_every_file(package: str):
     lines = [line for line in README.splitlines() if line.startswith(f"| `{package}/")]
-    named = {name.removeprefix(f"{package}/") for line in lines for name in re.findall(r"`([\w/.]+)`", line)}
-    there = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
+    named = {name.rpartition("/")[2] for line in lines for name in re.findall(r"`([\w/.]+)`", line)}
+    there = {path.name for path in (ROOT / package).rglob("*.py")} - {"__init__.py"}
     assert there <= named, f"not in the map: {sorted(there - named)}"
     assert {name for name in named if name.endswith(".py")} <= there
+
+
+def test_the_table_of_reproductions_is_the_command_s():
+    block = re.search(r"<!-- reproduce list -->\n(.*?)<!-- end -->", README, flags=re.DOTALL)
+    if block is None:
+        pytest.skip("the README shows no table of reproductions")
+    assert block.group(1) == listing(markdown_table)
 
 
 def test_the_two_commands_are_targets_of_the_makefile_and_ci_runs_them():
