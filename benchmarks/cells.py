@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = split(sys.argv[1:] if argv is None else argv, {"cells": SCALAR})
     cells = str(words.values.get("cells", "1000"))
     if words.errors or words.bare or not cells.isdecimal() or int(cells) < 20:
-        print("error: " + "; ".join([*words.errors, f"cells={cells}: give a whole number of at least 20"]), file=sys.stderr)
+        problems = [*words.errors, f"cells={cells}: give a whole number of at least 20"]
+        print("error: " + "; ".join(problems), file=sys.stderr)
         return 2
     print(text(measure(int(cells))))
     return 0

@@ -18,7 +18,7 @@ from harness.faults import StorageFailed, storage_failure
 from harness.grid import Trial
 from harness.options import Options, UsageError
 from harness.progress import Progress
-from harness.sweep import Sweep, prepare_sweep
+from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
 from harness.workers import run_cells
 from results import store
 
@@ -77,6 +77,7 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
             _store_skipped(sweep, trial)
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
         elif sweep.is_finished(trial):
+            _tidy(sweep.folder(trial))
             progress.cell_kept(trial.label, "finished earlier")
         elif sweep.options.retry == "none" and (reason := sweep.failure(trial)) is not None:
             progress.cell_kept(trial.label, f"failed earlier: {reason}; retry=failed runs it again")
@@ -88,6 +89,13 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
     if best is not None and not sweep.model_folder(best).is_dir():
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
         run_cells(sweep, [best], progress, lambda trial: None, save=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what a process killed right after it stored the cell left in its folder."""
+    store.clear_dead(folder)
+    if store.holder(folder) is None:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, *, save: bool) -> None:

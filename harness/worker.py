@@ -56,7 +56,7 @@ class Worker:
         try:
             with store.claim(folder):
                 if self._was_made_meanwhile(trial, save):
-                    self.progress.note(f"{trial.label}: another command has made it meanwhile")
+                    self.progress.cell_kept(trial.label, "made by another command meanwhile")
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
                 row = run_cell(bench, trial, folder, save=save)
@@ -179,6 +179,9 @@ class Relay(Progress):
 
     def cell_started(self, label: str, steps: int) -> None:
         self._send("cell_started", label, steps)
+
+    def cell_kept(self, label: str, reason: str) -> None:
+        self._send("cell_kept", label, reason)
 
     def step(self, step: int, loss_value: float, tokens: int) -> None:
         self._send("step", step, loss_value, tokens)

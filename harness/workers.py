@@ -174,7 +174,7 @@ class _Pool:
             lane.stages.close()
         elif kind == "advance":
             lane.stage.advance(*content)
-        elif kind in ("note", "warn"):
+        elif kind in ("note", "warn", "cell_kept"):
             getattr(self._progress, kind)(*content)
         else:
             getattr(self._progress, kind)(*content, lane=lane.number)

@@ -59,7 +59,8 @@ class Holder:
         return self.host == socket.gethostname()
 
     def __str__(self) -> str:
-        return "a claim that cannot be read" if self.pid is None else f"process {self.pid} on host {self.host!r}"
+        known = self.pid is not None
+        return f"process {self.pid} on host {self.host!r}" if known else "somebody whose claim cannot be read"
 
 
 def holder(folder: Path | str) -> Holder | None:
@@ -69,6 +70,14 @@ def holder(folder: Path | str) -> Holder | None:
         return Holder(None, None) if os.path.lexists(Path(folder) / CLAIM) else None
     found = Holder(content.get("pid"), content.get("host"))
     return None if found.is_here and not _is_alive(content) else found
+
+
+def clear_dead(folder: Path | str) -> None:
+    """Removes the claim and the temporary files that processes of this host which are gone left in the folder."""
+    folder = Path(folder)
+    if (os.path.lexists(folder / CLAIM) or any(folder.glob(".*.tmp"))) and holder(folder) is None:
+        with contextlib.suppress(Claimed), claim(folder):
+            pass
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ def derived(
     strength, None where it has none; `noise_floor` in nats.
     Raises: ValueError for a bad pair table.
     """
+    if pairs.empty:
+        raise ValueError("The pair table holds no rows; a finished cell has measured some.")
     last = pairs[pairs["step"] == pairs["step"].max()]
     test, validation = (last[last["split"] == split] for split in ("test", "validation"))
     numbers: dict[str, float | int] = {"steps": int(last["step"].iloc[0])}

@@ -14,14 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from results.claims import Claimed, claim, holder
+from results.claims import Claimed, claim, clear_dead, holder
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, TERM_PREFIX, names
 from results.frames import check_types, json_text, parquet_bytes, plain, typed_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Claimed", "cell_folder", "claim", "holder", "holds", "is_done", "read_row", "write_cell", "write_failed"]
+__all__ = [
+    "Claimed", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done", "read_row", "write_cell",
+    "write_failed",
+]
 
 ROW = "row.json"
 CELL = "cell.json"

@@ -103,9 +103,13 @@ def _verify_cell(folder: Path, rows: dict[Path, Mapping[str, Any]], findings: li
     except (OSError, ValueError) as error:
         findings.append(Finding(folder / store.ROW, f"cannot be read: {error}", AGAIN))
         return "unreadable"
-    rows[folder] = row
     files = list(_files(folder, row))
-    findings.extend(files or _content(folder, row))
+    try:
+        for finding in files or _content(folder, row):
+            findings.append(finding)
+    except (OSError, ValueError) as error:
+        findings.append(Finding(folder, f"cannot be compared: {error}", AGAIN))
+    rows[folder] = row
     return str(row.get("status"))
 
 
@@ -119,6 +123,7 @@ def _strict_row(folder: Path) -> dict[str, Any]:
     if not isinstance(row, dict) or not isinstance(row.get("files"), dict):
         raise ValueError("it is no object with the digests of its sibling files")
     check_types(row, ROW_COLUMNS)
+    _mapping(row.get("versions"))
     return row
 
 
@@ -152,7 +157,7 @@ def _content(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
     for name in _IN_BOTH:
         if name in cell and cell[name] != row.get(name):
             yield Finding(place, f"{name} is {row.get(name)!r}, but {store.CELL} says {cell[name]!r}", REMOVE)
-    settings = json.loads(row.get("hyperparameters") or "{}")
+    settings = _mapping(row.get("hyperparameters"))
     if cell.get("hyperparameters", settings) != settings:
         yield Finding(place, f"hyperparameters are {settings}, but {store.CELL} says {cell['hyperparameters']}", REMOVE)
     if row.get("status") in ("failed", "skipped") and not row.get("reason"):
@@ -180,6 +185,14 @@ def _tables(folder: Path, row: Mapping[str, Any], settings: Mapping[str, Any]) -
     for name, value in again.items():
         if name in row and not _equal(row[name], value):
             yield Finding(folder / store.ROW, f"{name} is {row[name]!r}, but its tables give {value!r}", REMOVE)
+
+
+def _mapping(text: object) -> dict[str, Any]:
+    """A JSON object that a row holds as text. Raises: ValueError for anything else."""
+    value = json.loads(text or "{}") if isinstance(text, str | None) else text
+    if not isinstance(value, dict):
+        raise ValueError(f"{text!r} is no JSON object")
+    return value
 
 
 def _last(pairs: "pd.DataFrame", split: str) -> int:
@@ -240,7 +253,7 @@ def _by_protocol(rows: Mapping[Path, Mapping[str, Any]]) -> Iterator[tuple[Path,
 def _mixed_versions(rows: Mapping[Path, Mapping[str, Any]]) -> Iterator[Finding]:
     """Rows of one table that other versions of a library computed."""
     for place, group in _by_protocol(rows):
-        known = [json.loads(row["versions"]) for row in group if row.get("versions")]
+        known = [_mapping(row["versions"]) for row in group if row.get("versions")]
         for library in sorted({name for versions in known for name in versions}):
             counts = _counted(versions.get(library, "none") for versions in known)
             if len(counts) > 1:

@@ -111,6 +111,23 @@ def test_memory_that_runs_out_for_good_fails_the_cell_alone(command, tmp_path, m
     assert again.code == 0 and again.trained == ["dpo"]
 
 
+@pytest.mark.slow
+def test_memory_that_really_runs_out_in_a_worker_fails_its_cell_and_the_sweep_goes_on(command, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import losses, torch\nfrom multiprocessing import parent_process\n@losses.register('mine')\n"
+        "def mine(pair: losses.PairBatch, *, beta: float = 0.1):\n"
+        "    if parent_process() is not None and pair.step == 2:\n        torch.empty(10**15)\n"
+        "    return -beta * pair.chosen.total\n"
+    )
+    told = command(f"plugins={plugin}", "losses=mine,ipo", "controls=false", "workers=1")
+    assert told.code == 1 and any("trying it once more" in line for line in told.lines)
+    runs = results.read(tmp_path / "runs").set_index("loss")
+    assert runs.loc["ipo", "status"] == "done" and runs.loc["mine", "status"] == "failed"
+    assert "out of memory" in runs.loc["mine", "reason"] and "micro_batch=" in runs.loc["mine", "reason"]
+    assert temporaries(tmp_path / "runs") == []
+
+
 def test_a_clock_that_jumps_back_changes_no_number_and_loses_no_cell(command, tmp_path, monkeypatch):
     from datetime import datetime, timedelta
 

@@ -27,9 +27,7 @@ def test_a_rerun_is_equal_and_one_changed_bit_a_changed_row_and_moved_data_are_f
     (cell / "row.json").write_text(json.dumps(row | {"margin": row["margin"] * (1 + 1e-15), "win_rate": 0.6}))
     (finding,) = rerun(cell, [], silent()).findings
     assert "margin is" in finding.what
-    rows = pair_rows(120)
-    rows[3]["chosen"] += " indeed"
-    write_jsonl(tmp_path / "pairs.jsonl", rows)
+    write_jsonl(tmp_path / "pairs.jsonl", [row | {"chosen": row["chosen"] + " indeed"} for row in pair_rows(120)])
     (finding,) = rerun(cell, [], silent()).findings
     assert "leads to another cell now" in finding.what and "rows was" in finding.what
 

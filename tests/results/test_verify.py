@@ -68,6 +68,8 @@ def test_an_edited_and_a_missing_file_are_named(name, sound):
         ({"margin": "high"}, ["cannot be read", "margin"]),
         ({"margin": float("nan")}, ["cannot be read", "NaN"]),
         ({"files": None}, ["cannot be read", "digests"]),
+        ({"versions": "new"}, ["cannot be read"]),
+        ({"hyperparameters": "[0.1]"}, ["cannot be compared", "no JSON object"]),
     ],
 )
 def test_an_edited_row_is_held_to_what_it_follows_from(changes, words, sound):
