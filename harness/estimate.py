@@ -96,11 +96,10 @@ BYTES_HIDDEN, BYTES_FEED_FORWARD = 40, 12
 LARGEST_MICRO = {"cpu": 4096, "cuda": 65536, "mps": 4096}
 
 
-def activation_bytes(config: Any) -> int:
-    """Bytes that a token leaves for the backward pass in all layers of a model."""
+def feed_forward(config: Any) -> int:
+    """Numbers of a layer's feed-forward state."""
     text = config.get_text_config()
-    inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    return text.num_hidden_layers * (BYTES_HIDDEN * text.hidden_size + BYTES_FEED_FORWARD * inner)
+    return getattr(text, "intermediate_size", None) or 4 * text.hidden_size
 
 
 def micro_tokens(config: Any, device: str) -> int:
@@ -109,7 +108,8 @@ def micro_tokens(config: Any, device: str) -> int:
     On a CPU more than 2 GiB of them gain no speed. Not of the memory that is free: another cut of the batch
     moves the last bits of a gradient, and the same command shall give the same bits.
     """
-    per_token = activation_bytes(config)
+    text = config.get_text_config()
+    per_token = text.num_hidden_layers * (BYTES_HIDDEN * text.hidden_size + BYTES_FEED_FORWARD * feed_forward(config))
     memory, kind = total_memory(device), device.partition(":")[0]
     room = memory / 2 if kind == "cuda" else min(memory / 4, 2 * 2**30)
     return int(min(max(room / per_token, 256), LARGEST_MICRO[kind]))

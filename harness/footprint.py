@@ -13,23 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.estimate import activation_bytes
+from harness.estimate import feed_forward
 from harness.logprobs import CHUNK_LOGITS
 from harness.models import empty_model
 
 MOMENTS = 8  # bytes a trained parameter: AdamW's two, in fp32
+# Bytes that a token leaves for the backward pass in a layer, for each number of its hidden and of its feed-forward
+# state: counted over the tensors that autograd keeps of a llama's packed rows (tests/harness/test_footprint.py).
+KEPT = {"fp32": (52, 18), "bf16": (35, 9)}
 BYTES_LOGIT = 8  # of each logit of a chunk, with what the log-softmax needs
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's sizes: parameters in all and in an adapter on it, bytes of activations a token, vocabulary."""
+    """A model's sizes: parameters in all and in an adapter on it, numbers of a token's states, vocabulary."""
 
     parameters: int
     adapter: int
     hidden: int
+    feed_forward: int
     layers: int
-    activations: int
     vocabulary: int
 
 
@@ -56,27 +59,28 @@ def shape(folder: Path, rank: int) -> Shape:
     return Shape(
         parameters=sum(p.numel() for p in model.parameters()),
         adapter=rank * sum(sum(m.weight.shape) for m in linear),
-        hidden=config.hidden_size, layers=config.num_hidden_layers,
-        activations=activation_bytes(config), vocabulary=config.vocab_size,
+        hidden=config.hidden_size, feed_forward=feed_forward(config), layers=config.num_hidden_layers,
+        vocabulary=config.vocab_size,
     )  # fmt: skip
 
 
 def footprint(
     model: Shape, *, tuning: str = "full", weight_bytes: int = 4, copy_bytes: int = 0, second_model: bool = False,
-    tokens: int = 0, checkpointing: bool = False, devices: int = 1,
+    precision: str = "bf16", tokens: int = 0, checkpointing: bool = False, devices: int = 1,
 ) -> Footprint:
     """What a cell holds on each of `devices`, over which all but activations and logits are sharded.
 
     weight_bytes:  of a weight and of its gradient; adapters are fp32 always.
     copy_bytes:    of each weight's copy in the training precision.
     second_model:  the reference is kept as a model of its own. An adapter's reference is the model without it.
-    tokens:        of a micro-batch. checkpointing: only the inputs of the layers are kept for the backward pass.
+    precision:     of training. tokens: of a micro-batch.
+    checkpointing: only the inputs of the layers are kept for the backward pass.
     """
     full = tuning == "full"
     trained = model.parameters if full else model.adapter
-    kept = tokens * model.activations
-    if checkpointing:
-        kept = tokens * (4 * model.hidden * model.layers + model.activations / model.layers)
+    of_hidden, of_feed_forward = KEPT[precision]
+    layer = of_hidden * model.hidden + of_feed_forward * model.feed_forward
+    kept = tokens * (layer + 4 * model.hidden * model.layers if checkpointing else layer * model.layers)
     return Footprint(
         policy=((weight_bytes + copy_bytes) * model.parameters + (0 if full else 4 * model.adapter)) / devices,
         reference=weight_bytes * model.parameters / devices if second_model and full else 0,

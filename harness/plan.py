@@ -95,7 +95,8 @@ def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
     tokens = options.micro_tokens or micro_tokens(config, machine.device)
     if options.micro_batch:
         tokens = options.micro_batch * max(map(row_tokens, rows))
-    given = {"tokens": tokens, "checkpointing": options.activation_checkpointing, "devices": options.devices}
+    given = {"precision": machine.precision, "tokens": tokens,
+             "checkpointing": options.activation_checkpointing, "devices": options.devices}  # fmt: skip
     here = {"copy_bytes": 2 if machine.precision == "bf16" else 0}
     other = "lora" if options.tuning == "full" else "full"
     settings = {

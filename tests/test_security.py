@@ -156,10 +156,11 @@ def test_generations_and_verdicts_with_markup_do_not_reach_a_report(hostile, cap
     place, _, _ = hostile
     (suite,) = [path for path in (place / "runs").iterdir() if path.is_dir()]
     cell = next(path for path in suite.glob("dpo-*"))
-    (cell / "generations.jsonl").write_text(json.dumps({"answer": f"{SCRIPT}{ESCAPE}{TABLE}"}) + "\n")
+    (cell / "generations.jsonl").write_text(json.dumps({"answer": f"sampled words {SCRIPT}{ESCAPE}{TABLE}"}) + "\n")
     assert main(["report", str(suite)]) == 0
     for name in ("report.html", "report.md", "results.csv"):
-        assert SCRIPT not in (suite / name).read_text() and "click" not in (suite / name).read_text()
+        shown = (suite / name).read_text()
+        assert "sampled words" not in shown and "click" not in shown and "\x1b" not in shown
     assert main(["verify", str(suite)]) == 1 and "generations.jsonl: is not vouched for" in capsys.readouterr().out
 
 
@@ -201,8 +202,9 @@ def test_nothing_is_written_through_a_symbolic_link(what, tmp_path, capsys):
 def test_names_that_differ_only_in_case_keep_their_cells_apart(tmp_path):
     """On a file system that ignores case too: the id of a cell is in its folder's name."""
     names = []
-    for name, count in (("Pairs", 60), ("pairs", 61)):
-        data = write_jsonl(tmp_path / f"{name}.jsonl", pair_rows(count))
+    for name, more in (("Pairs", ""), ("pairs", " indeed")):
+        rows = [row | {"chosen": row["chosen"] + more} for row in pair_rows(60)]
+        data = write_jsonl(tmp_path / f"{name}.jsonl", rows)
         assert main(["run", f"suite={data}", "losses=dpo", f"out={tmp_path / 'runs'}", *SMALL]) == 0
         names += [path.name.lower() for path in (tmp_path / "runs" / name).glob("dpo-*")]
     assert len(set(names)) == 2

@@ -30,7 +30,7 @@ def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, ca
     shown = capsys.readouterr().out
     assert "5 cells" in shown and shown.count("to run") == 5
     for part in ("120 pairs kept of 120 read", "dropped:", "8 training rows of each epoch fill no batch",
-                 "parameters", "time:", "memory:"):  # fmt: skip
+                 "parameters", "time:", "memory in GB a device"):  # fmt: skip
         assert part in shown
     assert not (tmp_path / "runs").exists()
 
