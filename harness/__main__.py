@@ -105,11 +105,12 @@ def _sweep(verb: str, words: list[str]) -> int:
     from harness.names import read_options
     from harness.options import UsageError
     from harness.progress import on_stream
+    from harness.secrets import redacted
     from suites import SuiteError
 
     try:
         options, notices = read_options(words)
-        command = shlex.join(["python", "-m", "harness", verb, *words])
+        command = redacted(shlex.join(["python", "-m", "harness", verb, *words]))
         with on_stream(sys.stderr) as progress:
             for notice in notices:
                 progress.warn(notice)
@@ -146,6 +147,33 @@ def _report(words: list[str]) -> int:
     return 0
 
 
+def _verify(words: list[str]) -> int:
+    """Hold stored cells to their files and tables, and print what is not as it should be."""
+    from harness.options import UsageError
+    from harness.progress import on_stream
+    from harness.verify import verify
+    from suites import SuiteError
+
+    try:
+        with on_stream(sys.stderr) as progress:
+            return verify(words, progress)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except (SuiteError, FileNotFoundError) as error:
+        return _refuse([str(error)])
+
+
+def _export(words: list[str]) -> int:
+    """Print a cell's settings as another trainer's."""
+    from harness.export import export
+    from harness.options import UsageError
+
+    try:
+        return export(words)
+    except UsageError as error:
+        return _refuse(error.messages)
+
+
 def _list(words: list[str]) -> int:
     """Print what there is to choose from."""
     from harness.listing import listing
@@ -180,7 +208,8 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run, "plan": _plan, "report": _report, "list": _list, "reproduce": _reproduce,
+    "run": _run, "plan": _plan, "report": _report, "reproduce": _reproduce, "verify": _verify, "export": _export,
+    "list": _list,
 }  # fmt: skip
 
 

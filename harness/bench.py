@@ -43,10 +43,11 @@ class Bench:
     """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations."""
 
     def __init__(
-        self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress, *, workers: int = 1
+        self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress, *, workers: int = 1,
+        command: str = "",
     ) -> None:
         self.identity, self.machine, self.progress = identity, machine, progress
-        self.workers, self.memory_ran_out = workers, False
+        self.workers, self.command, self.memory_ran_out = workers, command, False
         self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn

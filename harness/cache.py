@@ -7,13 +7,17 @@ half-written file, and deleting the folder costs time and nothing else.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from results.claims import is_running
 
 
 def cache_folder(*parts: str) -> Path:
@@ -35,7 +39,8 @@ def building(folder: Path) -> Iterator[Path]:
     which is right because equal names mean equal content.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    _clear_dead(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(folder), suffix=".tmp", dir=folder.parent))
     try:
         yield temporary
         try:
@@ -51,13 +56,31 @@ def building(folder: Path) -> Iterator[Path]:
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file name beside `path`, renamed over it on success and removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    _clear_dead(path)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _prefix(path: Path, process: str | None = None) -> str:
+    """The beginning of a temporary name: for what, by which process of which host."""
+    return f".{path.name}.{socket.gethostname()}.{os.getpid() if process is None else process}-"
+
+
+def _clear_dead(path: Path) -> None:
+    """Removes what processes of this host that are gone left half-written for the same target."""
+    begin = _prefix(path, "")[:-1]
+    for left in path.parent.glob(f"{glob.escape(begin)}*.tmp"):
+        process = left.name.removeprefix(begin).partition("-")[0]
+        if process.isdecimal() and not is_running(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

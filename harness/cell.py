@@ -22,15 +22,14 @@ from harness.grid import Trial
 from harness.identity import Identity
 from harness.knobs import eligible
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
-from harness.sweep import MODEL_FOLDER
+from harness.secrets import redacted
+from harness.sweep import CHECKPOINTS, MODEL_FOLDER
 from harness.train import Curve, train
-from results import metrics, store
-from results.sources import by_source
+from results import store
+from results.derived import derived
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-CHECKPOINTS = "checkpoint"
 
 # What ends a cell and not the sweep. Anything else is a fault of ours and is shown as such.
 CELL_ERRORS = (NonFinite, StepZeroMismatch)
@@ -54,9 +53,10 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     try:
         measured = _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, cell, folder, log)
     except CELL_ERRORS as error:
-        row |= {"status": "failed", "reason": str(error), "seconds": time.perf_counter() - began}
-        store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, str(error)]))
-        raise CellFailed(str(error)) from error
+        reason = redacted(str(error))
+        row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
+        store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, reason]))
+        raise CellFailed(reason) from error
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
@@ -77,6 +77,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
 
 def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> None:
     """The failed row of a cell whose process is gone."""
+    cause = redacted(cause)
     row = describe(identity, trial) | {"status": "failed", "reason": cause}
     store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log=cause)
 
@@ -87,7 +88,6 @@ class _Measured:
 
     pairs: DataFrame
     curve: Curve
-    steps: int
 
     def curve_table(self) -> DataFrame | None:
         import pandas as pd
@@ -98,7 +98,7 @@ class _Measured:
 def _measure_untrained(bench: Bench) -> _Measured:
     """The control `none`: the policy is the reference."""
     reference = bench.evaluation_reference
-    return _Measured(pair_table(bench.data_rows, reference, reference, 0), [], 0)
+    return _Measured(pair_table(bench.data_rows, reference, reference, 0), [])
 
 
 def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) -> _Measured:
@@ -129,7 +129,7 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
     )  # fmt: skip
-    return _Measured(pd.concat(tables, ignore_index=True), curve, steps)
+    return _Measured(pd.concat(tables, ignore_index=True), curve)
 
 
 def save_model(bench: Bench, folder: Path) -> None:
@@ -197,28 +197,14 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "out": bench.options.out,
         "versions": json.dumps(dict(versions()), sort_keys=True),
         "commit": commit(),
+        "command": bench.command,
     }
 
 
 def _numbers(bench: Bench, trial: Trial, measured: _Measured) -> dict[str, Any]:
     """Every metric of the last evaluation, and the cost."""
-    last = measured.pairs[measured.pairs["step"] == measured.steps]
     noise, training_noise = bench.noise_floors
     reward = losses.get(trial.loss).reward if trial.loss != "none" else None
-    numbers: dict[str, Any] = {"steps": measured.steps, "noise_floor": noise, "training_noise_floor": training_noise}
-    numbers |= metrics.measure(
-        last[last["split"] == "test"], reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
+    return {"noise_floor": noise, "training_noise_floor": training_noise} | derived(
+        measured.pairs, measured.curve_table(), reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
     )
-    numbers |= by_source(last[last["split"] == "test"])
-    validation = last[last["split"] == "validation"]
-    if len(validation):
-        found = metrics.estimate("preference_accuracy", validation)
-        numbers["validation_preference_accuracy"] = found.value
-        numbers["validation_preference_accuracy_se"] = found.se
-        numbers["validation_preference_accuracy_at_start"] = metrics.preference_accuracy_at_start(validation)
-    if measured.curve:
-        seconds, tokens = measured.curve[-1]["seconds"], measured.curve[-1]["tokens"]
-        numbers["train_seconds"] = seconds
-        numbers["tokens_per_second"] = tokens / seconds
-        numbers["clipped_fraction"] = metrics.clipped_fraction(measured.curve_table())
-    return numbers

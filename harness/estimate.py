@@ -21,7 +21,6 @@ from harness.tokens import Row
 # Share of the matrix rate that a step reaches: measured around one third on small models, where
 # attention, elementwise work and copies are most of the rest.
 ASSUMED_EFFICIENCY = 0.33
-BYTES_FP32 = 4
 
 
 class Rates(NamedTuple):
@@ -71,13 +70,16 @@ def seconds(amount: Work, rates: Rates) -> float:
     return amount.train * rates.train + amount.evaluate * rates.evaluate
 
 
-def assumed_rates(parameters: int, device: str, precision: str) -> Rates:
-    """Rates from the number of parameters and this machine's matrix rate, without loading the model.
+def assumed_rates(parameters: int, device: str, precision: str, tflops: float | None = None) -> Rates:
+    """Rates from the number of parameters and a matrix rate (`tflops`, else this machine's), without the model.
 
     6 operations a parameter and token in a step, 2 in an evaluation (arXiv:2001.08361, section 2.1).
     """
-    training = _matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
-    fp32 = _matrix_rate(device, torch.float32)
+    if tflops is not None:
+        training = fp32 = tflops * 1e12
+    else:
+        training = _matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+        fp32 = _matrix_rate(device, torch.float32)
     return Rates(
         6 * parameters / (training * ASSUMED_EFFICIENCY), 2 * parameters / (fp32 * ASSUMED_EFFICIENCY)
     )
@@ -101,6 +103,12 @@ BYTES_HIDDEN, BYTES_FEED_FORWARD = 40, 12
 LARGEST_MICRO = {"cpu": 4096, "cuda": 65536, "mps": 4096}
 
 
+def feed_forward(config: Any) -> int:
+    """Numbers of a layer's feed-forward state."""
+    text = config.get_text_config()
+    return getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+
+
 def micro_tokens(config: Any, device: str) -> int:
     """Tokens of a micro-batch whose activations fit into a quarter of the machine's memory, or half of a GPU's.
 
@@ -108,19 +116,8 @@ def micro_tokens(config: Any, device: str) -> int:
     moves the last bits of a gradient, and the same command shall give the same bits.
     """
     text = config.get_text_config()
-    inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    per_token = text.num_hidden_layers * (BYTES_HIDDEN * text.hidden_size + BYTES_FEED_FORWARD * inner)
+    per_token = text.num_hidden_layers * (BYTES_HIDDEN * text.hidden_size + BYTES_FEED_FORWARD * feed_forward(config))
     memory, kind = total_memory(device), device.partition(":")[0]
     room = memory / 2 if kind == "cuda" else min(memory / 4, 2 * 2**30)
     return int(min(max(room / per_token, 256), LARGEST_MICRO[kind]))
 
-
-def memory_bytes(options: Options, parameters: int) -> int:
-    """What a cell holds at least: fp32 weights, the start's copy, gradients and AdamW's two moments.
-
-    Activations come on top; they follow from the micro-batch.
-    """
-    if options.tuning == "full":
-        return 5 * BYTES_FP32 * parameters
-    # Adapters are small beside the weights that they are put on.
-    return BYTES_FP32 * parameters

@@ -111,7 +111,14 @@ class Identity:
 
     def cell_id(self, trial: Trial) -> str:
         """The trial's name on disk."""
-        return cell_id(self.cell(trial))
+        key = repr(trial)  # a digest of every training row is in it: made once, asked for many times
+        if key not in self._ids:
+            self._ids[key] = cell_id(self.cell(trial))
+        return self._ids[key]
+
+    @cached_property
+    def _ids(self) -> dict[str, str]:
+        return {}
 
     @cached_property
     def protocol(self) -> str:

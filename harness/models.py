@@ -101,8 +101,10 @@ def _make_tiny(target: Path) -> None:
     tokenizer.save_pretrained(target)
 
 
-def find(name: str, revision: str | None = None) -> Source:
+def find(name: str, revision: str | None = None, *, weights_needed: bool = True) -> Source:
     """The model's folder and digests: a packaged name, a local folder, or a hub id.
+
+    Where no weights are needed (a plan), none are downloaded, and a folder may come without.
 
     Raises: UsageError when it is none of them, or the hub cannot be reached.
     """
@@ -111,27 +113,50 @@ def find(name: str, revision: str | None = None) -> Source:
     elif Path(name).expanduser().is_dir():
         place, commit = Path(name).expanduser(), ""
     else:
-        place = _snapshot(name, revision)
+        place = _snapshot(name, revision, weights_needed)
         commit = place.name
     weights = sorted(place.glob("*.safetensors"))
-    if not weights or not (place / "config.json").is_file():
+    if (weights_needed and not weights) or not (place / "config.json").is_file():
         found = ", ".join(sorted(p.name for p in place.iterdir())[:8]) or "nothing"
         raise UsageError(
             [f"model '{name}': no config.json with *.safetensors in its folder (found: {found}); "
              "save it with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR)"]
         )  # fmt: skip
+    _refuse_foreign_code(name, place)
     digest = commit or _digest([_config_text(place)] + [remembered_sha256(p) for p in weights])
     return Source(name, place, commit or digest[:12], digest, _tokenizer_digest(place))
 
 
-def _snapshot(name: str, revision: str | None) -> Path:
+def _refuse_foreign_code(name: str, place: Path) -> None:
+    """Raises UsageError where the model could only be built by code that its folder brings along."""
+    if "auto_map" not in json.loads((place / "config.json").read_text()):
+        return
+    try:
+        empty_model(place)
+    except ValueError:
+        raise UsageError(
+            [f"model '{name}': its config.json asks for Python code of its own (auto_map), which is never run here; "
+             "name a model that transformers knows by itself"]
+        ) from None  # fmt: skip
+
+
+def _automatic() -> Any:
+    """transformers, told never to ask whether a folder's own code may run: it may not."""
+    import transformers
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    return transformers
+
+
+def _snapshot(name: str, revision: str | None, weights_needed: bool) -> Path:
     """Downloads (or finds in the hub's cache) safetensors, configuration and tokenizer of a hub id."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     known = ", ".join(ENTRIES)
     try:
-        patterns = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+        patterns = ["*.json", "*.model", "*.txt", "*.jinja", *(["*.safetensors"] if weights_needed else [])]
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except HFValidationError:
         raise UsageError(
@@ -165,10 +190,17 @@ def _tokenizer_digest(place: Path) -> str:
 
 
 def load_tokenizer(source: Source) -> Any:
-    """The tokenizer of a source."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(source.folder)
+    """The tokenizer of a source. Raises: UsageError where only code of the folder's own could make it."""
+    try:
+        return _automatic().AutoTokenizer.from_pretrained(source.folder)
+    except ValueError as error:
+        file = source.folder / "tokenizer_config.json"
+        if not file.is_file() or "auto_map" not in json.loads(file.read_text()):
+            raise
+        raise UsageError(
+            [f"model '{source.name}': its tokenizer asks for Python code of its own (auto_map), which is never run "
+             "here; save a tokenizer that transformers knows by itself into a copy of the folder"]
+        ) from error  # fmt: skip
 
 
 def load_policy(source: Source, device: str) -> torch.nn.Module:
@@ -177,19 +209,21 @@ def load_policy(source: Source, device: str) -> torch.nn.Module:
     Weights stay fp32 in every precision: bf16 acts through autocast, so an update of relative size
     1e-5 is not rounded away.
     """
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(source.folder, dtype=torch.float32, use_safetensors=True)
+    causal = _automatic().AutoModelForCausalLM
+    model = causal.from_pretrained(source.folder, dtype=torch.float32, use_safetensors=True)
     return model.to(device).eval()
 
 
-def parameter_count(source: Source) -> int:
-    """Number of parameters, from the configuration alone (no weights are read)."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
+def empty_model(place: Path) -> torch.nn.Module:
+    """The model without storage, from the configuration in a folder alone (no weights are read)."""
+    automatic = _automatic()
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source.folder))
-    return sum(p.numel() for p in model.parameters())
+        return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
+
+
+def parameter_count(source: Source) -> int:
+    """Number of parameters, from the configuration alone."""
+    return sum(p.numel() for p in empty_model(source.folder).parameters())
 
 
 def base_learning_rate(source: Source) -> float:

@@ -17,6 +17,7 @@ from harness.entries import ENTRIES, Grid
 from harness.grid import grid_of
 from harness.option_cards import kinds, make, values_of
 from harness.options import Options, UsageError
+from harness.secrets import refusals
 from harness.suite_names import looks_like_path, suite_errors
 from harness.values import nearest, unknown
 from harness.words import Words, split
@@ -41,7 +42,7 @@ def read_options(argv: Sequence[str]) -> Checked:
     Raises: UsageError with every problem found.
     """
     words = split(argv, kinds())
-    errors = list(words.errors)
+    errors = [*words.errors, *refusals(argv)]
     for word in words.bare:
         errors.append(f"unexpected word {word!r}; settings are written key=value, without spaces")
     values = values_of(words)

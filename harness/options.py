@@ -195,6 +195,17 @@ class Options(BaseModel):
     checkpoint_steps: Annotated[int, _whole(0)] = _option(
         0, "steps between checkpoints from which a killed cell goes on; 0 = none"
     )
+    retry: Annotated[str, BeforeValidator(Choice(("none", "failed")))] = _option(
+        "none", "what to do with cells that failed in an earlier command: keep them, or run them again"
+    )
+    # what a plan is made for
+    devices: Annotated[int, _whole(1)] = _option(1, "plan only: devices that share the work, and a cell's memory")
+    device_hour_price: Annotated[float, BeforeValidator(Number(minimum=0))] = _option(
+        0.0, "plan only: price of a device for an hour, in your currency"
+    )
+    device_tflops: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = _option(
+        None, "plan only: matrix rate of a device; auto = measured here", shown="auto"
+    )
     # what is left behind
     save: Annotated[str, BeforeValidator(Choice(("none", "best", "all")))] = _option(
         "none", "trained models to keep, as folders that from_pretrained loads"

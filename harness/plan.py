@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.estimate import assumed_rates, measured_draws, memory_bytes, seconds, work
+from harness.estimate import assumed_rates, measured_draws, micro_tokens, seconds, work
+from harness.footprint import Footprint, Shape, footprint, gigabytes, shape
 from harness.grid import Trial
 from harness.knobs import Knobs, combinations, eligible
 from harness.layout import LAYOUTS
-from harness.models import parameter_count
+from harness.listing import table
+from harness.micro import row_tokens
+from harness.models import empty_model
 from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
@@ -22,7 +25,7 @@ from suites import audit
 
 def plan(options: Options, progress: Progress, command: str) -> int:
     """Prints the plan of `command`; the exit code. Raises: UsageError, SuiteError as `run` would."""
-    sweep = prepare_sweep(options, progress)
+    sweep = prepare_sweep(options, progress, command, weights_needed=False)
     sys.stdout.write("\n".join([*_data(sweep), "", *_grid(sweep), "", *_cost(sweep)]) + "\n")
     return 0
 
@@ -69,26 +72,66 @@ def _grid(sweep: Sweep) -> Iterator[str]:
 def _state(sweep: Sweep, trial: Any) -> str:
     if trial.skip:
         return f"skipped: {trial.skip};"
-    return "finished" if sweep.is_finished(trial) else "to run"
+    if sweep.is_finished(trial):
+        return "finished"
+    return "failed" if sweep.options.retry == "none" and sweep.failure(trial) is not None else "to run"
 
 
 def _cost(sweep: Sweep) -> Iterator[str]:
     options = sweep.options
     todo = [trial for trial in sweep.trials if not sweep.is_finished(trial)]
-    parameters = parameter_count(sweep.identity.source)
+    model = shape(sweep.identity.source.folder, options.lora_rank)
     amount = work(options, sweep.data, todo)
-    rates = assumed_rates(parameters, sweep.machine.device, sweep.machine.precision)
+    rates = assumed_rates(model.parameters, sweep.machine.device, sweep.machine.precision, options.device_tflops)
     yield (
-        f"model: {options.model}, {parameters / 1e6:.1f}M parameters, {options.tuning} tuning, "
+        f"model: {options.model}, {model.parameters / 1e6:.1f}M parameters, {options.tuning} tuning, "
         f"{sweep.machine.precision} on {sweep.machine.device_name}"
     )
     yield from _stored(sweep, todo)
     yield f"work:  {amount.train:,} tokens trained on, {amount.evaluate:,} evaluated, in {len(todo)} cells"
-    yield f"time:  about {estimate(seconds(amount, rates))} (from the matrix rate; a run measures before it starts)"
-    yield (
-        f"memory: {memory_bytes(options, parameters) / 2**30:.1f} GiB for weights, their copy, gradients and "
-        "optimizer; activations come on top"
-    )
+    yield from _time(options, seconds(amount, rates))
+    yield ""
+    yield from _memory(sweep, model)
+
+
+def _time(options: Options, alone: float) -> Iterator[str]:
+    """Hours on one device, on all, and what they cost."""
+    rate = f"{options.device_tflops:g} TFLOP/s" if options.device_tflops else "the matrix rate here"
+    yield f"time:  about {estimate(alone)} on one device (a third of {rate}; a run measures before it starts)"
+    if options.devices > 1:
+        yield f"       about {estimate(alone / options.devices)} on {options.devices} devices that are never idle"
+    if options.device_hour_price:
+        cost = alone / 3600 * options.device_hour_price
+        yield f"cost:  about {cost:,.2f} at {options.device_hour_price:g} a device and hour"
+
+
+def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
+    """A table of what a cell needs: as this command runs it, and in the settings that it is weighed against."""
+    options, machine = sweep.options, sweep.machine
+    rows = (*sweep.data.pool, *sweep.data.validation, *sweep.data.test)
+    config = empty_model(sweep.identity.source.folder).config
+    tokens = options.micro_tokens or micro_tokens(config, machine.device)
+    if options.micro_batch:
+        tokens = options.micro_batch * max(map(row_tokens, rows))
+    given = {"precision": machine.precision, "tokens": tokens,
+             "checkpointing": options.activation_checkpointing, "devices": options.devices}  # fmt: skip
+    here = {"copy_bytes": 2 if machine.precision == "bf16" else 0}
+    other = "lora" if options.tuning == "full" else "full"
+    settings = {
+        f"this command: {options.tuning}, reference stored": {"tuning": options.tuning, **here},
+        f"{options.tuning}, reference as a second model": {"tuning": options.tuning, "second_model": True, **here},
+        f"{other}, reference stored": {"tuning": other, **here},
+        "full, bf16 weights, reference stored": {"weight_bytes": 2},
+        "full, bf16 weights, second model": {"weight_bytes": 2, "second_model": True},
+    }
+    heads = ("memory in GB a device", *Footprint._fields, "total")
+    lines = []
+    for name, setting in settings.items():
+        found = footprint(model, **given, **setting)
+        lines.append((name, *map(gigabytes, found), gigabytes(found.total)))
+    yield table(heads, lines).rstrip()
+    shared = f", sharded over {options.devices} devices" if options.devices > 1 else ""
+    yield f"in micro-batches of {tokens:,} tokens{shared}"
 
 
 def _stored(sweep: Sweep, todo: Sequence[Trial]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from harness.machine import Machine, versions
 BLOCK = 32
 # Items that are computed together inside a block: part of the values, like BLOCK.
 BATCH = 8
+LARGEST_HEADER = 1024  # bytes around the log-probs of a stored block; what is larger is none of ours
 
 Scores = list[tuple[Tensor, ...]]  # for each item, for each of its answers: [tokens] nats, fp32, on the CPU
 Advance = Callable[[int], None]
@@ -152,14 +153,14 @@ def _write_block(path: Path, scores: Scores) -> None:
 
 def _read_block(path: Path, items: Sequence[Item]) -> Scores | None:
     """The stored block, or None where there is none or its content is damaged (then it is measured anew)."""
-    if not path.is_file():
+    lengths = [len(answer) for item in items for answer in item.answers]
+    if not path.is_file() or path.stat().st_size > 4 * sum(lengths) + LARGEST_HEADER:
         return None
     try:
         with safe_open(path, framework="pt") as file:
             logps, digest = file.get_tensor("logps"), (file.metadata() or {}).get("sha256")
     except (SafetensorError, OSError):
         return None
-    lengths = [len(answer) for item in items for answer in item.answers]
     if logps.dtype != torch.float32 or logps.shape != (sum(lengths),) or _digest(logps) != digest:
         return None
     pieces = iter(logps.split(lengths))

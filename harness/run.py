@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import reports
@@ -11,18 +16,21 @@ import results
 from harness import alignment_tax
 from harness.answer_tables import prompts_of
 from harness.cell import describe
+from harness.faults import StorageFailed, storage_failure
 from harness.grid import Trial
 from harness.judges import JudgeSettings
 from harness.judging import judge_cells
 from harness.knobs import Knobs
-from harness.options import Options
+from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.refusal import count_refusals
-from harness.sweep import Sweep, prepare_sweep
+from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
 from harness.workers import run_cells
 from results import store
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+PLAN_ONLY = ("devices", "device_hour_price", "device_tflops")
+SECONDS_BETWEEN_LOOKS = 0.3  # at the claims of another command
 
 
 def run(options: Options, progress: Progress, command: str) -> int:
@@ -30,10 +38,16 @@ def run(options: Options, progress: Progress, command: str) -> int:
 
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
-    sweep = prepare_sweep(options, progress)
+    idle = [f"{key}= is for plan alone; leave it out" for key in PLAN_ONLY if key in options.model_fields_set]
+    if idle:
+        raise UsageError(idle)
+    sweep = prepare_sweep(options, progress, command)
+    _require_writable(Path(options.out))
     alignment_tax.measure_start(sweep, progress)
     progress.expect(len(sweep.trials))
-    interrupted, failures = False, []
+    interrupted = stopped = False
+    failures: list[str] = []
+    rows = None
     try:
         alignment_tax.complete(sweep, progress)
         _run_cells(sweep, progress)
@@ -41,22 +55,46 @@ def run(options: Options, progress: Progress, command: str) -> int:
     except KeyboardInterrupt:
         interrupted = True
         progress.warn("interrupted: finished cells are kept; the same command goes on from here")
-    rows = _report(sweep, progress, command)
+    except StorageFailed as error:
+        stopped = True
+        progress.warn(f"stopped: {error}")
+    try:
+        rows = _report(sweep, progress, command)
+    except OSError as error:
+        stopped = True
+        progress.warn(f"no report: {storage_failure(error) or error}")
     if interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if failures or rows is None or (rows["status"] == "failed").any() else EXIT_DONE
+    complete = rows is not None and not stopped and not failures and all(map(sweep.is_finished, sweep.trials))
+    return EXIT_DONE if complete else EXIT_FAILED
+
+
+def _require_writable(out: Path) -> None:
+    """Tries to write where the results will go. Raises: UsageError, with nothing left behind."""
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"0")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise UsageError([f"out={out}: nothing can be written in {place} ({reason}); name another folder"]) from None
 
 
 def _run_cells(sweep: Sweep, progress: Progress) -> None:
-    todo = [trial for trial in sweep.trials if not sweep.is_finished(trial)]
+    todo = []
     for trial in sweep.trials:
         if trial.skip:
             _store_skipped(sweep, trial)
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
-        elif trial not in todo:
+        elif sweep.is_finished(trial):
+            _tidy(sweep.folder(trial))
             progress.cell_kept(trial.label, "finished earlier")
+        elif sweep.options.retry == "none" and (reason := sweep.failure(trial)) is not None:
+            progress.cell_kept(trial.label, f"failed earlier: {reason}; retry=failed runs it again")
+        else:
+            todo.append(trial)
     keep = sweep.options.save
-    run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=keep in ("all", "best"))
+    _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
     unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
     for best in unsaved:
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
@@ -81,6 +119,28 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
     for failure in failures:
         progress.warn(failure)
     return failures
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what a process killed right after it stored the cell left in its folder."""
+    store.clear_dead(folder)
+    if store.holder(folder) is None:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, *, save: bool) -> None:
+    """Runs the cells; those that another command of this host is at work on are waited for, and run if it dies."""
+    while todo:
+        run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=save)
+        todo = [t for t in todo if not sweep.is_finished(t) and sweep.failure(t) is None]
+        if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
+            for trial in foreign:
+                progress.cell_kept(trial.label, f"not run: {store.holder(sweep.folder(trial))} is at work on it")
+            todo = [trial for trial in todo if trial not in foreign]
+        if todo:
+            progress.note(f"waiting for another command that is at work on {len(todo)} of these cells")
+        while todo and all(store.holder(sweep.folder(trial)) for trial in todo):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _best(sweep: Sweep) -> list[Trial]:

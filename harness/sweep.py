@@ -20,7 +20,7 @@ from harness.options import Options, UsageError
 from harness.progress import Progress
 from results import store
 
-MODEL_FOLDER = "model"
+MODEL_FOLDER, CHECKPOINTS = "model", "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,20 @@ class Sweep:
     data: Data
     identity: Identity
     trials: list[Trial]
+    command: str = ""
 
     def folder(self, trial: Trial) -> Path:
-        """Where the trial's cell lives."""
-        return store.cell_folder(
-            Path(self.options.out), self.data.suite.name, trial.loss, self.identity.cell_id(trial)
-        )
+        """Where the trial's cell lives. Raises: UsageError where a symbolic link would lead elsewhere."""
+        try:
+            folder = store.cell_folder(
+                Path(self.options.out), self.data.suite.name, trial.loss, self.identity.cell_id(trial)
+            )
+        except ValueError as error:
+            raise UsageError([str(error)]) from None
+        for place in (folder / MODEL_FOLDER, folder / CHECKPOINTS):
+            if place.is_symlink():
+                raise UsageError([f"{place} is a symbolic link, and nothing is written through one; remove it"])
+        return folder
 
     def model_folder(self, trial: Trial) -> Path:
         """Where the trial's trained model is kept, if it is."""
@@ -65,11 +73,19 @@ class Sweep:
             return False
         return store.read_row(folder)["evals"] == self.options.evals
 
+    def failure(self, trial: Trial) -> str | None:
+        """Why the trial failed in an earlier command; None where it did not."""
+        try:
+            row = store.read_row(self.folder(trial))
+        except (OSError, ValueError):
+            return None
+        return str(row.get("reason")) if row.get("status") == "failed" else None
 
-def prepare_sweep(options: Options, progress: Progress) -> Sweep:
-    """Loads everything but the weights. Raises: UsageError, SuiteError."""
+
+def prepare_sweep(options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True) -> Sweep:
+    """Loads everything but the weights; `command` is recorded. Raises: UsageError, SuiteError."""
     machine = resolve(options)
-    source = find(options.model, options.model_revision)
+    source = find(options.model, options.model_revision, weights_needed=weights_needed)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress)
     identity = Identity(options, source, data, machine.precision)
@@ -78,7 +94,7 @@ def prepare_sweep(options: Options, progress: Progress) -> Sweep:
         options, base_lr=identity.base_lr, entry_grid=entry.grid if entry else {}, kind=data.suite.kind
     )
     probe_losses(grid)
-    return Sweep(options, machine, tokenizer, data, identity, grid)
+    return Sweep(options, machine, tokenizer, data, identity, grid, command)
 
 
 def probe_losses(grid: Sequence[Trial]) -> None:

@@ -9,6 +9,8 @@ VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
     "report": "write the report of finished cells again, and print its table",
+    "verify": "hold finished cells to their files and tables, and re-run one on demand",
+    "export": "write a cell's settings for another trainer",
     "list": "show what there is to choose from",
     "reproduce": "set published tables beside what is computed here",
 }
@@ -28,6 +30,15 @@ _EXAMPLES = {
     "report": """\
   python -m harness report
   python -m harness report runs/hh-rlhf
+""",
+    "verify": """\
+  python -m harness verify
+  python -m harness verify runs/hh-rlhf
+  python -m harness verify runs rerun=3f9c1a2b4d5e
+""",
+    "export": """\
+  python -m harness export runs/hh-rlhf/dpo-3f9c1a2b4d5e format=trl
+  python -m harness export best runs/hh-rlhf format=trl > dpo.yaml
 """,
     "list": """\
   python -m harness list losses
@@ -51,6 +62,8 @@ _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "report": "[PATH]",
+    "verify": "[PATH] [rerun=CELL [KEY=VALUE ...]]",
+    "export": "CELL|best [PATH] [format=trl]",
     "list": f"{{{'|'.join(KINDS)}}} [NAME]",
     "reproduce": "{NAME|all|list} [KEY=VALUE ...]",
 }
@@ -60,6 +73,13 @@ _NOTES = {
     "Exit code 0: all cells done; 1: a cell failed; 2: the command could not be carried out.\n",
     "plan": "It takes the same words as run.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
+    "verify": "PATH is a folder of results (default: runs), one suite in it, or one cell. Metrics are derived again\n"
+    "from each cell's pair table. rerun=CELL trains one cell again from its recorded command into a temporary folder\n"
+    "and compares; further words replace recorded ones (suite.path=, where the data has moved).\n"
+    "Exit code 0: all as it should be; 1: something was found; 2: nothing could be verified.\n",
+    "export": "CELL is a cell's folder, its id, or `best`: the highest validation accuracy\n"
+    "below PATH (default: runs).\n"
+    "The settings go to stdout, what they cannot express to stderr.\n",
     "list": "",
     "reproduce": "rows= chooses rows (by name, or by its first word); path= is a file or folder of yours;\n"
     "groups=1,3 limits `all`; format=markdown; out= (default runs/reproduce), model= and seeds= are for recipes that\n"

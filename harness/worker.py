@@ -25,6 +25,7 @@ import losses
 from harness.bench import Bench
 from harness.cell import CellFailed, run_cell
 from harness.estimate import Rates, seconds, work
+from harness.faults import memory_failure, storage_failure
 from harness.grid import Trial
 from harness.progress import Progress, estimate
 from harness.sweep import Sweep
@@ -54,12 +55,23 @@ class Worker:
         folder = self.sweep.folder(trial)
         try:
             with store.claim(folder):
+                if self._was_made_meanwhile(trial, save):
+                    self.progress.cell_kept(trial.label, "made by another command meanwhile")
+                    return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
                 row = run_cell(bench, trial, folder, save=save)
-        except (store.Claimed, CellFailed) as error:
+        except store.Claimed as error:
+            self.progress.note(f"{trial.label}: left alone for now: {error}")
+        except CellFailed as error:
             self.progress.cell_failed(trial.label, str(error))
         else:
             self.progress.cell_finished(trial.label, f"preference accuracy {row['preference_accuracy']:.3f}")
+
+    def _was_made_meanwhile(self, trial: Trial, save: bool) -> bool:
+        """Whether a command beside this one finished the cell between our look and our claim."""
+        if not self.sweep.is_finished(trial):
+            return False
+        return not save or trial.loss == "none" or self.sweep.model_folder(trial).is_dir()
 
     @property
     def worn(self) -> bool:
@@ -75,7 +87,8 @@ class Worker:
         """Loads the model and says how long the work will take."""
         sweep, progress = self.sweep, self.progress
         with progress.stage(f"loading {sweep.options.model}", 1):
-            bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers)
+            bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers,
+                          command=sweep.command)
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
@@ -118,8 +131,11 @@ def main(duty: Duty, pipe: Connection) -> None:
         try:
             worker.run(trial, save=save)
         except Exception as error:
-            if is_device_failure(error):
-                send("lost", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            memory, storage = memory_failure(error), storage_failure(error)
+            if memory is not None:
+                send("lost", memory)
+            elif storage is not None:
+                send("stopped", storage)
             else:
                 send("fault", traceback.format_exc())
             return
@@ -136,12 +152,6 @@ def _register_losses(duty: Duty) -> None:
     for name, parts in duty.sums.items():
         if name not in losses.names():
             losses.combine(name, **parts)
-
-
-def is_device_failure(error: Exception) -> bool:
-    """Whether the device's context cannot be trusted any more."""
-    known = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)
-    return isinstance(error, (known, torch.OutOfMemoryError)) or "CUDA error" in str(error)
 
 
 def _end_with_parent() -> None:
@@ -169,6 +179,9 @@ class Relay(Progress):
 
     def cell_started(self, label: str, steps: int) -> None:
         self._send("cell_started", label, steps)
+
+    def cell_kept(self, label: str, reason: str) -> None:
+        self._send("cell_kept", label, reason)
 
     def step(self, step: int, loss_value: float, tokens: int) -> None:
         self._send("step", step, loss_value, tokens)

@@ -21,6 +21,7 @@ import torch
 
 import losses
 from harness.cell import store_lost
+from harness.faults import StorageFailed, memory_failure, storage_failure
 from harness.grid import Trial
 from harness.progress import Progress
 from harness.sweep import Sweep
@@ -36,13 +37,14 @@ AfterCell = Callable[[Trial], None]
 def run_cells(sweep: Sweep, todo: Sequence[Trial], progress: Progress, after: AfterCell, *, save: bool) -> None:
     """Runs the cells of `todo`; `after` is called when one has ended.
 
+    Raises: StorageFailed where nothing can be written any more.
     Raises: WorkerFault with a worker's traceback where a cell met a fault of the program.
     """
     devices = _devices(sweep, len(todo))
     if not devices:
         worker = Worker(sweep, todo, progress)
         for trial in todo:
-            worker.run(trial, save=save)
+            _run_here(worker, trial, save)
             after(trial)
         return
     pool = _Pool(sweep, tuple(todo), progress, after, save, devices)
@@ -50,6 +52,20 @@ def run_cells(sweep: Sweep, todo: Sequence[Trial], progress: Progress, after: Af
         pool.run()
     finally:
         pool.close()
+
+
+def _run_here(worker: Worker, trial: Trial, save: bool) -> None:
+    """One cell in this process; memory that runs out for good fails the cell. Raises: StorageFailed."""
+    try:
+        worker.run(trial, save=save)
+    except Exception as error:
+        memory, storage = memory_failure(error), storage_failure(error)
+        if storage is not None:
+            raise StorageFailed(storage) from error
+        if memory is None:
+            raise
+        store_lost(worker.sweep.identity, trial, worker.sweep.folder(trial), memory)
+        worker.progress.cell_failed(trial.label, memory)
 
 
 class WorkerFault(RuntimeError):
@@ -144,6 +160,8 @@ class _Pool:
                 self._dismiss(lane, ask=True)
         elif kind == "lost":
             self._lost(lane, content[0], memory=False)
+        elif kind == "stopped":
+            raise StorageFailed(content[0])
         elif kind == "fault":
             raise WorkerFault(content[0])
         else:
@@ -156,7 +174,7 @@ class _Pool:
             lane.stages.close()
         elif kind == "advance":
             lane.stage.advance(*content)
-        elif kind in ("note", "warn"):
+        elif kind in ("note", "warn", "cell_kept"):
             getattr(self._progress, kind)(*content)
         else:
             getattr(self._progress, kind)(*content, lane=lane.number)

@@ -43,5 +43,5 @@ def markdown_code(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """The text, marked with a leading apostrophe where a spreadsheet would run it as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_START) else text
+    """The visible text, marked with a leading apostrophe where a spreadsheet would run it as a formula."""
+    return f"'{visible(text)}" if text.startswith(_FORMULA_START) else visible(text)

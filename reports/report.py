@@ -14,6 +14,7 @@ import results
 from reports import escape, render
 from reports.page import page
 from reports.render import Grid
+from results.claims import is_running
 
 
 def write(
@@ -98,9 +99,15 @@ def _plain(value: Any) -> Any:
 
 def _write_atomically(path: Path, content: bytes) -> Path:
     """Writes to a name of its own, then renames: a reader sees the old file or the new one, never a half."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if not process.isdecimal() or not is_running(int(process)):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        temporary.write_bytes(content)
+        with open(temporary, "xb") as file:  # never through a link that somebody put there
+            file.write(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

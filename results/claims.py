@@ -9,8 +9,10 @@ it from here.
 import contextlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +25,7 @@ class Claimed(RuntimeError):
 
 @contextlib.contextmanager
 def claim(folder: Path | str) -> Iterator[Path]:
-    """Holds the cell folder, made if needed, until the block ends.
+    """Holds the cell folder, made if needed, until the block ends; what a dead holder was writing is removed.
 
     Raises: Claimed where a living process, or one on another host, holds it.
     """
@@ -33,11 +35,49 @@ def claim(folder: Path | str) -> Iterator[Path]:
     with _locked(folder):
         _clear_dead_claim(folder / CLAIM)
         _place_claim(folder / CLAIM, mine)
+        for path in folder.glob(".*.tmp"):  # whoever was writing it is gone
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     try:
         yield folder
     finally:
         if _read_claim(folder / CLAIM) == mine:
             (folder / CLAIM).unlink()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process at work in a folder; whether one of another host still lives cannot be known."""
+
+    pid: object
+    host: object
+
+    @property
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    def __str__(self) -> str:
+        known = self.pid is not None
+        return f"process {self.pid} on host {self.host!r}" if known else "somebody whose claim cannot be read"
+
+
+def holder(folder: Path | str) -> Holder | None:
+    """Who is at work in the folder; None where nobody is, or the claim's process is gone from this host."""
+    content = _read_claim(Path(folder) / CLAIM)
+    if content is None:
+        return Holder(None, None) if os.path.lexists(Path(folder) / CLAIM) else None
+    found = Holder(content.get("pid"), content.get("host"))
+    return None if found.is_here and not _is_alive(content) else found
+
+
+def clear_dead(folder: Path | str) -> None:
+    """Removes the claim and the temporary files that processes of this host which are gone left in the folder."""
+    folder = Path(folder)
+    if (os.path.lexists(folder / CLAIM) or any(folder.glob(".*.tmp"))) and holder(folder) is None:
+        with contextlib.suppress(Claimed), claim(folder):
+            pass
 
 
 @contextlib.contextmanager
@@ -59,13 +99,15 @@ def _locked(folder: Path) -> Iterator[None]:
 def _place_claim(path: Path, content: dict[str, str | int | None]) -> None:
     """Writes the claim whole or not at all; a link fails where another host was faster."""
     temporary = path.with_name(f".{CLAIM}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.unlink(missing_ok=True)
     try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
         os.link(temporary, path)
     except FileExistsError:
         raise Claimed(_held_text(path, _read_claim(path))) from None
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def _clear_dead_claim(path: Path) -> None:
@@ -111,13 +153,18 @@ def _is_alive(holder: dict[str, str | int | None]) -> bool:
     pid = holder.get("pid")
     if not isinstance(pid, int) or pid < 1:
         return False
+    return is_running(pid) and holder.get("process_start") == _process_start(pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this host has this number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
-    return holder.get("process_start") == _process_start(pid)
+    return True
 
 
 def _boot_id() -> str | None:

@@ -257,6 +257,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _text("out", "folder of the runs, as given"),
     _text("versions", "versions of the libraries that compute, as JSON"),
     _text("commit", "commit of this project"),
+    _text("command", "the command that ran the cell; `verify rerun=CELL` repeats it"),
     _text("started", "when the cell began, UTC"),
     _text("finished", "when the cell was stored, UTC"),
 )

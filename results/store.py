@@ -13,17 +13,19 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from results.claims import Claimed, claim
+from results.claims import Claimed, claim, clear_dead, holder
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, TERM_PREFIX, names
 from results.frames import check_types, json_text, parquet_bytes, plain, typed_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Claimed", "add_measurement", "cell_folder", "claim", "is_done", "read_row", "verdicts_file", "write_cell",
-           "write_failed"]
+__all__ = [
+    "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done", "read_row",
+    "verdicts_file", "write_cell", "write_failed",
+]
 
 ROW = "row.json"
 CELL = "cell.json"
@@ -159,7 +161,7 @@ def _write(
             _write_whole(folder / name, content)
     written = [name for name, content in contents.items() if content is not None]
     added = [path.name for pattern in ADDED_LATER for path in folder.glob(pattern)]
-    files = {name: _digest(folder / name) for name in sorted(written + added)}
+    files = {name: digest_of(folder / name) for name in sorted(written + added)}
     _write_whole(folder / ROW, _json_bytes({**row, "files": files}))
 
 
@@ -186,14 +188,20 @@ def _curve_bytes(curve: "pd.DataFrame") -> bytes:
 def _write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is either there in full or not at all, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with open(temporary, "wb") as file:
+        with open_new(temporary) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A file that must not be there yet, so that nothing is written through a link that somebody put there."""
+    return open(path, "xb")
 
 
 def read_row(folder: Path | str) -> dict[str, Any]:
@@ -214,18 +222,18 @@ def is_done(folder: Path | str) -> bool:
     files = row.get("files")
     if row.get("status") != "done" or not isinstance(files, dict) or CELL not in files:
         return False
-    return all(_holds(folder, name, digest) for name, digest in files.items())
+    return all(holds(folder, name, digest) for name, digest in files.items())
 
 
-def _holds(folder: Path, name: str, digest: object) -> bool:
+def holds(folder: Path, name: str, digest: object) -> bool:
     """True where a sibling file is a plain file of the recorded size and content."""
     path = folder / name
     if Path(name).name != name or path.is_symlink() or not path.is_file() or not isinstance(digest, dict):
         return False
-    return path.stat().st_size == digest.get("size") and _digest(path) == digest
+    return path.stat().st_size == digest.get("size") and digest_of(path) == digest
 
 
-def _digest(path: Path) -> dict[str, int | str]:
+def digest_of(path: Path) -> dict[str, int | str]:
     """Size in bytes and sha256 of a file."""
     return _content_digest(path.read_bytes())
 

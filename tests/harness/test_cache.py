@@ -1,5 +1,9 @@
 """Things that can be made again: whole or absent, and read once."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from harness.cache import building, remembered_sha256, sha256_of_file, writing
@@ -42,3 +46,21 @@ def test_a_digest_is_remembered_and_a_changed_file_is_read_again(tmp_path):
     assert first == sha256_of_file(path) == remembered_sha256(path)
     path.write_bytes(b"two!")
     assert remembered_sha256(path) == sha256_of_file(path) != first
+
+
+def test_what_a_killed_process_left_is_removed_when_the_same_is_written_again(tmp_path):
+    path = tmp_path / "note"
+    code = (
+        "import os, pathlib, sys; from harness.cache import writing, building\n"
+        "place = pathlib.Path(sys.argv[1])\n"
+        "with building(place / 'folder'), writing(place / 'note'): os._exit(9)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2
+    with writing(path) as mine, writing(path) as other:  # of a living process nothing is touched
+        mine.write_text("x")
+        assert other.is_file() and len(list(tmp_path.glob(".note*"))) == 2
+    with building(tmp_path / "folder"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "note"]

@@ -153,7 +153,10 @@ def test_a_loss_that_is_not_finite_fails_its_cell_with_its_step_and_the_sweep_go
     assert "at step" in runs.loc["dpo", "reason"] and "rows" in runs.loc["dpo", "reason"]
     assert runs.loc["simpo", "status"] == "done" and math.isfinite(runs.loc["simpo", "margin"])
     assert "at step" in capsys.readouterr().out
-    assert command("losses=dpo,simpo", "dpo.lrs=1e30").trained == ["dpo"]
+    kept = command("losses=dpo,simpo", "dpo.lrs=1e30")
+    assert kept.trained == [] and kept.code == 1
+    assert any("failed earlier:" in line and "retry=failed runs it again" in line for line in kept.lines)
+    assert command("losses=dpo,simpo", "dpo.lrs=1e30", "retry=failed").trained == ["dpo"]
 
 
 def test_ctrl_c_leaves_finished_cells_and_the_next_command_goes_on(command, monkeypatch, tmp_path):

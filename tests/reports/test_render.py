@@ -106,7 +106,11 @@ def test_a_code_block_is_fenced_longer_than_its_content() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\ta", "\ra"])
 def test_csv_text_that_a_spreadsheet_would_run_is_marked(text: str) -> None:
-    assert escape.csv_cell(text) == "'" + text
+    assert escape.csv_cell(text) == "'" + escape.visible(text)
+
+
+def test_csv_text_cannot_steer_a_terminal_that_prints_the_file() -> None:
+    assert escape.csv_cell("a\x1b[2Jb\u202e") == "a\\x1b[2Jb\\u202e"
 
 
 def test_csv_marks_text_but_keeps_negative_numbers_and_full_precision(make) -> None:

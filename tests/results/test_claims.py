@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -90,6 +91,25 @@ def test_the_claim_of_a_dead_process_is_taken_over(dead_claim):
     with store.claim(dead_claim.parent):
         assert json.loads(dead_claim.read_text())["pid"] == os.getpid()
     assert not dead_claim.exists()
+
+
+def test_what_a_dead_process_was_writing_goes_with_its_claim(dead_claim):
+    (dead_claim.parent / ".row.json.7.tmp").write_text("{")
+    (dead_claim.parent / ".model-x.tmp").mkdir()
+    assert claims.holder(dead_claim.parent) is None
+    claims.clear_dead(dead_claim.parent)
+    assert list(dead_claim.parent.iterdir()) == []
+
+
+def test_a_holder_is_named_and_what_it_writes_is_left_alone(tmp_path):
+    with store.claim(tmp_path):
+        (tmp_path / ".row.json.7.tmp").write_text("{")
+        claims.clear_dead(tmp_path)
+        assert claims.holder(tmp_path) == claims.Holder(os.getpid(), socket.gethostname())
+        assert claims.holder(tmp_path).is_here and (tmp_path / ".row.json.7.tmp").exists()
+    assert claims.holder(tmp_path) is None
+    (tmp_path / "claim.json").write_text("{")
+    assert not claims.holder(tmp_path).is_here and "cannot be read" in str(claims.holder(tmp_path))
 
 
 def test_a_claim_from_before_a_reboot_is_taken_over_though_its_pid_lives(dead_claim):

@@ -1,0 +1,118 @@
+"""What the harness costs a cell beyond its training and evaluation, and whether finished cells make it cost more.
+
+    python -m benchmarks.cells cells=1000
+
+Cells of the random model train for real, two steps each; the time inside the training loop and inside evaluation is
+taken out. Told apart are the first and the last tenth of the cells, the look at what is finished, and the report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import harness.cell
+import harness.worker
+import results
+from benchmarks.table import number, table
+from harness.bench import Bench
+from harness.names import read_options
+from harness.progress import silent
+from harness.run import run
+from harness.words import SCALAR, split
+
+PAIRS, TRAIN, HELD_OUT = 60, 16, 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints; the exit code, 2 for words that are none of cells=NUMBER."""
+    words = split(sys.argv[1:] if argv is None else argv, {"cells": SCALAR})
+    cells = str(words.values.get("cells", "1000"))
+    if words.errors or words.bare or not cells.isdecimal() or int(cells) < 20:
+        problems = [*words.errors, f"cells={cells}: give a whole number of at least 20"]
+        print("error: " + "; ".join(problems), file=sys.stderr)
+        return 2
+    print(text(measure(int(cells))))
+    return 0
+
+
+def measure(cells: int) -> dict[str, Any]:
+    """Runs so many cells, then the same command again; seconds of each part."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        os.environ.setdefault("PREFERENCE_HARNESS_CACHE", str(place / "cache"))
+        data = place / "pairs.jsonl"
+        data.write_text("".join(json.dumps(_pair(i)) + "\n" for i in range(PAIRS)))
+        betas = ",".join(f"{0.1 + i / 1000:g}" for i in range(cells))
+        words = [
+            f"suite={data}", "losses=dpo", f"betas={betas}", "model=tiny", f"train_pairs={TRAIN}", "batch_size=8",
+            f"eval_pairs={HELD_OUT}", "precision=fp32", "device=cpu", "threads=1", "workers=0", "controls=false",
+            f"out={place / 'runs'}",
+        ]  # fmt: skip
+        spent = [_timed_run(words) for _ in range(2)]
+        began = time.perf_counter()
+        rows = len(results.read(place / "runs"))
+        return {"cells": rows, "each": spent[0]["each"], "whole": spent[0]["whole"], "again": spent[1]["whole"],
+                "read": time.perf_counter() - began}  # fmt: skip
+
+
+def _timed_run(words: Sequence[str]) -> dict[str, Any]:
+    """One command: its seconds, and of each cell those outside training and evaluation (CPU seconds)."""
+    options, _ = read_options(words)
+    each: list[float] = []
+    inside = [0.0]
+
+    def timed(function: Callable[..., Any], note: Callable[[float], None]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*args, **more)
+            finally:
+                note(time.process_time() - began)
+
+        return call
+
+    def add(seconds: float) -> None:
+        inside[0] += seconds
+
+    def end(seconds: float) -> None:
+        each.append(seconds - inside[0])
+        inside[0] = 0.0
+
+    kept = harness.cell.train, Bench.evaluate, harness.worker.Worker.run
+    harness.cell.train, Bench.evaluate = timed(kept[0], add), timed(kept[1], add)
+    harness.worker.Worker.run = timed(kept[2], end)
+    began = time.perf_counter()
+    try:
+        run(options, silent(), "python -m benchmarks.cells")
+    finally:
+        harness.cell.train, Bench.evaluate, harness.worker.Worker.run = kept
+    return {"whole": time.perf_counter() - began, "each": each}
+
+
+def _pair(number: int) -> dict[str, str]:
+    return {"prompt": f"{number}: how?", "chosen": f"good {number * 7}", "rejected": f"bad {number * 5}"}
+
+
+def text(found: dict[str, Any]) -> str:
+    """The figures as a table."""
+    each = found["each"][1:]  # the first cell loads the model
+    tenth = max(1, len(each) // 10)
+    rows = [
+        ("a cell beyond training and evaluation, first tenth", number(1000 * sum(each[:tenth]) / tenth, " ms")),
+        ("a cell beyond training and evaluation, last tenth", number(1000 * sum(each[-tenth:]) / tenth, " ms")),
+        ("the whole command", number(found["whole"], " s")),
+        ("the same command again: nothing to train, report written", number(found["again"], " s")),
+        ("results.read", number(found["read"], " s")),
+    ]
+    return "\n".join(table([f"{found['cells']} cells", "CPU ms, or seconds"], rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
