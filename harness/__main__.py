@@ -145,6 +145,18 @@ def _report(words: list[str]) -> int:
     return 0
 
 
+def _compare(words: list[str]) -> int:
+    """Print the verdicts on pairs of settings."""
+    from harness.compare import compare
+    from harness.options import UsageError
+
+    try:
+        print(compare(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
+    except UsageError as error:
+        return _refuse(error.messages)
+    return 0
+
+
 def _list(words: list[str]) -> int:
     """Print what there is to choose from."""
     from harness.listing import listing
@@ -164,7 +176,9 @@ def _refuse(messages: Sequence[str]) -> int:
     return 2
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"run": _run, "plan": _plan, "report": _report, "list": _list}
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": _run, "plan": _plan, "report": _report, "compare": _compare, "list": _list,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from harness.reference import ReferenceStore, Scores, measure, store_identity
 from harness.selection import batches
 from harness.tokens import Row
 from harness.train import train
+from suites.audit import Audit, audit
 
 # Nats, times the square root of an answer's tokens, that policy and reference may differ by before the first
 # update: they are packed differently, and one bf16 unit of a logit near 30 is an eighth. A wrong template
@@ -199,6 +200,11 @@ class Bench:
                 worst = max(worst, abs(_margin(alone) - _margin(known)))
             floors.append(worst)
         return floors[0], floors[1]
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What is wrong with the data; every cell's diagnosis may look at it."""
+        return audit(self.data.suite)
 
     def seconds_per_token(self) -> tuple[float, float]:
         """Measured seconds a token of a training step and of an evaluation, from one small batch."""

@@ -22,7 +22,7 @@ from harness.identity import Identity
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.sweep import MODEL_FOLDER
 from harness.train import Curve, train
-from results import metrics, store
+from results import diagnosis, metrics, store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,6 +57,9 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
+    row["diagnosis"] = diagnosis.modes(
+        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, dataclasses.asdict(bench.audit))
+    )
     row |= {
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": peak_memory(bench.machine.device),

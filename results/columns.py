@@ -209,6 +209,7 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("truncated_fraction", "share", "samples cut at the token limit", "down"),
     _real("distinct_2", "share", "distinct word pairs among all word pairs of the samples", "up"),
     *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own samples"),
+    _text("diagnosis", "failure modes that the cell shows, joined with commas; results.diagnosis has their evidence"),
     _real("noise_floor", "nats", "what the packing of rows alone moves a log-prob at evaluation"),
     _real("training_noise_floor", "nats", "what the training precision moves a log-prob"),
 )
@@ -236,6 +237,30 @@ _PROVENANCE: tuple[Column, ...] = (
     _text("started", "when the cell began, UTC"),
     _text("finished", "when the cell was stored, UTC"),
 )
+
+COMPARISON_COLUMNS: tuple[Column, ...] = (
+    _text("protocol", "what both sides share"),
+    _text("metric", "the compared column"),
+    _text("a", "a loss with its settings"),
+    _text("b", "the one that it is compared with"),
+    _count("seeds_a", "seeds", "runs of a"),
+    _count("seeds_b", "seeds", "runs of b"),
+    _real("value_a", "as the metric", "mean of the metric over the runs of a"),
+    _real("value_b", "as the metric", "mean of the metric over the runs of b"),
+    _real("difference", "as the metric", "value_a - value_b"),
+    _real("difference_se", "as the metric", "standard error over runs and over clusters of rows"),
+    _real("difference_se_rows", "as the metric", "standard error over clusters of rows alone: of these very runs"),
+    _real("low", "as the metric", "lower end of the 95 % interval of difference, one comparison"),
+    _real("high", "as the metric", "upper end of the 95 % interval of difference, one comparison"),
+    _count("clusters", "clusters", "distinct first human turns among the rows"),
+    _count("degrees", "degrees of freedom", "of Student's t"),
+    _real("p", "probability", "two-sided p of no difference, one comparison"),
+    _real("p_holm", "probability", "p corrected for all declared comparisons of the protocol"),
+    _real("probability", "probability", "P(a > b): confidence that a's value is the higher one, over runs and rows"),
+    _real("detectable", "as the metric", "difference that this many runs and rows find with probability 0.8"),
+    _text("verdict", "better, worse or not distinguishable (higher or lower without a good direction), or no claim"),
+)
+"""Columns of `results.compare`, one row a comparison."""
 
 METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS
 

@@ -21,7 +21,7 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "kl", "kl_se", "judge", "judged_prompts", "tie_share", "invalid_share", "position_consistency",
         "length_agreement", "length_agreement_se",
     }  # fmt: skip
-    optional = {"reason", "plugin_digest", "micro_batch"}
+    optional = {"reason", "plugin_digest", "micro_batch", "diagnosis"}
     empty = {name for name in runs.columns if pd.isna(runs.loc["dpo", name]) or runs.loc["dpo", name] == ""}
     assert empty - later <= optional
     assert runs.loc["dpo", "train_pairs"] == 32 and runs.loc["dpo", "steps"] == 4
