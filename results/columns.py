@@ -8,48 +8,18 @@ over scored tokens), c0, r0 = the same of the reference, nc, nr = scored tokens,
 a - d.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from results.schema import Column, Direction
+from results.schema import count as _count
+from results.schema import flag as _flag
+from results.schema import real as _real
+from results.schema import text as _text
+from results.schema import with_se as _with_se
 
-Direction = Literal["up", "down", "none"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    `dtype` is the pandas type: "str", "float64", "Int64" or "boolean" (the last two can hold missing values).
-    `better` says in which direction a value improves; "none" where neither direction is good in itself.
-    """
-
-    name: str
-    dtype: str
-    unit: str
-    better: Direction
-    meaning: str
-
-
-def _text(name: str, meaning: str) -> Column:
-    return Column(name, "str", "text", "none", meaning)
-
-
-def _count(name: str, unit: str, meaning: str) -> Column:
-    return Column(name, "Int64", unit, "none", meaning)
-
-
-def _real(name: str, unit: str, meaning: str, better: Direction = "none") -> Column:
-    return Column(name, "float64", unit, better, meaning)
-
-
-def _flag(name: str, meaning: str) -> Column:
-    return Column(name, "boolean", "true or false", "none", meaning)
-
-
-def _with_se(name: str, unit: str, meaning: str, better: Direction = "none") -> tuple[Column, Column]:
-    """A metric and its standard error, side by side."""
-    error = f"standard error of {name}, clustered on the first human turn"
-    return _real(name, unit, meaning, better), _real(f"{name}_se", unit, error)
-
+__all__ = [
+    "COMPARISON_COLUMNS", "CURVE_COLUMNS", "METRIC_COLUMNS", "OPTIONAL_PAIR_COLUMNS", "PAIR_COLUMNS",
+    "PAIR_METRIC_COLUMNS", "ROW_COLUMNS", "RUN_METRIC_COLUMNS", "TERM_PREFIX", "VERDICT_COLUMNS", "VOLATILE",
+    "VOLATILE_CURVE", "Column", "Direction", "names",
+]  # fmt: skip
 
 PAIR_COLUMNS: tuple[Column, ...] = (
     _text("pair_id", "id of the row in its suite"),
@@ -64,6 +34,13 @@ PAIR_COLUMNS: tuple[Column, ...] = (
     _count("rejected_tokens", "tokens", "nr: scored tokens of the rejected answer, end of turn included"),
     _count("prompt_tokens", "tokens", "tokens of the prompt; not scored"),
 )
+
+OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
+    *(_real(f"{owner}_{side}_logp_first", "nats", f"{owner}_{side}_logp of the first 10 scored tokens alone")
+      for owner in ("policy", "reference") for side in ("chosen", "rejected")),
+    _real("edit_similarity", "share", "1 - token edits that make one answer the other / tokens of the longer one"),
+)
+"""Pair columns that a run writes and that another's table may lack; the metrics that need them are then missing."""
 
 CURVE_COLUMNS: tuple[Column, ...] = (
     _count("step", "optimizer steps", "steps taken, this one included"),
@@ -165,6 +142,12 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("rejected_logp_drift", "nats", "mean of d"),
     *_with_se("chosen_logp_drift_per_token", "nats per token", "mean of a/nc", "up"),
     *_with_se("rejected_logp_drift_per_token", "nats per token", "mean of d/nr"),
+    *_with_se("chosen_logp_drift_first", "nats per token", "mean of a/nc over the first 10 scored tokens", "up"),
+    *_with_se("chosen_logp_drift_rest", "nats per token", "mean of a/nc over the tokens after the first 10", "up"),
+    *_with_se("rejected_logp_drift_first", "nats per token", "mean of d/nr over the first 10 scored tokens"),
+    *_with_se("rejected_logp_drift_rest", "nats per token", "mean of d/nr over the tokens after the first 10"),
+    _real("displacement_similarity", "correlation",
+          "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down"),
     *_with_se("displaced_fraction", "share",
               "rows with a < 0: their chosen answer became less likely", "down"),
     *_with_se("accuracy_chosen_longer", "share",
@@ -176,6 +159,8 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("accuracy_length_balanced", "share", "mean of the accuracies on longer and on shorter", "up"),
     *_with_se("length_bias", "share",
               "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
+    *_with_se("length_bias_preference_part", "share", "length_bias of the margin's preference part alone"),
+    *_with_se("length_bias_length_part", "share", "length_bias of the margin's length part alone"),
     *_with_se("reward_length_bias", "share", "length_bias under the loss's own reward"),
     *_with_se("margin_preference_part", "nats", "mean of (a/nc - d/nr)(nc + nr)/2: the per-token preference"),
     *_with_se("margin_length_part", "nats",
