@@ -20,6 +20,7 @@ from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
+from harness.similarity import with_ches
 from harness.sweep import MODEL_FOLDER
 from harness.train import Curve, train
 from results import diagnosis, metrics, store
@@ -54,11 +55,13 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         row |= {"status": "failed", "reason": str(error), "seconds": time.perf_counter() - began}
         store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, str(error)]))
         raise CellFailed(str(error)) from error
+    if bench.options.similarity == "ches":
+        measured.pairs = with_ches(measured.pairs, bench.ches)
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
     row["diagnosis"] = diagnosis.modes(
-        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, dataclasses.asdict(bench.audit))
+        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, vars(bench.audit))
     )
     row |= {
         "seconds": time.perf_counter() - began,
@@ -167,6 +170,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "epochs": options.epochs,
         "max_tokens": data.encoder.max_tokens,
         "evals": options.evals,
+        "similarity": options.similarity,
         "tuning": options.tuning,
         "precision": identity.precision,
         "start": options.start,

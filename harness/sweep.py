@@ -54,11 +54,14 @@ class Sweep:
         folder = self.folder(trial)
         if not store.is_done(folder):
             return False
+        row = store.read_row(folder)
+        if self.options.similarity == "ches" and row.get("similarity") != "ches":
+            return False
         if trial.loss == "none":
             return True
         if self.options.save == "all" and not self.model_folder(trial).is_dir():
             return False
-        return store.read_row(folder)["evals"] == self.options.evals
+        return row["evals"] == self.options.evals
 
 
 def prepare_sweep(options: Options, progress: Progress) -> Sweep:

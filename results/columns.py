@@ -39,6 +39,8 @@ OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
     *(_real(f"{owner}_{side}_logp_first", "nats", f"{owner}_{side}_logp of the first 10 scored tokens alone")
       for owner in ("policy", "reference") for side in ("chosen", "rejected")),
     _real("edit_similarity", "share", "1 - token edits that make one answer the other / tokens of the longer one"),
+    _real("ches", "squared hidden units", "centred hidden embedding similarity under the reference (similarity=ches)"),
+    _real("ches_normalized", "squared hidden units", "ches of means over tokens in place of sums"),
 )
 """Pair columns that a run writes and that another's table may lack; the metrics that need them are then missing."""
 
@@ -104,6 +106,7 @@ _SETTINGS: tuple[Column, ...] = (
     _real("epochs", "passes", "passes over the training rows"),
     _count("max_tokens", "tokens", "longest prompt and answer together"),
     _count("evals", "evaluations", "evaluations within the run, the last included"),
+    _text("similarity", "how the likeness of a pair's answers was measured: edit, or edit and ches"),
     _text("tuning", "full or lora"),
     _text("precision", "number format of training, as resolved"),
     _text("start", "what the starting weights are: the model itself, or the model after sft"),
@@ -148,6 +151,7 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("rejected_logp_drift_rest", "nats per token", "mean of d/nr over the tokens after the first 10"),
     _real("displacement_similarity", "correlation",
           "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down"),
+    _real("displacement_ches", "correlation", "rank correlation of -a with ches_normalized"),
     *_with_se("displaced_fraction", "share",
               "rows with a < 0: their chosen answer became less likely", "down"),
     *_with_se("accuracy_chosen_longer", "share",

@@ -66,7 +66,8 @@ def diagnose(
     audit: Mapping[str, Any] | None = None,
 ) -> tuple[Finding, ...]:
     """What every rule finds in one cell; nothing in a control."""
-    if row.get("control") is True or row.get("control") == np.True_:
+    control = row.get("control")
+    if isinstance(control, bool | np.bool_) and control:
         return ()
     found = (rule(row, curve, pairs, audit) for rule in RULES.values())
     return tuple(finding for finding in found if finding is not None)
@@ -86,18 +87,17 @@ def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evi
     return seen if seen["preference_accuracy"] > 0.5 and below and seen["displaced_fraction"] >= 0.6 else None
 
 
-@_rule("reward chosen below reward rejected at the end of training while the loss fell; or both accuracies below 0.5 "
-       "by three errors on held-out pairs", "look for chosen and rejected swapped in the data or in a plug-in loss")
+@_rule("reward chosen below reward rejected at the end of training while the loss fell, accuracy below 0.5; or both "
+       "accuracies below 0.5 by three errors on held-out pairs",
+       "look for chosen and rejected swapped in the data or in a plug-in loss")
 def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Training prefers the wrong answer: in its own batches, or where they are labelled the other way round."""
     seen = _of(row, "preference_accuracy", "mean_ratio_accuracy")
-    if all(seen[name] + 3 * _error(row, name) < 0.5 for name in seen):
-        return seen
     begun, ended = _first(curve, "loss"), _last(curve, "loss")
     chosen, rejected = _last(curve, "reward_chosen"), _last(curve, "reward_rejected")
     if ended < begun and chosen < rejected and seen["preference_accuracy"] < 0.5:
         return seen | {"reward_chosen": chosen, "reward_rejected": rejected, "loss_first": begun, "loss_last": ended}
-    return None
+    return seen if all(seen[name] + 3 * _error(row, name) < 0.5 for name in seen) else None
 
 
 @_rule("log-ratio rewards before the first update above twice the training noise floor and 0.05 nats; or log-probs of "
@@ -110,7 +110,8 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
         worst = max(abs(float(first["reward_chosen"])), abs(float(first["reward_rejected"])))
         floor = max(2 * _or_zero(row, "training_noise_floor"), 0.05)
         if worst > floor:
-            return {"reward_at_step_0": worst, "loss_at_step_0": float(first["loss"]), "allowed": floor}
+            loss = float(_values(curve, "loss").iloc[0])
+            return {"reward_at_step_0": worst, "loss_at_step_0": loss, "allowed": floor}
     if pairs is not None and (pairs["step"] == 0).any():
         start = pairs[pairs["step"] == 0]
         worst = max(float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
@@ -250,12 +251,17 @@ def _tenth(curve: "pd.DataFrame") -> int:
     return max(1, round(len(curve) / 10))
 
 
+def _values(curve: "pd.DataFrame", name: str) -> "pd.Series":
+    """A column of a curve; the loss's value has another name in the frame of `results.curves`."""
+    return curve[f"{name}_value" if f"{name}_value" in curve.columns else name]
+
+
 def _first(curve: "pd.DataFrame | None", name: str) -> float:
-    return math.nan if curve is None or not len(curve) else float(curve[name].head(_tenth(curve)).mean())
+    return math.nan if curve is None or not len(curve) else float(_values(curve, name).head(_tenth(curve)).mean())
 
 
 def _last(curve: "pd.DataFrame | None", name: str) -> float:
-    return math.nan if curve is None or not len(curve) else float(curve[name].tail(_tenth(curve)).mean())
+    return math.nan if curve is None or not len(curve) else float(_values(curve, name).tail(_tenth(curve)).mean())
 
 
 def _bias_by_step(pairs: "pd.DataFrame | None") -> Evidence:

@@ -95,12 +95,25 @@ def displaced_fraction(pairs: PairArrays) -> Estimate:
 def displacement_similarity(pairs: PairArrays) -> Estimate:
     """Spearman correlation of the chosen answer's fall, -a, with the similarity of the pair's answers.
 
-    Above 0, pairs of similar answers push their chosen one down (arXiv:2410.08847, sec. 5, whose measure uses hidden
-    states; here it is the edit similarity of token ids). Missing without the column, or where it does not vary.
+    Above 0, pairs of similar answers push their chosen one down; similarity is that of token ids by edits, of which
+    displacement_ches is the form with hidden states. Missing without the column, or where it does not vary.
     """
-    table = pairs.paired()
-    table = table.where(~np.isnan(table.similarity))
-    return Estimate(statistics.rank_correlation(-table.a, table.similarity))
+    return _with_fall(pairs.paired(), "similarity")
+
+
+@metric
+def displacement_ches(pairs: PairArrays) -> Estimate:
+    """Spearman correlation of the chosen answer's fall, -a, with the length-normalised CHES of the pair.
+
+    Source: arXiv:2410.08847, sec. 5 and definition 3. Missing without the column, which similarity=ches writes.
+    """
+    return _with_fall(pairs.paired(), "ches")
+
+
+def _with_fall(table: PairArrays, field: str) -> Estimate:
+    """Rank correlation of -a with a field of the table, over the rows that have it."""
+    table = table.where(~np.isnan(getattr(table, field)))
+    return Estimate(statistics.rank_correlation(-table.a, getattr(table, field)))
 
 
 __all__ = [name for name, estimator in METRICS.items() if estimator.__module__ == __name__]

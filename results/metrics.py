@@ -43,6 +43,7 @@ from results.drift import (
     chosen_logp_drift_per_token,
     chosen_logp_drift_rest,
     displaced_fraction,
+    displacement_ches,
     displacement_similarity,
     rejected_logp_drift,
     rejected_logp_drift_first,
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTS", "METRICS", "REWARDS", "accuracy_chosen_longer", "accuracy_chosen_shorter",
     "accuracy_length_balanced", "chosen_logp_drift", "chosen_logp_drift_first", "chosen_logp_drift_per_token",
-    "chosen_logp_drift_rest", "clipped_fraction", "displaced_fraction", "displacement_similarity",
+    "chosen_logp_drift_rest", "clipped_fraction", "displaced_fraction", "displacement_ches", "displacement_similarity",
     "effective_beta", "estimate", "length_bias", "length_bias_length_part", "length_bias_preference_part",
     "length_slope", "length_spearman", "likelihood_accuracy", "likelihood_accuracy_at_start",
     "likelihood_accuracy_gain", "longer_wins_baseline", "margin", "margin_length_part",

@@ -25,7 +25,7 @@ FIRST_TOKENS = 10
 OPTIONAL = {
     "c_first": "policy_chosen_logp_first", "c0_first": "reference_chosen_logp_first",
     "r_first": "policy_rejected_logp_first", "r0_first": "reference_rejected_logp_first",
-    "similarity": "edit_similarity",
+    "similarity": "edit_similarity", "ches": "ches_normalized",
 }  # fmt: skip
 """Fields of PairArrays that a table may lack, and their columns."""
 
@@ -34,8 +34,8 @@ OPTIONAL = {
 class PairArrays:
     """A checked pair table: log-probs [N] in nats, counts [N]; NaN on a side that a row does not have.
 
-    `*_first` are the log-probs of the first FIRST_TOKENS scored tokens alone, `similarity` is the pair's
-    edit_similarity; NaN throughout where the table does not have them.
+    `*_first` are the log-probs of the first FIRST_TOKENS scored tokens alone, `similarity` and `ches` are the
+    pair's edit_similarity and ches_normalized; NaN throughout where the table does not have them.
     """
 
     c: Floats
@@ -49,6 +49,7 @@ class PairArrays:
     r_first: Floats
     r0_first: Floats
     similarity: Floats
+    ches: Floats
     clusters: Clusters | None
 
     @property

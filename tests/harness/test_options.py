@@ -22,7 +22,7 @@ def test_the_defaults_are_the_documented_ones():
         "epochs": 1, "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
         "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
-        "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
+        "evals": 1, "similarity": "edit", "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
         "out": "runs", "judge": "none",
         "plugins": (),

@@ -59,7 +59,8 @@ def trained(
     reference = scores(Scorer(model), items)
     card = losses.get(loss) if isinstance(loss, str) else loss
     job = make_job(model, rows, card, lr=lr, **changes)
-    job = dataclasses.replace(job, hyperparameters=dict(job.hyperparameters) | {"beta": beta})
+    given = {"beta": beta} if "beta" in job.hyperparameters else {}
+    job = dataclasses.replace(job, hyperparameters=dict(job.hyperparameters) | given)
     steps = len(job.batches)
     due = {steps * (i + 1) // evals for i in range(evals)}
     tables = []
