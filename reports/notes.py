@@ -37,7 +37,7 @@ def claim(protocol: Protocol) -> str:
         return ""
     if seeds < CLAIM_SEEDS:
         return f"{render.counted(seeds, 'seed')}: no claim about the losses"
-    return f"{render.counted(seeds, 'seed')} a setting; the table describes runs and tests nothing"
+    return f"{render.counted(seeds, 'seed')} a setting; the table describes runs, and `compare` tests the losses"
 
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
