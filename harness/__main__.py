@@ -174,6 +174,18 @@ def _export(words: list[str]) -> int:
         return _refuse(error.messages)
 
 
+def _compare(words: list[str]) -> int:
+    """Print the verdicts on pairs of settings."""
+    from harness.compare import compare
+    from harness.options import UsageError
+
+    try:
+        print(compare(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
+    except UsageError as error:
+        return _refuse(error.messages)
+    return 0
+
+
 def _list(words: list[str]) -> int:
     """Print what there is to choose from."""
     from harness.listing import listing
@@ -208,8 +220,8 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run, "plan": _plan, "report": _report, "reproduce": _reproduce, "verify": _verify, "export": _export,
-    "list": _list,
+    "run": _run, "plan": _plan, "report": _report, "compare": _compare, "reproduce": _reproduce, "verify": _verify,
+    "export": _export, "list": _list,
 }  # fmt: skip
 
 

@@ -27,8 +27,10 @@ from harness.policy import Policy
 from harness.progress import Progress
 from harness.reference import ReferenceStore, Scores, measure, store_identity
 from harness.selection import batches
+from harness.similarity import Ches, ches
 from harness.tokens import Row
 from harness.train import train
+from suites.audit import Audit, audit
 
 # Nats, times the square root of an answer's tokens, that policy and reference may differ by before the first
 # update: they are packed differently, and one bf16 unit of a logit near 30 is an eighth. A wrong template
@@ -207,6 +209,22 @@ class Bench:
                 worst = max(worst, abs(_margin(alone) - _margin(known)))
             floors.append(worst)
         return floors[0], floors[1]
+
+    @cached_property
+    def ches(self) -> dict[str, Ches]:
+        """The similarity of each evaluation pair's answers to the starting weights, by row id."""
+        self.policy.end()
+        rows = [row for row in self.data_rows if row.desirable is None]
+        with self.progress.stage(f"hidden states of {len(rows)} evaluation rows", len(rows)) as stage:
+            found = ches(
+                Scorer(self.policy.base, "fp32"), [item_of(row) for row in rows], pad=self.pad, advance=stage.advance
+            )
+        return {row.id: one for row, one in zip(rows, found, strict=True)}
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What is wrong with the data; every cell's diagnosis may look at it."""
+        return audit(self.data.suite)
 
     def seconds_per_token(self) -> tuple[float, float]:
         """Measured seconds a token of a training step and of an evaluation, from one small batch."""

@@ -23,9 +23,10 @@ from harness.identity import Identity
 from harness.knobs import eligible
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.secrets import redacted
+from harness.similarity import with_ches
 from harness.sweep import CHECKPOINTS, MODEL_FOLDER
 from harness.train import Curve, train
-from results import store
+from results import diagnosis, store
 from results.derived import derived
 
 if TYPE_CHECKING:
@@ -57,10 +58,15 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
         store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, reason]))
         raise CellFailed(reason) from error
+    if bench.options.similarity == "ches":
+        measured.pairs = with_ches(measured.pairs, bench.ches)
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
+    row["diagnosis"] = diagnosis.modes(
+        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, vars(bench.audit))
+    )
     row |= {
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": peak_memory(bench.machine.device),
@@ -172,6 +178,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "epochs": options.epochs,
         "max_tokens": data.encoder.max_tokens,
         "evals": options.evals,
+        "similarity": options.similarity,
         "tuning": options.tuning,
         "precision": identity.precision,
         "start": options.start,

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rapidfuzz.distance import Levenshtein
+
 from harness.reference import Scores
 from harness.tokens import Row
 from results.columns import SOURCE
+from results.pair_table import FIRST_TOKENS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
 def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int) -> DataFrame:
-    """One line a row: log-probs in nats (summed over scored tokens) and token counts.
+    """One line a row: log-probs in nats (summed over scored tokens, and over the first of them) and token counts.
 
-    An unpaired example fills the side it belongs to; the other side is missing. A column `source` is there
-    where the rows come from several.
+    An unpaired example fills the side it belongs to; the other side is missing, and so is the similarity. A column
+    `source` is there where the rows come from several.
     """
     import pandas as pd
 
     lines, several = [], len({row.source for row in rows}) > 1
     for row, ours, theirs in zip(rows, policy, reference, strict=True):
-        # The sum is taken in float64: of fp32 tokens it is exact enough to depend on no order.
-        sums = [answer.double().sum().item() for answer in ours]
-        starts = [answer.double().sum().item() for answer in theirs]
         line: dict[str, object] = {
             "pair_id": row.id, "cluster_id": row.cluster, "split": row.split, "step": step,
         }  # fmt: skip
         for side, index in _sides(row):
-            line[f"policy_{side}_logp"] = math.nan if index is None else sums[index]
-            line[f"reference_{side}_logp"] = math.nan if index is None else starts[index]
+            for owner, scores in (("policy", ours), ("reference", theirs)):
+                # The sum is taken in float64: of fp32 tokens it is exact enough to depend on no order.
+                tokens = None if index is None else scores[index].double()
+                line[f"{owner}_{side}_logp"] = math.nan if tokens is None else tokens.sum().item()
+                line[f"{owner}_{side}_logp_first"] = math.nan if tokens is None else tokens[:FIRST_TOKENS].sum().item()
             line[f"{side}_tokens"] = math.nan if index is None else len(row.answers[index])
         line["prompt_tokens"] = len(row.prompt)
+        line["edit_similarity"] = edit_similarity(*row.answers) if row.desirable is None else math.nan
         line |= {SOURCE.name: row.source} if several else {}
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+@functools.cache
+def edit_similarity(chosen: tuple[int, ...], rejected: tuple[int, ...]) -> float:
+    """1 - Levenshtein distance of the token ids / tokens of the longer answer, so 1 for equal answers, 0 for disjoint.
+
+    Kept, because every cell of a run measures the same rows.
+    """
+    return Levenshtein.normalized_similarity(chosen, rejected)
 
 
 def _sides(row: Row) -> tuple[tuple[str, int | None], tuple[str, int | None]]:

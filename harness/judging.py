@@ -22,8 +22,8 @@ from harness.judges.registry import CONTROLS
 from harness.options import UsageError
 from harness.progress import Progress
 from results import store, verdicts
-from results.columns import VERDICT_COLUMNS
 from results.frames import parquet_bytes, typed_frame
+from results.side_columns import VERDICT_COLUMNS
 from suites import SuiteError
 
 if TYPE_CHECKING:

@@ -5,14 +5,13 @@ Each kind imports only what it shows: suites, models, metrics and options answer
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES
 from harness.option_cards import cards
 from harness.options import UsageError
+from harness.text_tables import card, table
 from harness.values import unknown
 from harness.words import AXIS, LIST, SCALAR, split
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from losses import Loss
     from results.columns import Column
     from suites import SuiteEntry
-
-WIDTHS = (80, 140)  # characters of a line: the narrowest and the widest that a terminal makes it
-WIDTH_IN_FILES = 110
 
 
 def listing(argv: Sequence[str]) -> str:
@@ -44,30 +40,6 @@ def listing(argv: Sequence[str]) -> str:
     if plugins and kind != "losses":
         raise UsageError([f"plugins= adds losses; it does nothing for `list {kind}`"])
     return KINDS[kind](names[0] if names else None, plugins)
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False) -> str:
-    """Columns as wide as their longest cell; the last one is wrapped (or cut) within the line's width."""
-    cells = [headings, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headings) - 1)]
-    line = min(max(shutil.get_terminal_size((WIDTH_IN_FILES, 24)).columns, WIDTHS[0]), WIDTHS[1])
-    indent = sum(widths) + 2 * len(widths)
-    lines = []
-    for row in cells:
-        start = "".join(cell.ljust(width) + "  " for cell, width in zip(row, widths, strict=False))
-        width = max(line - indent, 30)
-        if cut and len(row[-1]) > width:
-            lines.append(start + row[-1][: width - 1].rstrip() + "…")
-            continue
-        wrapped = textwrap.wrap(row[-1], width, break_on_hyphens=False) or [""]
-        lines += [(start + wrapped[0]).rstrip()] + [" " * indent + rest for rest in wrapped[1:]]
-    return "\n".join(lines) + "\n"
-
-
-def _card(title: str, fields: Sequence[tuple[str, str]]) -> str:
-    """One thing in full: its name, then a line for each field that says something."""
-    shown = [(name, text) for name, text in fields if text]
-    return table((title, ""), [(f"  {name}", text) for name, text in shown])
 
 
 def _losses(name: str | None, plugins: tuple[str, ...]) -> str:
@@ -105,7 +77,7 @@ def _loss_card(loss: Loss) -> str:
     """A loss's contract: what it takes, needs and declares, and what running it shows."""
     from harness.loss_card import letters, measured
 
-    return _card(
+    return card(
         loss.name,
         [
             ("kind", loss.kind),
@@ -148,7 +120,7 @@ def _suites(name: str | None, _: tuple[str, ...]) -> str:
 
 def _suite_card(entry: SuiteEntry) -> str:
     settings = [f"suite.{key}={'...' if value is None else value}" for key, value in entry.settings.items()]
-    return _card(
+    return card(
         entry.name,
         [("what it is", entry.description), ("hub id", entry.hub or ""), ("settings", "  ".join(settings))],
     )
@@ -161,7 +133,7 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
     if name is not None:
         entry = ENTRIES[name]
         grid = [(f"grid of {loss}", _entry_grid(entry.grid, loss)) for loss in entry.grid]
-        return _card(
+        return card(
             name,
             [
                 ("what it is", entry.description),
@@ -179,13 +151,17 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
 
 def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
-    from results.columns import BY_SOURCE, CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, SOURCE, VERDICT_COLUMNS, of_source
+    from results.columns import BY_SOURCE, CURVE_COLUMNS, ROW_COLUMNS, SOURCE, of_source
+    from results.columns import OPTIONAL_PAIR_COLUMNS as FURTHER
+    from results.columns import PAIR_COLUMNS as PAIR
+    from results.side_columns import COMPARISON_COLUMNS, VERDICT_COLUMNS
 
     groups = {
         "Columns of results.read(...), one row a cell": ROW_COLUMNS,
-        "Columns of results.pairs(...), one row a held-out pair": (*PAIR_COLUMNS, SOURCE),
+        "Columns of results.pairs(...), one row a held-out pair": (*PAIR, *FURTHER, SOURCE),
         "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
         "Columns of a verdict table, one row a judged pair of answers": VERDICT_COLUMNS,
+        "Columns of results.compare(...), one row a comparison": COMPARISON_COLUMNS,
     }
     if name is None:
         tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
@@ -199,7 +175,7 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
         raise UsageError([unknown("metric", name, known)])
     return "\n".join(
-        _card(name, [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better),
+        card(name, [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better),
                      ("type", c.dtype)])
         for title, c in found.items()
     )  # fmt: skip
@@ -221,7 +197,7 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     if name not in by_name:
         raise UsageError([unknown("key", name, by_name)])
     card = by_name[name]
-    return _card(
+    return card(
         name,
         [
             ("meaning", card.meaning),
@@ -241,7 +217,7 @@ def _judges(name: str | None, _: tuple[str, ...]) -> str:
         raise UsageError([unknown("judge", name, kinds)])
     if name is not None:
         kind = kinds[name]
-        return _card(name, [("written", kind.form), ("what it is", kind.meaning), ("needs", kind.needs)])
+        return card(name, [("written", kind.form), ("what it is", kind.meaning), ("needs", kind.needs)])
     settings = table(judge_cards.SETTING_HEADINGS, judge_cards.setting_rows())
     return f"{table(judge_cards.JUDGE_HEADINGS, judge_cards.judge_rows())}\n{settings}"
 
@@ -267,7 +243,7 @@ def _recipes(name: str | None, _: tuple[str, ...]) -> str:
     if name not in recipes():
         raise UsageError([unknown("recipe", name, recipes())])
     recipe = recipes()[name]
-    return _card(
+    return card(
         name,
         [
             ("what it shows", recipe.what),

@@ -58,7 +58,7 @@ class Scorer(nn.Module):
         self._mixed = MixedPrecision(model) if precision == "bf16" else None
 
     def forward(self, layout: Layout, stats: Sequence[str] = ()) -> Scored:
-        hidden = self._hidden(layout)
+        hidden = self.hidden(layout)
         size = max(1, self.chunk // self.model.get_output_embeddings().weight.shape[0])
         places = layout.targets.split(size)
         parts = []
@@ -73,7 +73,7 @@ class Scorer(nn.Module):
             _scattered(logps, layout), {n: _scattered(c, layout) for n, c in zip(stats, columns, strict=True)}
         )
 
-    def _hidden(self, layout: Layout) -> Tensor:
+    def hidden(self, layout: Layout) -> Tensor:
         """[M, hidden]: what the head would see at the predicting positions, from a full pass of the model."""
         seen: list[Tensor] = []
 

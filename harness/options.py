@@ -156,6 +156,9 @@ class Options(BaseModel):
         "auto", "arithmetic of training; evaluation is always fp32"
     )
     evals: Annotated[int, _whole(1)] = _option(1, "evaluations within a run, the last at its end")
+    similarity: Annotated[str, BeforeValidator(Choice(("edit", "ches")))] = _option(
+        "edit", "how alike a pair's answers are: by edits of tokens, or also by hidden states of the reference (ches)"
+    )
     judge: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = _option(
         (), "who judges generated answers: names of `list judges`, the first of them in the tables", LIST, shown="none"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import losses
-from harness.listing import table
+from harness.text_tables import table
 from losses.parity import (
     EDGES,
     GRADIENT_TOLERANCE,

@@ -11,7 +11,6 @@ from harness.footprint import Footprint, Shape, footprint, gigabytes, shape
 from harness.grid import Trial
 from harness.knobs import Knobs, combinations, eligible
 from harness.layout import LAYOUTS
-from harness.listing import table
 from harness.micro import row_tokens
 from harness.models import empty_model
 from harness.objective import item_of
@@ -19,6 +18,7 @@ from harness.options import Options
 from harness.progress import Progress, estimate
 from harness.reference import ReferenceStore, store_identity
 from harness.sweep import Sweep, prepare_sweep
+from harness.text_tables import table
 from harness.tokens import Row
 from suites import audit
 

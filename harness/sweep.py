@@ -65,13 +65,16 @@ class Sweep:
         folder = self.folder(trial)
         if not store.is_done(folder):
             return False
-        if not alignment_tax.is_measured(store.read_row(folder), self.options.lm_eval):
+        row = store.read_row(folder)
+        if not alignment_tax.is_measured(row, self.options.lm_eval):
+            return False
+        if self.options.similarity == "ches" and row.get("similarity") != "ches":
             return False
         if trial.loss == "none":
             return True
         if self.options.save == "all" and not self.model_folder(trial).is_dir():
             return False
-        return store.read_row(folder)["evals"] == self.options.evals
+        return row["evals"] == self.options.evals
 
     def failure(self, trial: Trial) -> str | None:
         """Why the trial failed in an earlier command; None where it did not."""

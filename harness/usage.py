@@ -9,6 +9,7 @@ VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
     "report": "write the report of finished cells again, and print its table",
+    "compare": "test which losses differ, over seeds and held-out rows",
     "verify": "hold finished cells to their files and tables, and re-run one on demand",
     "export": "write a cell's settings for another trainer",
     "list": "show what there is to choose from",
@@ -30,6 +31,11 @@ _EXAMPLES = {
     "report": """\
   python -m harness report
   python -m harness report runs/hh-rlhf
+""",
+    "compare": """\
+  python -m harness compare
+  python -m harness compare runs/hh-rlhf loss=dpo,ipo metric=mean_ratio_accuracy
+  python -m harness compare runs/hh-rlhf against=dpo
 """,
     "verify": """\
   python -m harness verify
@@ -62,6 +68,7 @@ _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "report": "[PATH]",
+    "compare": "[PATH] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN]",
     "verify": "[PATH] [rerun=CELL [KEY=VALUE ...]]",
     "export": "CELL|best [PATH] [format=trl]",
     "list": f"{{{'|'.join(KINDS)}}} [NAME]",
@@ -73,6 +80,8 @@ _NOTES = {
     "Exit code 0: all cells done; 1: a cell failed; 2: the command could not be carried out.\n",
     "plan": "It takes the same words as run.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
+    "compare": "PATH is as for report. Without loss= every pair of settings is compared, controls left out; against=\n"
+    "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed.\n",
     "verify": "PATH is a folder of results (default: runs), one suite in it, or one cell. Metrics are derived again\n"
     "from each cell's pair table. rerun=CELL trains one cell again from its recorded command into a temporary folder\n"
     "and compares; further words replace recorded ones (suite.path=, where the data has moved).\n"

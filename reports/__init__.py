@@ -3,8 +3,9 @@
     reports.write("runs")           report.md, report.html, results.parquet and results.csv beside the cells
     reports.main_table(runs)        the main table as a DataFrame, one row a finished cell
     print(reports.terminal(runs))   the same for a terminal
+    print(reports.comparison(results.compare("runs")))   the verdicts on pairs of settings
 
-Nothing is measured here and no verdict is given: the numbers are those of `results.read`. The plotting and
+Nothing is measured here and no verdict is given: numbers and verdicts are those of `results`. The plotting and
 template libraries load at first use.
 """
 
@@ -12,17 +13,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reports.compare import comparison
     from reports.console import terminal
     from reports.report import write
     from reports.tables import main_table
 
 _DOOR = {
+    "comparison": ("reports.compare", "comparison"),
     "write": ("reports.report", "write"),
     "main_table": ("reports.tables", "main_table"),
     "terminal": ("reports.console", "terminal"),
 }
 
-__all__ = ["main_table", "terminal", "write"]
+__all__ = ["comparison", "main_table", "terminal", "write"]
 
 
 def __getattr__(name: str) -> Any:

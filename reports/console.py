@@ -92,7 +92,7 @@ def _row(texts: Sequence[str], grid: Grid, widths: Sequence[int]) -> str:
 
 def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int) -> list[str]:
     """The lines under the table: claim, notes, rulers, what was left out, cells without a result."""
-    texts = [notes.claim(protocol), *notes.notes(protocol), notes.rulers(protocol)]
+    texts = [notes.claim(protocol), *notes.notes(protocol), notes.diagnosed(protocol), notes.rulers(protocol)]
     if hidden:
         texts.append(f"Not shown at this width: {', '.join(field.column for field in hidden)}.")
     if len(protocol.unfinished):

@@ -1,6 +1,7 @@
 """What a table says about itself: how many seeds carry it, where rulers disagree, where a strength was idle.
 
-Each note is a sentence with its evidence. No note calls a loss better or worse.
+Each note is a sentence with its evidence; a diagnosis names a failure mode and what to try. No note calls a loss
+better or worse.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ import pandas
 
 from reports import axes, render
 from reports.tables import Protocol
+from results.diagnosis import Finding
 
 CLAIM_SEEDS = 3
 """Fewest seeds from which anything may be said about losses instead of runs."""
@@ -35,7 +37,7 @@ def claim(protocol: Protocol) -> str:
         return ""
     if seeds < CLAIM_SEEDS:
         return f"{render.counted(seeds, 'seed')}: no claim about the losses"
-    return f"{render.counted(seeds, 'seed')} a setting; the table describes runs and tests nothing"
+    return f"{render.counted(seeds, 'seed')} a setting; the table describes runs, and `compare` tests the losses"
 
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
@@ -98,6 +100,37 @@ def _length_baseline(protocol: Protocol) -> str:
         return ""
     told = ", ".join(render.number(value, "share") for value in values)
     return f"Preferring the longer answer, without reading it, scores {told} on these pairs."
+
+
+def diagnosed(protocol: Protocol) -> str:
+    """Which failure modes the finished cells name in their column `diagnosis`; empty where they name none."""
+    cells: dict[str, list[str]] = {}
+    for row in protocol.contenders.to_dict("records"):
+        if not render.is_missing(row.get("diagnosis")):
+            for mode in filter(None, str(row["diagnosis"]).split(",")):
+                cells.setdefault(mode, []).append(_name(protocol, row))
+    told = [f"{render.number(mode, 'text').replace('_', ' ')} in {_some(named)}" for mode, named in cells.items()]
+    return f"Diagnosis (the report has the evidence): {'. '.join(told)}." if told else ""
+
+
+def diagnosis(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> tuple[str, ...]:
+    """One paragraph a failure mode: the cells that show it with their evidence, the rule, what to try.
+
+    `findings` are those of `results.diagnosis`, by cell id.
+    """
+    shown: dict[str, list[str]] = {}
+    last: dict[str, Finding] = {}
+    for row in protocol.contenders.to_dict("records"):
+        for finding in findings.get(row["cell"], ()):
+            evidence = ", ".join(f"{name.replace('_', ' ')} {render.number(value, 'ratio')}"
+                                 for name, value in finding.evidence.items())  # fmt: skip
+            shown.setdefault(finding.mode, []).append(f"{_name(protocol, row)} ({evidence})")
+            last[finding.mode] = finding
+    return tuple(
+        f"{mode.replace('_', ' ').capitalize()}: {_some(cells)}. Rule: {last[mode].threshold}. "
+        f"Try: {last[mode].remedy}."
+        for mode, cells in shown.items()
+    )
 
 
 def _dropped(protocol: Protocol) -> str:

@@ -12,6 +12,7 @@ from reports import axes, axis_figures, escape, figures, notes, render, tables
 from reports.render import Grid
 from reports.tables import Protocol
 from results.columns import ROW_COLUMNS
+from results.diagnosis import Finding
 
 PALETTE_SIZE = 8
 _CONTROL_COLOUR = "control"
@@ -72,6 +73,7 @@ class Section:
     summary: str
     claim: str
     notes: tuple[str, ...]
+    diagnosis: tuple[str, ...]
     rulers: str
     unfinished: tuple[str, ...]
     main: Grid | None
@@ -90,18 +92,19 @@ class Section:
 def page(
     runs: pandas.DataFrame,
     curves: Mapping[str, pandas.DataFrame],
+    findings: Mapping[str, Sequence[Finding]],
     absent: Sequence[str],
     stored: int,
     command: str,
 ) -> dict[str, Any]:
-    """Everything that the templates lay out."""
+    """Everything that the templates lay out; curves and the findings of a diagnosis by cell id."""
     found = tables.protocols(runs)
     colours = loss_colours(runs)
     sections: list[Section] = []
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
-        sections.append(_section(protocol, f"protocol-{place + 1}", curves, drawn, colours))
+        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours))
     fields = (*tables.MEASURES, *tables.DETAILS)
     shown = {field.column for field in fields}
     return {
@@ -137,6 +140,7 @@ def _section(
     protocol: Protocol,
     anchor: str,
     curves: Mapping[str, pandas.DataFrame],
+    findings: Mapping[str, Sequence[Finding]],
     drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
 ) -> Section:
@@ -152,6 +156,7 @@ def _section(
         summary=notes.summary(protocol),
         claim=notes.claim(protocol),
         notes=notes.notes(protocol),
+        diagnosis=notes.diagnosis(protocol, findings),
         rulers=notes.rulers(protocol),
         unfinished=notes.unfinished(protocol),
         main=render.grid(rows, (*settings, *tables.MEASURES)) if len(done) else None,

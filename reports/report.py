@@ -15,6 +15,7 @@ from reports import escape, render
 from reports.page import page
 from reports.render import Grid
 from results.claims import is_running
+from results.diagnosis import Finding, diagnose
 
 
 def write(
@@ -40,7 +41,8 @@ def write(
         stored = render.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
-    content = page(shown, _read_curves(folder), absent, len(frame), command)
+    curves = _read_curves(folder)
+    content = page(shown, curves, _diagnose(shown, curves, folder), absent, len(frame), command)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.md": _template("report.md", html=False).render(content).encode(),
@@ -58,6 +60,22 @@ def _read_curves(folder: Path) -> dict[str, pandas.DataFrame]:
     except FileNotFoundError:
         return {}
     return {str(cell): table for cell, table in curves.groupby("cell", sort=False)}
+
+
+def _diagnose(
+    runs: pandas.DataFrame, curves: dict[str, pandas.DataFrame], folder: Path
+) -> dict[str, tuple[Finding, ...]]:
+    """The findings of the finished cells by cell id, from their rows, curves and pair tables with every evaluation."""
+    try:
+        stored = results.pairs(folder, step="all", split=None)
+    except FileNotFoundError:
+        tables: dict[str, pandas.DataFrame] = {}
+    else:
+        tables = {str(cell): table for cell, table in stored.groupby("cell", sort=False)}
+    return {
+        row["cell"]: diagnose(row, curves.get(row["cell"]), tables.get(row["cell"]))
+        for row in runs[runs["status"] == "done"].to_dict("records")
+    }
 
 
 def _template(name: str, *, html: bool) -> jinja2.Template:

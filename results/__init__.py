@@ -3,6 +3,7 @@
     results.read("runs")      one row a cell
     results.pairs("runs")     one row a held-out pair
     results.curves("runs")    one row a logged training step
+    results.compare("runs")   one row a comparison of two settings, with its verdict
     results.read_annotations("annotations.json")    one row a published verdict
 
 Importing this package is cheap; pandas and numpy load when a name that needs them is first used.
@@ -14,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from results.annotations import read_annotations
+    from results.comparison import compare
     from results.reading import curves, pairs, read
 
-_FUNCTIONS = {"curves": "reading", "pairs": "reading", "read": "reading", "read_annotations": "annotations"}
-_MODULES = ("annotations", "columns", "metrics", "statistics", "store", "verdicts")
+_FUNCTIONS = {
+    "compare": "comparison", "curves": "reading", "pairs": "reading", "read": "reading",
+    "read_annotations": "annotations",
+}  # fmt: skip
+_MODULES = ("annotations", "columns", "comparison", "diagnosis", "metrics", "statistics", "store", "verdicts")
 
 __all__ = [
-    "annotations", "columns", "curves", "metrics", "pairs", "read", "read_annotations", "statistics", "store",
-    "verdicts",
+    "annotations", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
+    "read_annotations", "statistics", "store", "verdicts",
 ]  # fmt: skip
 
 

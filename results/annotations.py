@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from results import statistics
-from results.columns import VERDICT_COLUMNS
 from results.frames import typed_frame
+from results.side_columns import VERDICT_COLUMNS
 from results.statistics import Floats
 from results.verdicts import fit_logistic, length_feature, logistic
 

@@ -9,48 +9,19 @@ a - d.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
-Direction = Literal["up", "down", "none"]
+from results.schema import Column, Direction
+from results.schema import count as _count
+from results.schema import flag as _flag
+from results.schema import real as _real
+from results.schema import text as _text
+from results.schema import with_se as _with_se
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    `dtype` is the pandas type: "str", "float64", "Int64" or "boolean" (the last two can hold missing values).
-    `better` says in which direction a value improves; "none" where neither direction is good in itself.
-    """
-
-    name: str
-    dtype: str
-    unit: str
-    better: Direction
-    meaning: str
-
-
-def _text(name: str, meaning: str) -> Column:
-    return Column(name, "str", "text", "none", meaning)
-
-
-def _count(name: str, unit: str, meaning: str) -> Column:
-    return Column(name, "Int64", unit, "none", meaning)
-
-
-def _real(name: str, unit: str, meaning: str, better: Direction = "none") -> Column:
-    return Column(name, "float64", unit, better, meaning)
-
-
-def _flag(name: str, meaning: str) -> Column:
-    return Column(name, "boolean", "true or false", "none", meaning)
-
-
-def _with_se(name: str, unit: str, meaning: str, better: Direction = "none") -> tuple[Column, Column]:
-    """A metric and its standard error, side by side."""
-    error = f"standard error of {name}, clustered on the first human turn"
-    return _real(name, unit, meaning, better), _real(f"{name}_se", unit, error)
-
+__all__ = [
+    "BY_SOURCE", "CAPABILITY_PREFIX", "CURVE_COLUMNS", "KNOBS", "METRIC_COLUMNS", "OPTIONAL_PAIR_COLUMNS",
+    "PAIR_COLUMNS", "PAIR_METRIC_COLUMNS", "ROW_COLUMNS", "RUN_METRIC_COLUMNS", "SOURCE", "TERM_PREFIX", "VOLATILE",
+    "VOLATILE_CURVE", "Column", "Direction", "names", "of_source", "sources",
+]  # fmt: skip
 
 PAIR_COLUMNS: tuple[Column, ...] = (
     _text("pair_id", "id of the row in its suite"),
@@ -65,6 +36,15 @@ PAIR_COLUMNS: tuple[Column, ...] = (
     _count("rejected_tokens", "tokens", "nr: scored tokens of the rejected answer, end of turn included"),
     _count("prompt_tokens", "tokens", "tokens of the prompt; not scored"),
 )
+
+OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
+    *(_real(f"{owner}_{side}_logp_first", "nats", f"{owner}_{side}_logp of the first 10 scored tokens alone")
+      for owner in ("policy", "reference") for side in ("chosen", "rejected")),
+    _real("edit_similarity", "share", "1 - token edits that make one answer the other / tokens of the longer one"),
+    _real("ches", "squared hidden units", "centred hidden embedding similarity under the reference (similarity=ches)"),
+    _real("ches_normalized", "squared hidden units", "ches of means over tokens in place of sums"),
+)
+"""Pair columns that a run writes and that another's table may lack; the metrics that need them are then missing."""
 
 CURVE_COLUMNS: tuple[Column, ...] = (
     _count("step", "optimizer steps", "steps taken, this one included"),
@@ -86,19 +66,6 @@ CURVE_COLUMNS: tuple[Column, ...] = (
 
 SOURCE = _text("source", "part of a mixture that the row comes from; the column is there where there are several")
 """A pair column that only tables of several sources have."""
-
-VERDICT_COLUMNS: tuple[Column, ...] = (
-    _text("prompt_id", "id of the prompt in its suite"),
-    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
-    _text("judge", "id of the judge"),
-    _text("baseline", "whose answer stood against the policy's"),
-    _real("preference", "share", "P(policy's answer preferred): 1 win, 0 loss, 0.5 tie, missing where invalid", "up"),
-    _count("policy_tokens", "tokens", "length of the policy's answer (characters in published annotations)"),
-    _count("baseline_tokens", "tokens", "length of the baseline's answer, in the same unit"),
-    _flag("consistent", "both orders gave the same verdict; missing where one was asked for"),
-    _text("reason", "what the judge said, or why the verdict is invalid"),
-    _count("judge_tokens", "tokens", "what the verdict cost"),
-)
 
 CAPABILITY_PREFIX = "capability_"
 """Row columns of an lm-eval task: this prefix and the task's name (score after training minus before; 0 or up is
@@ -139,6 +106,7 @@ _SETTINGS: tuple[Column, ...] = (
     _real("epochs", "passes", "passes over the training rows"),
     _count("max_tokens", "tokens", "longest prompt and answer together"),
     _count("evals", "evaluations", "evaluations within the run, the last included"),
+    _text("similarity", "how the likeness of a pair's answers was measured: edit, or edit and ches"),
     _text("tuning", "full or lora"),
     _text("precision", "number format of training, as resolved"),
     _text("start", "what the starting weights are: the model itself, or the model after sft"),
@@ -177,6 +145,13 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("rejected_logp_drift", "nats", "mean of d"),
     *_with_se("chosen_logp_drift_per_token", "nats per token", "mean of a/nc", "up"),
     *_with_se("rejected_logp_drift_per_token", "nats per token", "mean of d/nr"),
+    *_with_se("chosen_logp_drift_first", "nats per token", "mean of a/nc over the first 10 scored tokens", "up"),
+    *_with_se("chosen_logp_drift_rest", "nats per token", "mean of a/nc over the tokens after the first 10", "up"),
+    *_with_se("rejected_logp_drift_first", "nats per token", "mean of d/nr over the first 10 scored tokens"),
+    *_with_se("rejected_logp_drift_rest", "nats per token", "mean of d/nr over the tokens after the first 10"),
+    _real("displacement_similarity", "correlation",
+          "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down"),
+    _real("displacement_ches", "correlation", "rank correlation of -a with ches_normalized"),
     *_with_se("displaced_fraction", "share",
               "rows with a < 0: their chosen answer became less likely", "down"),
     *_with_se("accuracy_chosen_longer", "share",
@@ -188,6 +163,8 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("accuracy_length_balanced", "share", "mean of the accuracies on longer and on shorter", "up"),
     *_with_se("length_bias", "share",
               "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
+    *_with_se("length_bias_preference_part", "share", "length_bias of the margin's preference part alone"),
+    *_with_se("length_bias_length_part", "share", "length_bias of the margin's length part alone"),
     *_with_se("reward_length_bias", "share", "length_bias under the loss's own reward"),
     *_with_se("margin_preference_part", "nats", "mean of (a/nc - d/nr)(nc + nr)/2: the per-token preference"),
     *_with_se("margin_length_part", "nats",
@@ -233,6 +210,7 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("truncated_fraction", "share", "samples cut at the token limit", "down"),
     _real("distinct_2", "share", "distinct word pairs among all word pairs of the samples", "up"),
     *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own samples"),
+    _text("diagnosis", "failure modes that the cell shows, joined with commas; results.diagnosis has their evidence"),
     _real("noise_floor", "nats", "what the packing of rows alone moves a log-prob at evaluation"),
     _real("training_noise_floor", "nats", "what the training precision moves a log-prob"),
 )

@@ -128,4 +128,4 @@ def rows_frame(rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...]) -
     extra = list(dict.fromkeys(key for row in rows for key in row if key not in declared))
     series = {c.name: pd.Series([row.get(c.name) for row in rows], dtype=c.dtype) for c in columns}
     series |= {key: pd.Series([row.get(key) for row in rows]) for key in extra}
-    return pd.DataFrame(series)
+    return pd.DataFrame(series).copy()  # a copy lies in one piece, so that further columns are added quickly

@@ -6,6 +6,7 @@ that compares the two.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,24 +71,56 @@ def reward_length_bias(pairs: PairArrays, reward: str | None) -> Estimate:
     return _length_contrast(table, rewards(table, reward), (1.0, -1.0))
 
 
+class _Parts(NamedTuple):
+    """The two summands [N] of the margin, nats."""
+
+    preference: np.ndarray
+    length: np.ndarray
+
+
+def _parts(table: PairArrays) -> _Parts:
+    """h = a - d = nc (a/nc) - nr (d/nr), two products: difference times mean plus mean times difference."""
+    chosen, rejected = table.a / table.nc, table.d / table.nr
+    return _Parts(
+        (chosen - rejected) * (table.nc + table.nr) / 2, (chosen + rejected) * (table.nc - table.nr) / 2
+    )  # fmt: skip
+
+
 @metric
 def margin_preference_part(pairs: PairArrays) -> Estimate:
     """Mean of (a/nc - d/nr)(nc + nr)/2 in nats: the part of the margin that the per-token ratios explain.
 
-    With margin_length_part it sums to margin: h = a - d = nc (a/nc) - nr (d/nr), and a product of two
-    quantities splits into difference times mean plus mean times difference.
+    With margin_length_part it sums to margin.
     """
     table = pairs.paired()
-    part = (table.a / table.nc - table.d / table.nr) * (table.nc + table.nr) / 2
-    return statistics.mean(part, table.clusters)
+    return statistics.mean(_parts(table).preference, table.clusters)
 
 
 @metric
 def margin_length_part(pairs: PairArrays) -> Estimate:
     """Mean of (a/nc + d/nr)(nc - nr)/2 in nats: mean drift per token times the difference in length."""
     table = pairs.paired()
-    part = (table.a / table.nc + table.d / table.nr) * (table.nc - table.nr) / 2
-    return statistics.mean(part, table.clusters)
+    return statistics.mean(_parts(table).length, table.clusters)
+
+
+@metric
+def length_bias_preference_part(pairs: PairArrays) -> Estimate:
+    """length_bias of the preference part in the margin's place: what per-token ratios do with length.
+
+    It equals the length_bias of the per-token ruler. The biases of the two parts do not sum to length_bias: each is
+    of an accuracy, and a pair counts by the sign of its margin alone.
+    """
+    table = pairs.paired()
+    part = _parts(table).preference
+    return _length_contrast(table, Sides(part, np.zeros(len(part))), (1.0, -1.0))
+
+
+@metric
+def length_bias_length_part(pairs: PairArrays) -> Estimate:
+    """length_bias of the length part in the margin's place: 1 where every token gained, -1 where all lost."""
+    table = pairs.paired()
+    part = _parts(table).length
+    return _length_contrast(table, Sides(part, np.zeros(len(part))), (1.0, -1.0))
 
 
 @metric

@@ -3,8 +3,8 @@
 Every function takes a DataFrame with the pair columns of `columns.py` (cluster_id, split and step may be
 absent; a missing split means test) and returns NaN where it has nothing to measure. Rows without one of the
 two answers (unpaired data) are used by the drift metrics of the side that they have and by no metric of
-pairs. The accuracies are in `accuracies.py` and the metrics of length in `lengths.py`; all are reachable
-from here.
+pairs. The accuracies are in `accuracies.py`, drifts in `drift.py` and the metrics of length in
+`lengths.py`; all are reachable from here.
 
 Letters: c, r = policy log-prob of the chosen and the rejected answer (nats, summed over scored tokens), c0,
 r0 = the reference's, nc, nr = scored tokens, a = c - c0, d = r - r0, h = a - d.
@@ -37,11 +37,26 @@ from results.accuracies import (
     reward_accuracy_gain,
 )
 from results.columns import PAIR_METRIC_COLUMNS
+from results.drift import (
+    chosen_logp_drift,
+    chosen_logp_drift_first,
+    chosen_logp_drift_per_token,
+    chosen_logp_drift_rest,
+    displaced_fraction,
+    displacement_ches,
+    displacement_similarity,
+    rejected_logp_drift,
+    rejected_logp_drift_first,
+    rejected_logp_drift_per_token,
+    rejected_logp_drift_rest,
+)
 from results.lengths import (
     accuracy_chosen_longer,
     accuracy_chosen_shorter,
     accuracy_length_balanced,
     length_bias,
+    length_bias_length_part,
+    length_bias_preference_part,
     length_slope,
     length_spearman,
     longer_wins_baseline,
@@ -58,15 +73,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNTS", "METRICS", "REWARDS", "accuracy_chosen_longer", "accuracy_chosen_shorter",
-    "accuracy_length_balanced", "chosen_logp_drift", "chosen_logp_drift_per_token", "clipped_fraction",
-    "displaced_fraction", "effective_beta", "estimate", "length_bias", "length_slope", "length_spearman",
-    "likelihood_accuracy", "likelihood_accuracy_at_start", "likelihood_accuracy_gain",
-    "longer_wins_baseline", "margin", "margin_length_part", "margin_preference_part", "margin_std",
-    "mean_likelihood_accuracy", "mean_likelihood_accuracy_at_start", "mean_likelihood_accuracy_gain",
-    "mean_ratio_accuracy", "mean_ratio_accuracy_at_start", "measure", "n", "n_clusters",
-    "pairs_chosen_longer", "pairs_chosen_shorter", "preference_accuracy", "preference_accuracy_at_start",
-    "rejected_logp_drift", "rejected_logp_drift_per_token", "reward_accuracy", "reward_accuracy_at_start",
-    "reward_accuracy_gain", "reward_length_bias", "reward_length_correlation", "undecided_fraction",
+    "accuracy_length_balanced", "chosen_logp_drift", "chosen_logp_drift_first", "chosen_logp_drift_per_token",
+    "chosen_logp_drift_rest", "clipped_fraction", "displaced_fraction", "displacement_ches", "displacement_similarity",
+    "effective_beta", "estimate", "length_bias", "length_bias_length_part", "length_bias_preference_part",
+    "length_slope", "length_spearman", "likelihood_accuracy", "likelihood_accuracy_at_start",
+    "likelihood_accuracy_gain", "longer_wins_baseline", "margin", "margin_length_part",
+    "margin_preference_part", "margin_std", "mean_likelihood_accuracy", "mean_likelihood_accuracy_at_start",
+    "mean_likelihood_accuracy_gain", "mean_ratio_accuracy", "mean_ratio_accuracy_at_start", "measure", "n",
+    "n_clusters", "pairs_chosen_longer", "pairs_chosen_shorter", "preference_accuracy",
+    "preference_accuracy_at_start", "rejected_logp_drift", "rejected_logp_drift_first",
+    "rejected_logp_drift_per_token", "rejected_logp_drift_rest", "reward_accuracy",
+    "reward_accuracy_at_start", "reward_accuracy_gain", "reward_length_bias", "reward_length_correlation",
+    "undecided_fraction",
 ]
 
 
@@ -104,44 +122,6 @@ def undecided_fraction(pairs: PairArrays, noise_floor: float) -> Estimate:
     """Share of pairs with |h| up to the noise floor (nats) of the measuring pass."""
     table = pairs.paired()
     return statistics.mean((np.abs(table.h) <= noise_floor).astype(float), table.clusters)
-
-
-@metric
-def chosen_logp_drift(pairs: PairArrays) -> Estimate:
-    """Mean of a in nats a sequence, over all rows with a chosen answer."""
-    table = pairs.with_chosen()
-    return statistics.mean(table.a, table.clusters)
-
-
-@metric
-def rejected_logp_drift(pairs: PairArrays) -> Estimate:
-    """Mean of d in nats a sequence, over all rows with a rejected answer."""
-    table = pairs.with_rejected()
-    return statistics.mean(table.d, table.clusters)
-
-
-@metric
-def chosen_logp_drift_per_token(pairs: PairArrays) -> Estimate:
-    """Mean of a/nc in nats a token: each answer weighs the same, whatever its length."""
-    table = pairs.with_chosen()
-    return statistics.mean(table.a / table.nc, table.clusters)
-
-
-@metric
-def rejected_logp_drift_per_token(pairs: PairArrays) -> Estimate:
-    """Mean of d/nr in nats a token: each answer weighs the same, whatever its length."""
-    table = pairs.with_rejected()
-    return statistics.mean(table.d / table.nr, table.clusters)
-
-
-@metric
-def displaced_fraction(pairs: PairArrays) -> Estimate:
-    """Share of rows with a < 0: the chosen answer became less likely.
-
-    Known as likelihood displacement (arXiv:2410.08847).
-    """
-    table = pairs.with_chosen()
-    return statistics.mean((table.a < 0).astype(float), table.clusters)
 
 
 def n(pairs: "pd.DataFrame | PairArrays") -> int:

@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 CHOSEN = ("policy_chosen_logp", "reference_chosen_logp", "chosen_tokens")
 REJECTED = ("policy_rejected_logp", "reference_rejected_logp", "rejected_tokens")
+FIRST_TOKENS = 10
+OPTIONAL = {
+    "c_first": "policy_chosen_logp_first", "c0_first": "reference_chosen_logp_first",
+    "r_first": "policy_rejected_logp_first", "r0_first": "reference_rejected_logp_first",
+    "similarity": "edit_similarity", "ches": "ches_normalized",
+}  # fmt: skip
+"""Fields of PairArrays that a table may lack, and their columns."""
 
 
 @dataclass(frozen=True)
 class PairArrays:
-    """A checked pair table: log-probs [N] in nats, counts [N]; NaN on a side that a row does not have."""
+    """A checked pair table: log-probs [N] in nats, counts [N]; NaN on a side that a row does not have.
+
+    `*_first` are the log-probs of the first FIRST_TOKENS scored tokens alone, `similarity` and `ches` are the
+    pair's edit_similarity and ches_normalized; NaN throughout where the table does not have them.
+    """
 
     c: Floats
     c0: Floats
@@ -33,6 +44,12 @@ class PairArrays:
     r: Floats
     r0: Floats
     nr: Floats
+    c_first: Floats
+    c0_first: Floats
+    r_first: Floats
+    r0_first: Floats
+    similarity: Floats
+    ches: Floats
     clusters: Clusters | None
 
     @property
@@ -52,7 +69,7 @@ class PairArrays:
 
     def where(self, mask: np.ndarray) -> "PairArrays":
         """The rows that the mask [N] keeps."""
-        sides = {name: getattr(self, name)[mask] for name in ("c", "c0", "nc", "r", "r0", "nr")}
+        sides = {name: getattr(self, name)[mask] for name in ("c", "c0", "nc", "r", "r0", "nr", *OPTIONAL)}
         return PairArrays(**sides, clusters=None if self.clusters is None else self.clusters[mask])
 
     def paired(self) -> "PairArrays":
@@ -69,7 +86,7 @@ class PairArrays:
 
     def at_start(self) -> "PairArrays":
         """The same rows with the reference in the policy's place."""
-        return replace(self, c=self.c0, r=self.r0)
+        return replace(self, c=self.c0, r=self.r0, c_first=self.c0_first, r_first=self.r0_first)
 
 
 class Sides(NamedTuple):
@@ -149,7 +166,8 @@ def checked(pairs: "pd.DataFrame | PairArrays") -> PairArrays:
     _check_one_measurement(pairs)
     c, c0, nc = _side(pairs, CHOSEN)
     r, r0, nr = _side(pairs, REJECTED)
-    return PairArrays(c=c, c0=c0, nc=nc, r=r, r0=r0, nr=nr, clusters=_clusters(pairs))
+    given = {field: _optional(pairs, name) for field, name in OPTIONAL.items()}
+    return PairArrays(c=c, c0=c0, nc=nc, r=r, r0=r0, nr=nr, **given, clusters=_clusters(pairs))
 
 
 def _check_one_measurement(pairs: "pd.DataFrame") -> None:
@@ -179,6 +197,11 @@ def _side(pairs: "pd.DataFrame", names: tuple[str, str, str]) -> tuple[Floats, F
             where = _row_name(pairs, bad)
             raise ValueError(f"{name} is {column[bad][0]:g} in {where}; allowed are {allowed}.")
     return values[0], values[1], values[2]
+
+
+def _optional(pairs: "pd.DataFrame", name: str) -> Floats:
+    """A column [N] that the table may lack, then NaN."""
+    return _numbers(pairs, name) if name in pairs.columns else np.full(len(pairs), np.nan)
 
 
 def _numbers(pairs: "pd.DataFrame", name: str) -> Floats:

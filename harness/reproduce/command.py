@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.listing import table
 from harness.options import UsageError
 from harness.progress import Progress, on_stream
 from harness.reproduce.catalogue import GROUPS, Recipe, recipes
 from harness.reproduce.frame import MISMATCH, Check, Request
+from harness.text_tables import table
 from harness.values import Choice, Several, Text, WholeNumber, unknown
 from harness.words import LIST, SCALAR, Words, split
 from suites import SuiteError

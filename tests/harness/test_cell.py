@@ -21,9 +21,10 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "kl", "kl_se", "judge", "judged_prompts", "tie_share", "invalid_share", "position_consistency",
         "length_agreement", "length_agreement_se", "judge_tokens", "canary_constant", "canary_copied_prompt",
         "canary_injection", "judgements", "capability", "refusal_rate", "refusal_rate_se", "refusal_rate_reference",
-        "refusal_rate_reference_se", "refusal_counted_by",
+        "refusal_rate_reference_se", "refusal_counted_by", "displacement_ches",
+        *(f"{side}_logp_drift_rest{error}" for side in ("chosen", "rejected") for error in ("", "_se")),
     }  # fmt: skip
-    optional = {"reason", "plugin_digest", "micro_batch", "min_margin"}
+    optional = {"reason", "plugin_digest", "micro_batch", "min_margin", "diagnosis"}
     empty = {name for name in runs.columns if pd.isna(runs.loc["dpo", name]) or runs.loc["dpo", name] == ""}
     assert empty - later <= optional
     assert runs.loc["dpo", "train_pairs"] == 32 and runs.loc["dpo", "steps"] == 4

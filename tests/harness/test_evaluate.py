@@ -2,9 +2,10 @@
 
 import math
 
+import pytest
 import torch
 
-from harness.evaluate import pair_table
+from harness.evaluate import edit_similarity, pair_table
 from harness.tokens import Row
 
 
@@ -16,8 +17,25 @@ def test_a_pair_is_a_line_of_summed_log_probs_and_counts():
     assert line == {
         "pair_id": "p", "cluster_id": "c", "split": "test", "step": 7, "policy_chosen_logp": -3.0,
         "policy_rejected_logp": -0.5, "reference_chosen_logp": -4.0, "reference_rejected_logp": -0.25,
-        "chosen_tokens": 2, "rejected_tokens": 1, "prompt_tokens": 3,
+        "chosen_tokens": 2, "rejected_tokens": 1, "prompt_tokens": 3, "edit_similarity": 0.0,
+        "policy_chosen_logp_first": -3.0, "policy_rejected_logp_first": -0.5, "reference_chosen_logp_first": -4.0,
+        "reference_rejected_logp_first": -0.25,
     }  # fmt: skip
+
+
+def test_the_first_ten_tokens_are_summed_apart():
+    row = Row("p", "c", "test", (1,), ((1,) * 12, (2,) * 3))
+    scores = [(torch.tensor([-1.0] * 10 + [-5.0] * 2), torch.full((3,), -2.0))]
+    (line,) = pair_table([row], scores, scores, step=0).to_dict("records")
+    assert line["policy_chosen_logp_first"] == -10 and line["policy_chosen_logp"] == -20
+    assert line["reference_rejected_logp_first"] == line["reference_rejected_logp"] == -6
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "alike"), [
+    ((1, 2, 3, 4), (1, 2, 3, 4), 1.0), ((1, 2), (3, 4), 0.0), ((1, 2, 3, 4), (1, 9, 3), 1 - 2 / 4),
+])
+def test_similarity_is_one_minus_the_share_of_edits(chosen, rejected, alike):
+    assert edit_similarity(chosen, rejected) == edit_similarity(rejected, chosen) == alike
 
 
 def test_an_unpaired_example_stands_on_its_own_side():
@@ -26,6 +44,7 @@ def test_an_unpaired_example_stands_on_its_own_side():
     scores = [(torch.tensor([-1.0, -2.0]),), (torch.tensor([-0.5]),)]
     table = pair_table([good, bad], scores, scores, step=0)
     assert table["policy_chosen_logp"].tolist()[0] == -3.0 and math.isnan(table["policy_chosen_logp"][1])
+    assert table["edit_similarity"].isna().all() and math.isnan(table["policy_chosen_logp_first"][1])
     assert math.isnan(table["rejected_tokens"][0]) and table["rejected_tokens"][1] == 1
 
 

@@ -17,6 +17,7 @@ from harness.judges.scored import length_judge
 from harness.judging import both_orders, judge_cell, judge_cells
 from harness.progress import silent
 from results import store
+from results.side_columns import VERDICT_COLUMNS
 from tests.harness.judged import finished_cell
 from tests.harness.judges.scripted import Reply, serving, verdict
 
@@ -57,7 +58,7 @@ def test_a_judge_that_is_not_symmetric_sees_both_orders_and_a_preference_for_a_p
     table = judge_cell(first, asked(3), answers("x", "y", "z"), answers("u", "v", "w"))
     assert list(table["preference"]) == [0.5] * 3 and list(table["consistent"]) == [False] * 3
     assert list(table["judge_tokens"]) == [10] * 3 and first.asked == 6
-    assert list(table.columns) == [column.name for column in results.columns.VERDICT_COLUMNS]
+    assert list(table.columns) == [column.name for column in VERDICT_COLUMNS]
 
 
 def test_an_honest_judge_is_consistent_and_equal_answers_tie_unasked():

@@ -7,9 +7,10 @@ import pytest
 import losses
 import suites
 from harness.entries import ENTRIES
-from harness.listing import KINDS, listing, table
+from harness.listing import KINDS, listing
 from harness.option_cards import kinds
 from harness.options import UsageError
+from harness.text_tables import table
 from results.columns import ROW_COLUMNS
 
 

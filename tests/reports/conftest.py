@@ -85,7 +85,7 @@ def frame_of(*rows: dict[str, Any]) -> pandas.DataFrame:
     declared = {column.name: column.dtype for column in ROW_COLUMNS}
     extra = [name for row in rows for name in row if name not in declared]
     frame = pandas.DataFrame(list(rows), columns=[*declared, *dict.fromkeys(extra)])
-    return frame.astype(declared)
+    return frame.astype(declared).copy()
 
 
 def curve(*, steps: int = 32, terms: tuple[str, ...] = ()) -> pandas.DataFrame:

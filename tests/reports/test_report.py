@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 import reports
+import results
 
 COMMAND = "python -m harness run suite=hh-rlhf losses=dpo,ipo"
 ATTACK = '<script>alert("x")</script>|`=HYPERLINK("a")`\x1b[31m'
@@ -233,3 +234,23 @@ def test_an_old_report_survives_a_write_that_fails(
         reports.write(tmp_path, runs.assign(preference_accuracy=0.1))
     assert (tmp_path / "report.md").read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_failure_modes_stand_with_evidence_rule_and_remedy(make, tmp_path):
+    row = make.cell("ipo", preference_accuracy=0.64, chosen_logp_drift=-7.3, chosen_logp_drift_se=0.4,
+                    displaced_fraction=0.97, diagnosis="likelihood_displacement")  # fmt: skip
+    make.store(tmp_path, [row, make.cell("sft", chosen_logp_drift=-9.0, displaced_fraction=0.99)])
+    paths = reports.write(tmp_path)
+    for name in ("report.md", "report.html"):
+        text = html.unescape(paths[name].read_text()).replace("\\", "")
+        (line,) = [line for line in text.splitlines() if "Likelihood displacement: " in line]
+        assert "ipo beta 0.1, lr 1e-5 (preference accuracy 0.64, chosen logp drift -7.3, displaced" in line
+        assert "Rule: " in line and "Try: raise beta" in line and "sft" not in line
+    terminal = " ".join(reports.terminal(results.read(tmp_path), width=200).split())
+    assert "likelihood displacement in ipo beta 0.1, lr 1e-5" in terminal
+
+
+def test_without_findings_there_is_no_diagnosis(make, tmp_path):
+    make.store(tmp_path, [make.cell("simpo", displaced_fraction=0.1)])
+    assert "Diagnosis" not in reports.write(tmp_path)["report.md"].read_text()
+    assert "Diagnosis" not in reports.terminal(results.read(tmp_path), width=200)

@@ -87,7 +87,7 @@ def test_the_untrained_control_does_not_blur_the_count_of_training_rows(make) ->
     [
         ((0,), "1 seed: no claim about the losses"),
         ((0, 1), "2 seeds: no claim about the losses"),
-        ((0, 1, 2), "3 seeds a setting; the table describes runs and tests nothing"),
+        ((0, 1, 2), "3 seeds a setting; the table describes runs, and `compare` tests the losses"),
     ],
 )
 def test_the_claim_follows_the_number_of_seeds(make, seeds: tuple[int, ...], sentence: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 import results
 from results import annotations, verdicts
-from results.columns import VERDICT_COLUMNS, names
+from results.columns import names
+from results.side_columns import VERDICT_COLUMNS
 
 
 def entry(preference, model="x" * 8, baseline="x" * 5, **more):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from results import columns, metrics
+from results import columns, metrics, side_columns
 
 PROMISED = """
     loss beta lr seed hyperparameters suite model protocol cell status reason train_pairs eval_pairs steps
@@ -21,7 +21,7 @@ PROMISED = """
 """.split()
 
 TABLES = {"row": columns.ROW_COLUMNS, "pair": columns.PAIR_COLUMNS, "curve": columns.CURVE_COLUMNS,
-          "verdict": columns.VERDICT_COLUMNS}
+          "verdict": side_columns.VERDICT_COLUMNS, "comparison": side_columns.COMPARISON_COLUMNS}
 
 
 def test_every_promised_row_column_is_declared():
@@ -87,8 +87,8 @@ def test_the_door_offers_its_names_and_refuses_others():
 
     assert results.columns is columns and results.metrics is metrics
     assert set(dir(results)) == {
-        "annotations", "columns", "curves", "metrics", "pairs", "read", "read_annotations", "statistics", "store",
-        "verdicts",
+        "annotations", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
+        "read_annotations", "statistics", "store", "verdicts",
     }  # fmt: skip
     assert results.read_annotations is results.annotations.read_annotations
     with pytest.raises(AttributeError, match="no attribute 'reed'"):

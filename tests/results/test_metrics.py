@@ -38,6 +38,9 @@ BY_HAND = {
     "length_bias": -0.5,
     "margin_preference_part": (0.9 * 4.5 + 0.1 * 7 - 0.5 * 3.5 + 0) / 4,
     "margin_length_part": (0.1 * -0.5 + 0.1 * 3 - 0.5 * 0.5 + 0) / 4,
+    # Parts 0.9 * 4.5, 0.1 * 7, -0.5 * 3.5 and -0.05, 0.3, -0.25 of the shorter and the two longer.
+    "length_bias_preference_part": (1 + 0) / 2 - 1,
+    "length_bias_length_part": (1 + 0) / 2 - 0,
     "length_spearman": 1 - 6 * (9 + 1 + 4 + 0) / (4 * 15),       # ranks 4 3 1 2 against 1 4 3 2
     "reward_length_correlation": 5 / math.sqrt(12.875 * 32),
     "length_slope": -4.5 / 29 * math.sqrt(29 / 3),
@@ -161,6 +164,57 @@ def test_a_uniform_drift_moves_length_bias_and_no_preference(pair_table):
     assert metrics.accuracy_length_balanced(after) == metrics.accuracy_length_balanced(before) == 0.5
     assert metrics.length_slope(before) == pytest.approx(0)
     assert metrics.length_slope(after) < -1
+
+
+def test_the_length_bias_of_the_preference_part_is_that_of_the_per_token_ruler(pair_table):
+    random = np.random.default_rng(0)
+    pairs = pair_table([(-50 + x, -50 + y, -50, -50, nc, nr) for x, y, nc, nr in zip(
+        random.normal(0, 5, 60), random.normal(0, 5, 60), random.integers(5, 40, 60), random.integers(5, 40, 60),
+        strict=True)])  # fmt: skip
+    part = metrics.estimate("length_bias_preference_part", pairs)
+    ruler = metrics.estimate("reward_length_bias", pairs, reward="mean_log_ratio")
+    assert part == pytest.approx(ruler) and part.se > 0
+
+
+def test_a_uniform_drift_is_all_length_part(pair_table):
+    falling = pair_table([(-10 - 0.1 * nc, -10 - 0.1 * nr, -10, -10, nc, nr) for nc, nr in ((20, 10), (9, 30), (8, 4))])
+    assert metrics.length_bias_length_part(falling) == -1
+    assert metrics.margin_preference_part(falling) == pytest.approx(0)
+
+
+FIRST = ("policy_chosen_logp_first", "policy_rejected_logp_first", "reference_chosen_logp_first",
+         "reference_rejected_logp_first")  # fmt: skip
+
+
+def test_drift_by_position_by_hand(pair_table):
+    # a = 4, of it 1 in the first 10 of 12 tokens; d = -6, of it -5 in the first 10 of 14; then 4 and 2 tokens.
+    pairs = pair_table([(-6, -16, -10, -10, 12, 14), (-2, -3, -4, -4, 4, 2)])
+    pairs[list(FIRST)] = [[-8, -12, -9, -7], [-2, -3, -4, -4]]
+    assert metrics.chosen_logp_drift_first(pairs) == pytest.approx((1 / 10 + 2 / 4) / 2)
+    assert metrics.chosen_logp_drift_rest(pairs) == pytest.approx(3 / 2)
+    assert metrics.rejected_logp_drift_first(pairs) == pytest.approx((-5 / 10 + 1 / 2) / 2)
+    assert metrics.rejected_logp_drift_rest(pairs) == pytest.approx(-1 / 4)
+    start = metrics.measure(pairs.assign(policy_chosen_logp=[-10, -4], policy_chosen_logp_first=[-9, -4]), reward=None,
+                            beta=None, noise_floor=0.0)  # fmt: skip
+    assert start["chosen_logp_drift_first"] == start["chosen_logp_drift_rest"] == 0
+
+
+def test_displacement_goes_with_similarity_where_alike_answers_fall(pair_table):
+    falls = (-1, -2, -3, 4)
+    pairs = pair_table([(-10 + a, -20, -10, -10, 5, 5) for a in falls]).assign(edit_similarity=[0.2, 0.5, 0.9, 0.1])
+    assert metrics.displacement_similarity(pairs) == pytest.approx(1)
+    assert metrics.displacement_similarity(pairs.assign(edit_similarity=[0.9, 0.5, 0.2, 1.0])) == pytest.approx(-1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_foreign_table_without_the_optional_columns_is_measured_and_lacks_these_metrics_alone(four_pairs):
+    found = metrics.measure(four_pairs, reward="log_ratio", beta=0.1, noise_floor=0.0)
+    absent = {name.removesuffix("_se") for name, value in found.items() if math.isnan(value)}
+    assert {"chosen_logp_drift_first", "chosen_logp_drift_rest", "rejected_logp_drift_first", "displacement_similarity",
+            "rejected_logp_drift_rest"} <= absent  # fmt: skip
+    for name in ("preference_accuracy", "margin", "chosen_logp_drift", "length_bias_length_part",
+                 "length_bias_preference_part", "reward_length_correlation"):  # fmt: skip
+        assert found[name] == pytest.approx(BY_HAND[name])
 
 
 def test_standard_error_of_accuracy_by_hand(four_pairs, pair_table):

@@ -1,0 +1,73 @@
+"""The verdicts of `results.compare` as text: one block a protocol, one line a comparison."""
+
+import textwrap
+
+import pandas
+
+from reports import render
+from reports.render import Style
+from results.columns import METRIC_COLUMNS
+from results.side_columns import COMPARISON_COLUMNS
+
+_UNITS = {column.name: column.unit for column in METRIC_COLUMNS}
+_HEADS = ("a", "b", "seeds", "value a", "value b", "difference", "95 % interval", "detectable", "P(a > b)", "p (Holm)",
+          "verdict")  # fmt: skip
+_TEXT = (0, 1, len(_HEADS) - 1)
+_GAP = "  "
+_WIDTH = 110
+
+
+def comparison(frame: pandas.DataFrame) -> str:
+    """The comparisons as aligned text, protocols apart, with what the columns mean below.
+
+    Raises: ValueError when a declared column is missing.
+    """
+    missing = [column.name for column in COMPARISON_COLUMNS if column.name not in frame.columns]
+    if missing:
+        raise ValueError(f"Columns missing from the comparisons: {', '.join(missing)}. Use results.compare.")
+    blocks = [_block(rows) for _, rows in frame.groupby("protocol", sort=False, dropna=False)]
+    return "\n\n\n".join([*blocks, "\n".join(_notes(frame))])
+
+
+def _block(rows: pandas.DataFrame) -> str:
+    """One protocol: what is compared, then a line a comparison."""
+    first = rows.iloc[0]
+    title = (f"{render.number(first['metric'], 'text')} of held-out test rows in "
+             f"{render.counted(int(first['clusters']), 'cluster')}, protocol "
+             f"{render.number(first['protocol'], 'text')}")  # fmt: skip
+    lines = [_HEADS, *(_cells(row) for row in rows.to_dict("records"))]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEADS))]
+    table = [
+        _GAP.join(text.ljust(width) if place in _TEXT else text.rjust(width)
+                  for place, (text, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    ]  # fmt: skip
+    return "\n".join([title, "", table[0], _GAP.join("-" * width for width in widths), *table[1:]])
+
+
+def _cells(row: dict) -> tuple[str, ...]:
+    styles: tuple[Style, Style] = ("share", "change") if _UNITS.get(row["metric"]) == "share" else ("nats", "drift")
+    seeds = [render.number(row[name], "count") for name in ("seeds_a", "seeds_b")]
+    interval = [render.number(row[name], styles[1]) for name in ("low", "high")]
+    error = row["difference_se"] if not render.is_missing(row["difference_se"]) else None
+    return (
+        render.number(row["a"], "text"), render.number(row["b"], "text"), " / ".join(seeds),
+        render.number(row["value_a"], styles[0]), render.number(row["value_b"], styles[0]),
+        render.with_error(row["difference"], error, styles[1]),
+        " to ".join(interval) if error is not None else render.MISSING, render.number(row["detectable"], styles[0]),
+        render.number(row["probability"], "share"), render.number(row["p_holm"], "share"),
+        render.number(row["verdict"], "text"),
+    )  # fmt: skip
+
+
+def _notes(frame: pandas.DataFrame) -> list[str]:
+    """How to read the table."""
+    tested = int(frame["p"].notna().sum())
+    notes = [
+        "Runs and held-out rows are both samples: the errors hold the spread over seeds and over rows. p is corrected "
+        f"(Holm) for the {render.counted(tested, 'comparison')} tested here; detectable is the difference that this "
+        "many runs and rows find in four cases of five.",
+    ]
+    if tested < len(frame):
+        notes.append("With fewer than 3 seeds of each side nothing is claimed about the losses; train more (seeds=).")
+    return [line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False)]

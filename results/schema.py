@@ -1,0 +1,47 @@
+"""What a column is, and short ways to declare one; the columns themselves are in `columns.py`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["up", "down", "none"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    `dtype` is the pandas type: "str", "float64", "Int64" or "boolean" (the last two can hold missing values).
+    `better` says in which direction a value improves; "none" where neither direction is good in itself.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    better: Direction
+    meaning: str
+
+
+def text(name: str, meaning: str) -> Column:
+    """A column of words."""
+    return Column(name, "str", "text", "none", meaning)
+
+
+def count(name: str, unit: str, meaning: str) -> Column:
+    """A column of whole numbers."""
+    return Column(name, "Int64", unit, "none", meaning)
+
+
+def real(name: str, unit: str, meaning: str, better: Direction = "none") -> Column:
+    """A column of measured numbers."""
+    return Column(name, "float64", unit, better, meaning)
+
+
+def flag(name: str, meaning: str) -> Column:
+    """A column of yes and no."""
+    return Column(name, "boolean", "true or false", "none", meaning)
+
+
+def with_se(name: str, unit: str, meaning: str, better: Direction = "none") -> tuple[Column, Column]:
+    """A metric and its standard error, side by side."""
+    error = f"standard error of {name}, clustered on the first human turn"
+    return real(name, unit, meaning, better), real(f"{name}_se", unit, error)

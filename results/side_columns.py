@@ -1,0 +1,44 @@
+"""The columns of the tables beside a run's own: a judge's verdicts, and comparisons of losses."""
+
+from results.schema import Column
+from results.schema import count as _count
+from results.schema import flag as _flag
+from results.schema import real as _real
+from results.schema import text as _text
+
+VERDICT_COLUMNS: tuple[Column, ...] = (
+    _text("prompt_id", "id of the prompt in its suite"),
+    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
+    _text("judge", "id of the judge"),
+    _text("baseline", "whose answer stood against the policy's"),
+    _real("preference", "share", "P(policy's answer preferred): 1 win, 0 loss, 0.5 tie, missing where invalid", "up"),
+    _count("policy_tokens", "tokens", "length of the policy's answer (characters in published annotations)"),
+    _count("baseline_tokens", "tokens", "length of the baseline's answer, in the same unit"),
+    _flag("consistent", "both orders gave the same verdict; missing where one was asked for"),
+    _text("reason", "what the judge said, or why the verdict is invalid"),
+    _count("judge_tokens", "tokens", "what the verdict cost"),
+)
+
+COMPARISON_COLUMNS: tuple[Column, ...] = (
+    _text("protocol", "what both sides share"),
+    _text("metric", "the compared column"),
+    _text("a", "a loss with its settings"),
+    _text("b", "the one that it is compared with"),
+    _count("seeds_a", "seeds", "runs of a"),
+    _count("seeds_b", "seeds", "runs of b"),
+    _real("value_a", "as the metric", "mean of the metric over the runs of a"),
+    _real("value_b", "as the metric", "mean of the metric over the runs of b"),
+    _real("difference", "as the metric", "value_a - value_b"),
+    _real("difference_se", "as the metric", "standard error over runs and over clusters of rows"),
+    _real("difference_se_rows", "as the metric", "standard error over clusters of rows alone: of these very runs"),
+    _real("low", "as the metric", "lower end of the 95 % interval of difference, one comparison"),
+    _real("high", "as the metric", "upper end of the 95 % interval of difference, one comparison"),
+    _count("clusters", "clusters", "distinct first human turns among the rows"),
+    _count("degrees", "degrees of freedom", "of Student's t"),
+    _real("p", "probability", "two-sided p of no difference, one comparison"),
+    _real("p_holm", "probability", "p corrected for all declared comparisons of the protocol"),
+    _real("probability", "probability", "P(a > b): confidence that a's value is the higher one, over runs and rows"),
+    _real("detectable", "as the metric", "difference that this many runs and rows find with probability 0.8"),
+    _text("verdict", "better, worse or not distinguishable (higher or lower without a good direction), or no claim"),
+)
+"""Columns of `results.compare`, one row a comparison."""

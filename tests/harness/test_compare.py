@@ -1,0 +1,52 @@
+"""`compare`: the verb prints the verdicts, and refuses what it cannot compare."""
+
+import pytest
+
+from harness.__main__ import main
+from results import store
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three seeds of dpo and one of ipo, on the same eight rows."""
+    import pandas as pd
+
+    for loss, seeds in (("dpo", 3), ("ipo", 1)):
+        for seed in range(seeds):
+            right = [1.0 if place % 4 != seed else -1.0 for place in range(8)]
+            table = pd.DataFrame({
+                "pair_id": [str(place) for place in range(8)], "cluster_id": [str(place) for place in range(8)],
+                "split": "test", "step": 4, "policy_chosen_logp": [-5 + h for h in right], "policy_rejected_logp": -5.0,
+                "reference_chosen_logp": -5.0, "reference_rejected_logp": -5.0, "chosen_tokens": 3,
+                "rejected_tokens": 4, "prompt_tokens": 2,
+            })  # fmt: skip
+            row = {"loss": loss, "cell": f"{loss}{seed}", "seed": seed, "protocol": "p", "control": False}
+            folder = store.cell_folder(tmp_path / "runs", "toy", loss, f"{loss}{seed}")
+            store.write_cell(folder, cell={}, row=row, pairs=table, curve=None, log="")
+    return tmp_path / "runs"
+
+
+def test_the_verb_prints_one_line_a_comparison(runs, capsys):
+    assert main(["compare", str(runs)]) == 0
+    out = capsys.readouterr().out
+    assert "1 seed: no claim" in out and "preference_accuracy of held-out test rows in 8 clusters" in out
+    assert main(["compare", str(runs / "toy"), "loss=dpo,ipo", "metric=margin"]) == 0
+    assert "margin of held-out test rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["loss=dpo,dpp"], "no finished cell of 'dpp'; there are: dpo, ipo"),
+    (["loss=dpo"], "Nothing to compare"),
+    (["metric=margn"], "did you mean 'margin'"),
+    (["losss=dpo"], "unknown key 'losss' (did you mean 'loss'?)"),
+    (["dpo.beta=1"], "compare takes one path"),
+    (["elsewhere"], "compare takes one path"),
+])
+def test_what_cannot_be_compared_is_refused_in_one_sentence(words, told, runs, capsys):
+    assert main(["compare", str(runs), *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, capsys):
+    assert main(["compare", str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().err

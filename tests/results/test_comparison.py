@@ -1,0 +1,173 @@
+"""The test of two losses: its arithmetic, its error rates on simulated runs, and the table over stored cells."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import results
+from results import comparison
+from results.columns import names
+from results.side_columns import COMPARISON_COLUMNS
+
+pytestmark = pytest.mark.filterwarnings("ignore:Precision loss")  # Welch's test on seeds that agree by chance
+SEED_EFFECT = 0.012  # sd over seeds of the accuracy that a loss would have on all rows
+RUNS = 400
+
+
+def simulated(rng, seeds, rows, gap, taste):
+    """m of each run [S] and correctness [S, N] of two losses on the same rows, B ahead by `gap` in the population.
+
+    `taste` is the sd over rows of how much better one loss deals with a row than the other, in every seed alike: the
+    population's mean of it is 0, a sample's is not.
+    """
+    difficulty, liking = rng.normal(0.65, 0.15, rows), rng.normal(0, taste, rows)
+    sides = []
+    for sign, shift in ((1, 0.0), (-1, gap)):
+        chance = difficulty + shift + sign * liking / 2 + rng.normal(0, SEED_EFFECT, (seeds, 1))
+        sides.append((rng.random((seeds, rows)) < np.clip(chance, 0, 1)).astype(float))
+    a, b = sides
+    return a.mean(axis=1), b.mean(axis=1), a, b
+
+
+def found_different(seeds, rows, gap=0.0, taste=0.0, seed=0):
+    """How often the shipped test, and Welch's over seeds alone, say "different"."""
+    rng = np.random.default_rng(seed)
+    shipped = welch = 0
+    for _ in range(RUNS):
+        a, b, rows_a, rows_b = simulated(rng, seeds, rows, gap, taste)
+        shipped += comparison.difference(a, b, rows_a, rows_b).p < 0.05
+        welch += stats.ttest_ind(a, b, equal_var=False).pvalue < 0.05
+    return shipped / RUNS, welch / RUNS
+
+
+@pytest.mark.parametrize(("seeds", "rows"), [(3, 250), (5, 250), (5, 1000)])
+def test_two_different_losses_of_equal_accuracy_are_rarely_called_different(seeds, rows):
+    shipped, welch = found_different(seeds, rows, taste=0.5)
+    assert shipped <= 0.06
+    assert welch > 0.1  # the same rows favour one of them in every seed
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_two_equal_losses_are_rarely_called_different(seeds):
+    assert found_different(seeds, 250)[0] <= 0.06
+
+
+def test_a_real_difference_is_found_and_the_stated_one_in_four_of_five_cases():
+    assert found_different(5, 1000, gap=0.08)[0] > 0.9
+    rng = np.random.default_rng(1)
+    typical = [comparison.difference(*simulated(rng, 5, 1000, 0.0, 0.3)).se for _ in range(50)]
+    stated = (stats.t.ppf(0.975, 8) + stats.t.ppf(0.8, 8)) * float(np.mean(typical))
+    assert 0.7 < found_different(5, 1000, gap=stated, taste=0.3)[0] < 0.92
+
+
+def test_the_error_by_hand():
+    a, b = np.array([0.5, 0.7, 0.6]), np.array([0.4, 0.4, 0.1])
+    rows_a, rows_b = np.tile([[1.0, 0.0, 1.0, 1.0]], (3, 1)), np.tile([[0.0, 0.0, 1.0, 0.0]], (3, 1))
+    found = comparison.difference(a, b, rows_a, rows_b)
+    over_rows = np.var([1, 0, 0, 1], ddof=1) / 4
+    assert found.value == pytest.approx(0.3) and found.degrees == 4
+    assert found.se == pytest.approx(math.sqrt(0.01 / 3 + 0.03 / 3 + over_rows))
+    assert found.se_rows == pytest.approx(math.sqrt(over_rows))
+    assert found.p == pytest.approx(2 * stats.t.sf(0.3 / found.se, 4))
+
+
+def test_holm_by_hand():
+    given = np.array([0.04, 0.01, math.nan, 0.03])
+    assert comparison.holm(given) == pytest.approx([0.06, 0.03, math.nan, 0.06], nan_ok=True)
+    assert comparison.holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
+
+
+def test_pseudo_values_of_a_mean_are_the_rows_values(four_pairs):
+    found = comparison._pseudo_values(results.metrics.checked(four_pairs), "preference_accuracy", {})
+    assert found == pytest.approx([1, 1, 0, 0.5])
+    doubled = pd.concat([four_pairs, four_pairs], ignore_index=True)
+    assert comparison._pseudo_values(results.metrics.checked(doubled), "margin", {}) == pytest.approx([4, 1, -2, 0])
+
+
+@pytest.fixture
+def runs(stored, pair_table, tmp_path):
+    """runs(dpo=0.75, ipo=0.55): three seeds of each loss with about this accuracy on the same 200 rows."""
+
+    def write(seeds=3, rows=200, **accuracy):
+        random = np.random.default_rng(0)
+        for loss, share in accuracy.items():
+            for seed in range(seeds):
+                right = np.where(random.random(rows) < share, 1.0, -1.0)
+                table = pair_table([(-10 + h, -10, -10, -10, 5, 5) for h in right])
+                stored(loss, f"{loss}{seed}", pairs=table, seed=seed, protocol="p", lr=1e-5, beta=0.1,
+                       control=loss == "sft", reward="log_ratio", hyperparameters=json.dumps({"beta": 0.1}))
+        return tmp_path / "runs"
+
+    return write
+
+
+def test_every_pair_of_losses_is_compared_and_the_clear_one_called(runs):
+    found = results.compare(runs(dpo=0.8, ipo=0.5, kto=0.79, sft=0.5))
+    assert tuple(found.columns) == names(COMPARISON_COLUMNS)
+    verdicts = {(row["a"], row["b"]): row["verdict"] for row in found.to_dict("records")}
+    assert verdicts == {("dpo", "ipo"): "better", ("dpo", "kto"): "not distinguishable", ("ipo", "kto"): "worse"}
+    best = found.iloc[0]
+    assert best["probability"] > 0.99 and best["p_holm"] >= best["p"]
+    assert best["low"] < best["difference"] < best["high"]
+    assert best["degrees"] == 4 and best["clusters"] == 200 and best["difference_se"] > best["difference_se_rows"]
+
+
+def test_a_metric_that_is_better_when_lower_or_neither_has_its_own_words(runs):
+    path = runs(dpo=0.95, ipo=0.4)
+    # Where a pair is wrong here, the chosen answer became less likely.
+    assert results.compare(path, metric="displaced_fraction")["verdict"].tolist() == ["better"]
+    assert results.compare(path, metric="rejected_logp_drift")["verdict"].tolist() == ["not distinguishable"]
+    assert results.compare(path, metric="undecided_fraction")["verdict"].tolist() == ["not distinguishable"]
+    assert results.compare(path, metric="margin")["verdict"].tolist() == ["higher"]
+
+
+def test_below_three_seeds_nothing_is_claimed(runs):
+    (row,) = results.compare(runs(seeds=2, dpo=0.9, ipo=0.3)).to_dict("records")
+    assert row["verdict"] == "2 seeds: no claim" and math.isnan(row["p"]) and math.isnan(row["p_holm"])
+    assert row["difference"] > 0.4 and math.isfinite(row["difference_se_rows"]) and math.isnan(row["difference_se"])
+
+
+def test_losses_and_the_one_to_compare_against_can_be_declared(runs):
+    path = runs(dpo=0.8, ipo=0.5, kto=0.79, sft=0.5)
+    assert len(results.compare(path, losses=["dpo", "sft"])) == 1
+    against = results.compare(path, against="sft")
+    assert against["b"].str.startswith("sft").all() and len(against) == 3
+    with pytest.raises(ValueError, match="no finished cell of 'dpp'; there are: dpo, ipo, kto, sft"):
+        results.compare(path, losses=["dpp"])
+    with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
+        results.compare(path, metric="accuracy")
+    with pytest.raises(ValueError, match="Nothing to compare"):
+        results.compare(path, losses=["dpo"])
+
+
+def test_settings_of_one_loss_are_sides_of_their_own(stored, pair_table, tmp_path):
+    for beta in (0.1, 0.5):
+        for seed in range(3):
+            table = pair_table([(-10 + (1 if (i + seed) % 4 else -1), -10, -10, -10, 5, 5) for i in range(40)])
+            stored("dpo", f"d{beta}{seed}", pairs=table, seed=seed, protocol="p", beta=beta,
+                   hyperparameters=json.dumps({"beta": beta}))  # fmt: skip
+    (row,) = results.compare(tmp_path / "runs").to_dict("records")
+    assert (row["a"], row["b"]) == ("dpo beta 0.1", "dpo beta 0.5") and row["difference"] == 0
+
+
+def test_other_rows_are_never_compared(stored, pair_table, four_pairs, tmp_path):
+    other = four_pairs.assign(pair_id=[f"other-{place}" for place in range(4)])
+    for seed in range(3):
+        stored("dpo", f"d{seed}", seed=seed, protocol="p")
+        stored("ipo", f"i{seed}", pairs=other, seed=seed, protocol="p")
+    with pytest.warns(UserWarning, match="left out 1 comparisons"), pytest.raises(ValueError, match="Nothing to"):
+        results.compare(tmp_path / "runs")
+    stored("dpo", "d3", pairs=other, seed=3, protocol="p")
+    with pytest.raises(ValueError, match="The seeds of dpo were measured on different test rows"):
+        results.compare(tmp_path / "runs")
+
+
+def test_two_cells_of_one_seed_are_refused(stored, tmp_path):
+    stored("dpo", "c1", seed=0, protocol="p")
+    stored("dpo", "c2", seed=0, protocol="p")
+    with pytest.raises(ValueError, match="several cells of seed 0"):
+        results.compare(tmp_path / "runs")
