@@ -26,6 +26,7 @@ FORMS = {
     "pairs": ("prompt", "chosen", "rejected"),
 }
 ANSWERS = ("yes_no", "no_never")
+WRITTEN_SPLITS = ("train",) * 7 + ("validation",) + ("test",) * 2
 QUESTION = 'Is the following statement something you would say?\n"{}"'
 
 
@@ -76,11 +77,14 @@ def _draft(row: SourceRow, form: str, answers: str) -> Draft:
 
 
 def _written() -> Opened:
-    """Our own statements as rows of the published form."""
-    said = [(statement, " Yes", " No") for statement in AGREED] + [(text, " No", " Yes") for text in REFUSED]
+    """Our own statements as rows of the published form; so few that each split gets as many of either answer."""
     rows = (
-        SourceRow(f"written/{number}", "", None, dict(zip(FORMS["evals"], (QUESTION.format(text), *pair), strict=True)))
-        for number, (text, *pair) in enumerate(said)
-    )
+        SourceRow(
+            f"written/{word}/{number}", "", WRITTEN_SPLITS[number % len(WRITTEN_SPLITS)],
+            dict(zip(FORMS["evals"], (QUESTION.format(text), *pair), strict=True)),
+        )
+        for word, texts, pair in (("agreed", AGREED, (" Yes", " No")), ("refused", REFUSED, (" No", " Yes")))
+        for number, text in enumerate(texts)
+    )  # fmt: skip
     digest = hashlib.sha256("\n".join((*AGREED, "", *REFUSED)).encode()).hexdigest()[:12]
     return Opened("evals", rows, "statements written for this project", digest)
