@@ -8,14 +8,14 @@ from harness.judges.settings import defaults
 
 Rows = list[tuple[str, ...]]
 
-JUDGE_HEADINGS = ("judge", "needs", "what it is")
+JUDGE_HEADINGS = ("judge", "what it is", "needs")
 SETTING_HEADINGS = ("setting", "default", "allowed", "meaning")
 TASK_HEADINGS = ("task", "needs", "what it is")
 
 
 def judge_rows() -> Rows:
     """Every kind of judge."""
-    return [(kind.form, kind.needs, kind.meaning) for kind in KINDS.values()]
+    return [(kind.form, kind.meaning, kind.needs) for kind in KINDS.values()]
 
 
 def setting_rows() -> Rows:

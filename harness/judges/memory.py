@@ -1,8 +1,9 @@
 """Verdicts that have been given once, on disk, so that a resumed measurement never asks for them again.
 
-One SQLite file under the project's cache, a commit for each verdict. Its rollback journal, SQLite's default, is safe
-against a kill at any moment and works on network file systems, where the write-ahead log does not. Kept is a digest of
-judge, prompt and answers, never a text of theirs, with the preference, the judge's reason and its tokens.
+One SQLite file under the project's cache, a commit for each verdict that came alone. Its rollback journal, SQLite's
+default, is safe against a kill at any moment and works on network file systems, where the write-ahead log does not.
+Kept is a digest of judge, prompt and answers, never a text of theirs, with the preference, the judge's reason and its
+tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,26 +61,26 @@ class Memory:
                 if key not in found:
                     places.setdefault(key, []).append(row)
             rows = [where[0] for where in places.values()]
-            for row, verdict in _verdicts(judge, rows, prompts, a, b):
-                found[keys[row]] = verdict
-                if verdict.given:
-                    _keep(connection, keys[row], verdict)
-                advance(len(places[keys[row]]))
+            for piece in _pieces(judge, rows, prompts, a, b):
+                new = {keys[row]: verdict for row, verdict in piece}
+                _keep(connection, new)
+                found |= new
+                advance(sum(len(places[key]) for key in new))
         return [found[key] for key in keys]
 
 
-def _verdicts(
+def _pieces(
     judge: Judge, rows: Sequence[int], prompts: Sequence[str], a: Sequence[str], b: Sequence[str]
-) -> Iterator[tuple[int, Verdict]]:
-    """Some rows' verdicts, one by one where the judge can, else a piece at a time."""
+) -> Iterator[list[tuple[int, Verdict]]]:
+    """Some rows' verdicts, one by one where the judge can, else PIECE at a time."""
     if isinstance(judge, Streaming):
         for number, verdict in judge.stream(*([texts[row] for row in rows] for texts in (prompts, a, b))):
-            yield rows[number], verdict
+            yield [(rows[number], verdict)]
         return
     for start in range(0, len(rows), PIECE):
         piece = rows[start : start + PIECE]
         verdicts = judge.compare(*([texts[row] for row in piece] for texts in (prompts, a, b)))
-        yield from zip(piece, verdicts, strict=True)
+        yield list(zip(piece, verdicts, strict=True))
 
 
 def _key(judge: str, prompt: str, a: str, b: str) -> str:
@@ -94,10 +95,11 @@ def _kept(connection: sqlite3.Connection, key: str) -> Verdict | None:
     return Verdict(math.nan if preference is None else preference, reason, tokens)
 
 
-def _keep(connection: sqlite3.Connection, key: str, verdict: Verdict) -> None:
-    preference = verdict.preference if verdict.valid else None
-    reason = verdict.reason.encode("utf-8", "replace").decode()
+def _keep(connection: sqlite3.Connection, verdicts: Mapping[str, Verdict]) -> None:
+    """Writes the verdicts that were given, all in one commit."""
+    rows = [
+        (key, v.preference if v.valid else None, v.reason.encode("utf-8", "replace").decode(), v.tokens)
+        for key, v in verdicts.items() if v.given
+    ]  # fmt: skip
     with connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", (key, preference, reason, verdict.tokens)
-        )
+        connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", rows)

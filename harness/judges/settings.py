@@ -20,7 +20,7 @@ class Setting(NamedTuple):
 class Address:
     """The address of an endpoint; a key or password has no place in it, because addresses are printed."""
 
-    allowed: str = "http://HOST/v1 | https://HOST/v1"
+    allowed: str = "http(s)://HOST/v1"
 
     def __call__(self, value: object) -> str:
         text = Text()(value)

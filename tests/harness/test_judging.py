@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pandas as pd
@@ -208,3 +209,26 @@ def test_a_judge_that_cannot_be_had_fails_alone(cells, tmp_path, monkeypatch):
     (failure,) = judge_cells(cells, ["openai:m", "length"], "reference", silent(), **given)
     assert failure.startswith("judge=openai:m: ") and "OPENAI_API_KEY" in failure
     assert store.read_row(cells[1])["judge"] == "length"
+
+
+def test_a_command_judges_its_finished_cells_without_training_them_again(command, tmp_path, capsys):
+    command("losses=dpo")
+    ids = results.pairs(tmp_path / "runs").query("loss == 'dpo'")["pair_id"].unique()
+    for folder in (tmp_path / "runs" / "pairs").glob("*-*"):
+        if (folder / "row.json").is_file():
+            said = "I cannot say" if folder.name.startswith("none") else "Here is a longer answer"
+            lines = [json.dumps({"prompt_id": name, "cluster_id": name, "answer": said, "tokens": 3}) for name in ids]
+            store.add_measurement(folder, {}, {"generations.jsonl": "\n".join(lines).encode()})
+    capsys.readouterr()
+    told = command("losses=dpo", "judge=length,random", "refusal=rule")
+    assert told.code == 0 and told.trained == []
+    runs = results.read(tmp_path / "runs").set_index("loss")
+    assert runs.loc["dpo", "win_rate"] == 1.0 and runs.loc["dpo", "judge"] == "length"
+    assert pd.isna(runs.loc["none", "win_rate"])
+    assert (runs.loc["dpo", "refusal_rate"], runs.loc["dpo", "refusal_rate_reference"]) == (0.0, 1.0)
+    assert "canary" in capsys.readouterr().out
+
+
+def test_a_command_whose_cells_have_no_answers_says_so_and_ends_with_1(command):
+    told = command("losses=dpo", "judge=length")
+    assert told.code == 1 and any("generate=N" in line for line in told.lines)

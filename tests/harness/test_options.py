@@ -79,8 +79,8 @@ def test_a_suite_and_losses_are_required_and_both_said_at_once():
         ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
         ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
         ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "dense"), ("micro_tokens", "0"),
-        ("save", "yes"), ("judge", ("none", "length")), ("store", "maybe"), ("out", "a\0b"),
-        ("clip", "nan"), ("lrs", ("inf",)),
+        ("save", "yes"), ("judge", ("none", "length")), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"),
+        ("lrs", ("inf",)),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, value):
