@@ -65,6 +65,7 @@ def recipes() -> dict[str, Recipe]:
         _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 app. F", "15 s"),
         _exact("oxrl-stats", "tests of a table tuned unfairly", "arXiv:2603.19335"),
         _exact("displacement-theory", "when a chosen answer becomes less likely", "arXiv:2410.08847 theorems"),
+        _exact("beta-against-lr", "halving beta is not doubling lr, by exponents", "tutorials"),
     ]
     given = Recipe(
         "alpacaeval", 2, "the leaderboard's figures from published annotations",

@@ -18,10 +18,11 @@ def reproduce(request: Request) -> list[Check]:
     seeds = request.seeds or SEEDS
     words = [
         "suite=imdb-sentiment", "losses=dpo,orpo", f"seeds={','.join(map(str, seeds))}",
-        f"dpo.lrs={','.join(f'{rate:g}' for rate in RATES)}", "train_pairs=64", "eval_pairs=32", "max_tokens=128",
+        f"dpo.lrs={','.join(f'{rate:g}' for rate in RATES)}", "train_pairs=64", "eval_pairs=32",
         "controls=false", f"out={request.out / 'chosen-logp'}",
+        f"model={request.model}" if request.model else "max_tokens=128",
     ]  # fmt: skip
-    found = measure([*words, f"model={request.model}"] if request.model else words, request.progress)
+    found = measure(words, request.progress)
     checks = []
     for rate in RATES:
         drift = found.by_seed("dpo", "chosen_logp_drift", lr=rate)

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import losses
-from harness.reproduce import daa_toy, ipo_bandit
+from harness.reproduce import beta_against_lr, daa_toy, ipo_bandit
 from harness.reproduce.bandit import Bandit, full_batch, mini_batches, train
 from harness.reproduce.catalogue import recipes
 from harness.reproduce.frame import ERRATUM, MATCH
 from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
 
 QUICK = ("kto_table1", "archangel", "dpo_walkthrough", "loss_goldens", "daa_blur_stats", "oxrl_stats",
-         "displacement_theory")  # fmt: skip
+         "displacement_theory", "beta_against_lr")  # fmt: skip
 
 
 def run(name, request):
@@ -93,6 +93,16 @@ def test_a_pointwise_loss_that_sees_pairs_only_fails_the_toy(request_of, wrong, 
     monkeypatch.setattr(daa_toy, "EPOCHS", 15)
     wrong("nca_pair", losses.get("dpo").fn)
     assert {"nca_pair", "pairwise less pointwise"} <= mismatched_rows(run("daa_toy", request_of()))
+
+
+def test_dpo_with_swapped_sides_has_no_exponents(request_of, wrong):
+    wrong("dpo", swapped("dpo"))
+    assert mismatched_rows(run("beta_against_lr", request_of())) == {"sgd", "adamw"}
+
+
+def test_the_fit_finds_the_exponents_of_a_power_law():
+    law = {(lr, beta): 3 * lr**0.5 * beta**-2 for lr in (0.1, 0.2, 0.7) for beta in (1.0, 2.0)}
+    assert beta_against_lr.fit(law) == pytest.approx((0.5, -2.0, 0.0), abs=1e-9)
 
 
 # the bandit's machinery
