@@ -178,12 +178,13 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
 
 def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
-    from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS
+    from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, VERDICT_COLUMNS
 
     groups = {
         "Columns of results.read(...), one row a cell": ROW_COLUMNS,
         "Columns of results.pairs(...), one row a held-out pair": PAIR_COLUMNS,
         "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
+        "Columns of a verdict table, one row a judged pair of answers": VERDICT_COLUMNS,
     }
     if name is None:
         return "\n".join(f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items())

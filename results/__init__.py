@@ -3,6 +3,7 @@
     results.read("runs")      one row a cell
     results.pairs("runs")     one row a held-out pair
     results.curves("runs")    one row a logged training step
+    results.read_annotations("annotations.json")    one row a published verdict
 
 Importing this package is cheap; pandas and numpy load when a name that needs them is first used.
 """
@@ -12,18 +13,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from results.annotations import read_annotations
     from results.reading import curves, pairs, read
 
-_FUNCTIONS = ("curves", "pairs", "read")
-_MODULES = ("columns", "metrics", "statistics", "store")
+_FUNCTIONS = {"curves": "reading", "pairs": "reading", "read": "reading", "read_annotations": "annotations"}
+_MODULES = ("annotations", "columns", "metrics", "statistics", "store", "verdicts")
 
-__all__ = ["columns", "curves", "metrics", "pairs", "read", "statistics", "store"]
+__all__ = [
+    "annotations", "columns", "curves", "metrics", "pairs", "read", "read_annotations", "statistics", "store",
+    "verdicts",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any | ModuleType:
     """The door's names, loaded at first use."""
     if name in _FUNCTIONS:
-        return getattr(importlib.import_module("results.reading"), name)
+        return getattr(importlib.import_module(f"results.{_FUNCTIONS[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"results.{name}")
     raise AttributeError(f"module 'results' has no attribute {name!r}; it has: {', '.join(__all__)}.")

@@ -83,6 +83,19 @@ CURVE_COLUMNS: tuple[Column, ...] = (
     _real("seconds", "seconds", "time since training began"),
 )
 
+VERDICT_COLUMNS: tuple[Column, ...] = (
+    _text("prompt_id", "id of the prompt in its suite"),
+    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
+    _text("judge", "id of the judge"),
+    _text("baseline", "whose answer stood against the policy's"),
+    _real("preference", "share", "P(policy's answer preferred): 1 win, 0 loss, 0.5 tie, missing where invalid", "up"),
+    _count("policy_tokens", "tokens", "length of the policy's answer (characters in published annotations)"),
+    _count("baseline_tokens", "tokens", "length of the baseline's answer, in the same unit"),
+    _flag("consistent", "both orders gave the same verdict; missing where one was asked for"),
+    _text("reason", "what the judge said, or why the verdict is invalid"),
+    _count("judge_tokens", "tokens", "what the verdict cost"),
+)
+
 TERM_PREFIX = "term_"
 """Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
 
@@ -184,6 +197,13 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _text("win_rate_baseline",
           "what the samples were compared with: the reference's samples or the chosen answers"),
     *_with_se("win_rate_length_controlled", "share", "win_rate read at equal length", "up"),
+    _text("judge", "who gave the verdicts behind win_rate"),
+    _count("judged_prompts", "prompts", "prompts with a valid verdict"),
+    _real("tie_share", "share", "valid verdicts that are ties"),
+    _real("invalid_share", "share", "verdicts that could not be read; left out of win_rate", "down"),
+    _real("position_consistency", "share", "verdicts that stay the same when the answers swap places", "up"),
+    *_with_se("length_agreement", "share",
+              "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length"),
     _real("generated_tokens", "tokens", "mean length of the policy's samples"),
     _real("length_ratio", "ratio", "length of the samples over the reference's on the same prompts"),
     _real("truncated_fraction", "share", "samples cut at the token limit", "down"),

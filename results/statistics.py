@@ -29,6 +29,23 @@ class Estimate(NamedTuple):
 MISSING = Estimate(math.nan)
 
 
+class Interval(NamedTuple):
+    """Ends of a confidence interval, NaN where there is none."""
+
+    low: float
+    high: float
+
+
+def interval(found: Estimate, degrees: float = math.inf, level: float = 0.95) -> Interval:
+    """Student's interval around an estimate with `degrees` of freedom; the normal one by default."""
+    from scipy.stats import t
+
+    if math.isnan(found.se) or degrees < 1:
+        return Interval(math.nan, math.nan)
+    reach = float(t.ppf((1 + level) / 2, degrees)) * found.se
+    return Interval(found.value - reach, found.value + reach)
+
+
 def clustered_se(influence: Floats, clusters: Clusters | None, coefficients: int) -> float:
     """Standard error of an estimate from the influence [N] of each row on it.
 

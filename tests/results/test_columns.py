@@ -20,7 +20,8 @@ PROMISED = """
     device versions commit suite_revision model_revision
 """.split()
 
-TABLES = {"row": columns.ROW_COLUMNS, "pair": columns.PAIR_COLUMNS, "curve": columns.CURVE_COLUMNS}
+TABLES = {"row": columns.ROW_COLUMNS, "pair": columns.PAIR_COLUMNS, "curve": columns.CURVE_COLUMNS,
+          "verdict": columns.VERDICT_COLUMNS}
 
 
 def test_every_promised_row_column_is_declared():
@@ -85,6 +86,10 @@ def test_the_door_offers_its_names_and_refuses_others():
     import results
 
     assert results.columns is columns and results.metrics is metrics
-    assert set(dir(results)) == {"columns", "curves", "metrics", "pairs", "read", "statistics", "store"}
+    assert set(dir(results)) == {
+        "annotations", "columns", "curves", "metrics", "pairs", "read", "read_annotations", "statistics", "store",
+        "verdicts",
+    }  # fmt: skip
+    assert results.read_annotations is results.annotations.read_annotations
     with pytest.raises(AttributeError, match="no attribute 'reed'"):
         results.reed  # noqa: B018
