@@ -11,16 +11,20 @@ import suites
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
+from harness.sampled import sampled_suite
 from harness.selection import draw, held_out, mismatched, text_digest
 from harness.tokens import Encoder, Row, make_encoder
-from suites.pair import SPLITS
+from suites.pair import SPLITS, last_user_turn
+
+MAX_NEW_TOKENS = 64  # of a generated answer, where neither the user nor the suite says
 
 
 @dataclass(frozen=True)
 class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
-    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows.
+    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. max_new_tokens
+    limits an answer that is generated.
     """
 
     suite: suites.Suite
@@ -31,6 +35,16 @@ class Data:
     train_count: int
     dropped: Mapping[str, int]
     truncated: int
+    max_new_tokens: int
+
+    @property
+    def reward(self) -> str | None:
+        """The name of the suite's gold reward; None where it has none."""
+        return self.suite.name if self.suite.name in suites.rewards.names() else None
+
+    def prompt_text(self, row: Row) -> str:
+        """What a reward or a judge sees of a row's prompt: its last user message."""
+        return last_user_turn(self._texts[row.id].prompt)
 
     @cached_property
     def _texts(self) -> dict[str, suites.Pair | suites.Example]:
@@ -56,17 +70,19 @@ class Data:
 
 
 def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
-    """Loads and tokenises the suite and picks the held-out rows.
+    """Loads and tokenises the suite and picks the held-out rows; a sampled suite's answers are sampled first.
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
-    suite = suites.load(options.suite, options.suite_settings)
+    loaded = suites.load(options.suite, options.suite_settings)
     encoder = make_encoder(
         tokenizer,
         template=options.template,
         max_tokens=options.max_tokens or token_limit(source),
         overlong=options.overlong,
     )
+    sampled = loaded if isinstance(loaded, suites.Sampled) else None
+    suite = sampled_suite(sampled, options, source, encoder, progress) if sampled else loaded
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
@@ -83,6 +99,7 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         train_count=counts.train,
         dropped=dropped,
         truncated=encoded.truncated,
+        max_new_tokens=options.max_new_tokens or (sampled.max_new_tokens if sampled else MAX_NEW_TOKENS),
     )
 
 

@@ -135,8 +135,24 @@ class Options(BaseModel):
         "auto", "arithmetic of training; evaluation is always fp32"
     )
     evals: Annotated[int, _whole(1)] = _option(1, "evaluations within a run, the last at its end")
-    judge: Annotated[str, BeforeValidator(Choice(("none",)))] = _option(
-        "none", "who judges generated answers"
+    # answers, measured after training
+    generate: Annotated[int, _whole(0)] = _option(
+        0, "prompts of the test split that each cell and its reference answer after training; 0 = none"
+    )
+    prompts: Annotated[str | None, BeforeValidator(Auto(Text()))] = _option(
+        None, "a file whose prompts are answered instead; auto = the suite's test split", shown="auto"
+    )
+    max_new_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
+        None, "limit of one generated answer; auto = the sampled suite's own, else 64", shown="auto"
+    )
+    temperature: Annotated[float, BeforeValidator(Number(minimum=0))] = _option(
+        1.0, "of generated answers; 0 = greedy, and only 1 with top_p=1 gives a KL"
+    )
+    top_p: Annotated[float, BeforeValidator(Number(above=0, below=1.000001))] = _option(
+        1.0, "answers draw each token from the likeliest ones that together have this probability"
+    )
+    judge: Annotated[str, BeforeValidator(Choice(("none", "gold")))] = _option(
+        "none", "who compares generated answers with the reference's; gold = the suite's own reward"
     )
     # the machine
     device: Annotated[str, BeforeValidator(Device())] = _option("auto", "where the model runs")
@@ -190,6 +206,10 @@ class Options(BaseModel):
                 f"micro_batch={self.micro_batch} is larger than batch_size={self.batch_size}; "
                 f"allowed: 1 to {self.batch_size}, or auto"
             )
+        if self.judge != "none" and not self.generate:
+            problems.append(f"judge={self.judge} compares generated answers, but generate=0; add generate=128, say")
+        if self.prompts is not None and not self.generate:
+            problems.append("prompts= names what is to be answered, but generate=0; add generate=128, say")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import reports
@@ -46,12 +47,24 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
         elif trial not in todo:
             progress.cell_kept(trial.label, "finished earlier")
+    _tell_retrained(sweep, todo, progress)
     keep = sweep.options.save
     run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=keep in ("all", "best"))
     best = _best(sweep) if keep == "best" else None
     if best is not None and not sweep.model_folder(best).is_dir():
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
         run_cells(sweep, [best], progress, lambda trial: None, save=True)
+
+
+def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> None:
+    """Says which finished cells are trained again because their answers are asked for and their model is gone."""
+    for trial in todo:
+        if trial.lr is None or not store.is_done(sweep.folder(trial)) or sweep.has_answers(trial):
+            continue
+        row = store.read_row(sweep.folder(trial))
+        if not sweep.model_folder(trial).is_dir() and row.get("generation") != sweep.generation:
+            progress.note(f"generate={sweep.options.generate}: {trial.label} was finished without its model, so it is "
+                          "trained again; save=all keeps models")  # fmt: skip
 
 
 def _best(sweep: Sweep) -> Trial | None:

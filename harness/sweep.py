@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import losses
 from harness.data import Data, prepare
 from harness.entries import ENTRIES
+from harness.generations import VERDICTS, generation_id, questions
 from harness.grid import Trial, trials
 from harness.identity import Identity
 from harness.logprobs import STATISTICS
@@ -54,11 +56,25 @@ class Sweep:
         folder = self.folder(trial)
         if not store.is_done(folder):
             return False
+        if not self.has_answers(trial):
+            return False
         if trial.loss == "none":
             return True
         if self.options.save == "all" and not self.model_folder(trial).is_dir():
             return False
         return store.read_row(folder)["evals"] == self.options.evals
+
+    @cached_property
+    def generation(self) -> str | None:
+        """The name of what this command asks models after training; None where it asks nothing."""
+        return generation_id(self.options, self.data)
+
+    def has_answers(self, trial: Trial) -> bool:
+        """Whether a finished cell was asked all that this command asks (`generate=`, `judge=`)."""
+        if self.generation is None:
+            return True
+        judged = self.options.judge == "none" or (self.folder(trial) / VERDICTS).is_file()
+        return judged and store.read_row(self.folder(trial)).get("generation") == self.generation
 
 
 def prepare_sweep(options: Options, progress: Progress) -> Sweep:
@@ -67,6 +83,7 @@ def prepare_sweep(options: Options, progress: Progress) -> Sweep:
     source = find(options.model, options.model_revision)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress)
+    questions(options, data)
     identity = Identity(options, source, data, machine.precision)
     entry = ENTRIES.get(source.name)
     grid = trials(

@@ -96,6 +96,19 @@ VERDICT_COLUMNS: tuple[Column, ...] = (
     _count("judge_tokens", "tokens", "what the verdict cost"),
 )
 
+GENERATION_COLUMNS: tuple[Column, ...] = (
+    _text("prompt_id", "id of the prompt in its suite"),
+    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
+    _count("sample", "number", "which of the answers to this prompt, from 0"),
+    _text("prompt", "what was asked: the last user message"),
+    _text("answer", "the answer, without special tokens"),
+    _count("tokens", "tokens", "length of the answer, its end of turn included"),
+    _flag("truncated", "the answer was cut at the token limit"),
+    _real("logp", "nats", "log-prob of the answer under the policy that wrote it"),
+    _real("reference_logp", "nats", "log-prob of the same answer under the reference"),
+    _real("gold_reward", "as the suite defines it", "the suite's gold reward; absent where it has none", "up"),
+)
+
 TERM_PREFIX = "term_"
 """Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
 
@@ -204,11 +217,18 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("position_consistency", "share", "verdicts that stay the same when the answers swap places", "up"),
     *_with_se("length_agreement", "share",
               "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length"),
+    _count("generated_prompts", "prompts", "test prompts that policy and reference answered"),
+    _text("generation", "hash of the answered prompts and of how answers were drawn"),
     _real("generated_tokens", "tokens", "mean length of the policy's samples"),
     _real("length_ratio", "ratio", "length of the samples over the reference's on the same prompts"),
     _real("truncated_fraction", "share", "samples cut at the token limit", "down"),
     _real("distinct_2", "share", "distinct word pairs among all word pairs of the samples", "up"),
+    _real("distinct_2_reference", "share", "distinct_2 of the reference's samples on the same prompts"),
     *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own samples"),
+    *_with_se("gold_reward", "as the suite defines it", "mean gold reward of the policy's samples", "up"),
+    *_with_se("gold_reward_reference", "as the suite defines it", "gold_reward of the reference's samples"),
+    *_with_se("gold_reward_gain", "as the suite defines it",
+              "gold_reward - gold_reward_reference, paired on the same prompts", "up"),
     _real("noise_floor", "nats", "what the packing of rows alone moves a log-prob at evaluation"),
     _real("training_noise_floor", "nats", "what the training precision moves a log-prob"),
 )

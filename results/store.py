@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from results.frames import check_types, json_text, parquet_bytes, plain, typed_f
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Claimed", "cell_folder", "claim", "is_done", "read_row", "write_cell", "write_failed"]
+__all__ = ["Claimed", "add_measurement", "cell_folder", "claim", "is_done", "read_row", "verdicts_file", "write_cell",
+           "write_failed"]
 
 ROW = "row.json"
 CELL = "cell.json"
@@ -98,6 +100,40 @@ def write_failed(
     if not row.get("reason"):
         raise ValueError(f"A {status} cell needs a reason; found {row.get('reason')!r}.")
     _write(Path(folder), cell, {**row, "status": status}, None, curve, log)
+
+
+def verdicts_file(judge: str) -> str:
+    """The name of the file that holds a judge's verdicts on a cell."""
+    return f"verdicts-{_slug(judge, 'judge')}.parquet"
+
+
+def add_measurement(folder: Path | str, columns: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> None:
+    """Adds columns to a finished cell's row, and files beside it; what the row holds already stays.
+
+    Killed at any moment it leaves a finished cell, with the measurement as it was, without it, or with it: the row
+    lets go of a file before that is replaced, and vouches for the new one last.
+    Raises: ValueError for a cell that is not done, a file name that no measurement has, or a value of another type
+    than its column's.
+    """
+    folder, files = Path(folder), dict(files or {})
+    _refuse_symlinks(folder)
+    if not is_done(folder):
+        raise ValueError(f"{folder} holds no finished cell, so nothing can be added to it; run its command again.")
+    for name in files:
+        if Path(name).name != name or not any(fnmatch(name, pattern) for pattern in ADDED_LATER):
+            raise ValueError(f"{name!r} is no file of a measurement; allowed are {', '.join(ADDED_LATER)}.")
+    row = read_row(folder)
+    known = row["files"]
+    new = {name: content for name, content in files.items() if known.get(name) != _content_digest(content)}
+    complete = {**row, **plain(columns), "files": known | {name: _content_digest(c) for name, c in files.items()}}
+    check_types(complete, ROW_COLUMNS)
+    encoded = _json_bytes(complete)
+    if new.keys() & known.keys():
+        kept = {name: digest for name, digest in known.items() if name not in new}
+        _write_whole(folder / ROW, _json_bytes({**row, "files": kept}))
+    for name, content in new.items():
+        _write_whole(folder / name, content)
+    _write_whole(folder / ROW, encoded)
 
 
 def _write(
@@ -191,7 +227,10 @@ def _holds(folder: Path, name: str, digest: object) -> bool:
 
 def _digest(path: Path) -> dict[str, int | str]:
     """Size in bytes and sha256 of a file."""
-    content = path.read_bytes()
+    return _content_digest(path.read_bytes())
+
+
+def _content_digest(content: bytes) -> dict[str, int | str]:
     return {"size": len(content), "sha256": _sha256(content)}
 
 
