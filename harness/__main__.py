@@ -120,6 +120,23 @@ def _sweep(verb: str, words: list[str]) -> int:
         return _refuse([str(error)])
 
 
+def _pairs(words: list[str]) -> int:
+    """Sample answers, rate them, and write the pairs as a suite file."""
+    from harness.options import UsageError
+    from harness.pairs import pairs, read_pairs_options
+    from harness.progress import on_stream
+    from suites import SuiteError
+
+    try:
+        options = read_pairs_options(words)
+        with on_stream(sys.stderr) as progress:
+            return pairs(options, progress)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except SuiteError as error:
+        return _refuse([str(error)])
+
+
 def _report(words: list[str]) -> int:
     """Write the report of a folder of results and print its table."""
     if len(words) > 1 or any("=" in word or word.startswith("-") for word in words):
@@ -164,7 +181,9 @@ def _refuse(messages: Sequence[str]) -> int:
     return 2
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"run": _run, "plan": _plan, "report": _report, "list": _list}
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "run": _run, "plan": _plan, "pairs": _pairs, "report": _report, "list": _list,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

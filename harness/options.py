@@ -148,7 +148,7 @@ class Options(BaseModel):
     temperature: Annotated[float, BeforeValidator(Number(minimum=0))] = _option(
         1.0, "of generated answers; 0 = greedy, and only 1 with top_p=1 gives a KL"
     )
-    top_p: Annotated[float, BeforeValidator(Number(above=0, below=1.000001))] = _option(
+    top_p: Annotated[float, BeforeValidator(Number(above=0, maximum=1))] = _option(
         1.0, "answers draw each token from the likeliest ones that together have this probability"
     )
     judge: Annotated[str, BeforeValidator(Choice(("none", "gold")))] = _option(

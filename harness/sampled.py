@@ -54,10 +54,10 @@ class Made:
         return digest({name: value for name, value in asdict(self).items() if name != "model"}, length=32)
 
 
-def author_of(source: Source, tokenizer: Any, end_of_turn: int, device: str) -> Author:
+def author_of(source: Source, encoder: Encoder, device: str) -> Author:
     """The model of a source as one that answers, loaded when it is first asked something new."""
     weights = digest([source.digest, source.tokenizer_digest], length=64)
-    return Author(weights, lambda: load_policy(source, device), tokenizer, end_of_turn)
+    return Author(weights, lambda: load_policy(source, device), encoder.tokenizer, encoder.end_of_turn)
 
 
 def sampled_suite(
@@ -80,7 +80,7 @@ def sampled_suite(
     )  # fmt: skip
     path = cache_folder("pairs") / f"{wanted.name}-{made.key}.jsonl"
     if not path.is_file():
-        author = author_of(source, encoder.tokenizer, encoder.end_of_turn, resolve(options).device)
+        author = author_of(source, encoder, resolve(options).device)
         suite = _sample(wanted, author, encoder, sampling, counts, made.key[:12], progress)
         write_suite(path, suite, asdict(made))
     return read_suite(path, wanted.name)
@@ -95,7 +95,8 @@ def _sample(
     name = f"sampling {wanted.samples} answers to each prompt of {wanted.name}, for pairs"
     with progress.stage(name, sum(counts.values())) as stage:
         for split, count in counts.items():
-            found = _drafts(wanted, in_hash_order(wanted.prompts, split), author, encoder, sampling, tally)
+            prompts = in_hash_order(prompt for prompt in wanted.prompts if prompt.split == split)
+            found = _drafts(wanted, prompts, author, encoder, sampling, tally)
             for number, draft in enumerate(found, start=1):
                 drafts.append(draft)
                 stage.advance(1)
@@ -109,13 +110,12 @@ def _drafts(
 ) -> Iterator[Draft]:
     """The pairs of some prompts, sampled block by block for as long as more are asked for."""
     reward = rewards.get(wanted.reward)
-    fitting = []
-    for prompt in prompts:
-        ids = encoder.prompt_ids(prompt.messages)
-        if len(ids) + sampling.max_new_tokens <= encoder.max_tokens:
-            fitting.append((prompt, ids))
-    for start in range(0, len(fitting), BLOCK):
-        block = fitting[start : start + BLOCK]
+    for start in range(0, len(prompts), BLOCK):
+        asked = [(prompt, encoder.prompt_ids(prompt.messages)) for prompt in prompts[start : start + BLOCK]]
+        block = [(p, ids) for p, ids in asked if len(ids) + sampling.max_new_tokens <= encoder.max_tokens]
+        for prompt, _ in (one for one in asked if one not in block):
+            tally.read += 1
+            tally.drop("overlong", f"{prompt.id}: no room for {sampling.max_new_tokens} tokens")
         written = kept_answers(author, [(p.id, ids) for p, ids in block], sampling, samples=wanted.samples)
         scores = reward.score([p.text for p, _ in block for _ in range(wanted.samples)], [a.text for a in written])
         answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from harness.listing import KINDS, listing
+from harness.listing import KINDS, listing, option_table
+from harness.pairs_options import PairsOptions
 from harness.values import unknown
 
 VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
+    "pairs": "let a model answer prompts, rate the answers, and write them as pairs to train on",
     "report": "write the report of finished cells again, and print its table",
     "list": "show what there is to choose from",
 }
@@ -21,6 +23,10 @@ _EXAMPLES = {
 """,
     "plan": """\
   python -m harness plan suite=hh-rlhf losses=dpo,ipo betas=grid seeds=0,1,2
+""",
+    "pairs": """\
+  python -m harness pairs suite=imdb-sentiment n=4 score=gold to=film.jsonl
+  python -m harness pairs prompts=my_prompts.csv score=implicit:runs/hh-rlhf/dpo-0a1b2c3d4e5f keep=all to=mine.jsonl
 """,
     "report": """\
   python -m harness report
@@ -38,6 +44,7 @@ _EXAMPLES = {
 _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
+    "pairs": "suite=SUITE|prompts=FILE to=FILE.jsonl [KEY=VALUE ...]",
     "report": "[PATH]",
     "list": f"{{{'|'.join(KINDS)}}} [NAME]",
 }
@@ -46,6 +53,8 @@ _NOTES = {
     "run": "Finished cells are kept: the same command again trains nothing and prints the same table.\n"
     "Exit code 0: all cells done; 1: a cell failed; 2: the command could not be carried out.\n",
     "plan": "It takes the same words as run.\n",
+    "pairs": "Beside FILE.jsonl lies FILE.provenance.json, which says what it was made of; suite=FILE.jsonl trains\n"
+    "on it.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
     "list": "",
 }
@@ -63,7 +72,7 @@ def overview() -> str:
 
 
 def of_verb(verb: str) -> str:
-    """The help of one verb; for run and plan with every key and its default."""
+    """The help of one verb; for run, plan and pairs with every key and its default."""
     parts = [
         f"{verb}: {VERBS[verb]}\n",
         f"usage: python -m harness {verb} {_WORDS[verb]}\n",
@@ -72,6 +81,8 @@ def of_verb(verb: str) -> str:
     ]
     if verb in ("run", "plan"):
         parts.append(listing(["options"]))
+    if verb == "pairs":
+        parts.append(option_table(PairsOptions))
     return "\n".join(part for part in parts if part)
 
 

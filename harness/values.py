@@ -55,17 +55,19 @@ class WholeNumber:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number; `above` and `below` are open limits, `minimum` a closed one."""
+    """A finite number; `above` and `below` are open limits, `minimum` and `maximum` closed ones."""
 
     minimum: float | None = None
     above: float | None = None
     below: float | None = None
+    maximum: float | None = None
 
     @property
     def allowed(self) -> str:
         limits = [f">= {self.minimum:g}"] if self.minimum is not None else []
         limits += [f"> {self.above:g}"] if self.above is not None else []
         limits += [f"< {self.below:g}"] if self.below is not None else []
+        limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         return " ".join(["number", " and ".join(limits)]) if limits else "finite number"
 
     def __call__(self, value: object) -> float:
@@ -79,6 +81,7 @@ class Number:
             (self.minimum is None or number >= self.minimum)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
+            and (self.maximum is None or number <= self.maximum)
         )
 
 

@@ -8,7 +8,16 @@ import pandas
 
 from reports import notes, render
 from reports.render import Field, Grid
-from reports.tables import MEASURES, Protocol, protocols, setting_fields, with_parameters
+from reports.tables import (
+    ANSWERS,
+    MEASURES,
+    Protocol,
+    answered,
+    detail_fields,
+    protocols,
+    setting_fields,
+    with_parameters,
+)
 
 _FALLBACK_WIDTH = 120
 _GAP = "  "
@@ -32,17 +41,22 @@ def _block(protocol: Protocol, width: int) -> str:
     ]
     hidden: tuple[Field, ...] = ()
     if len(protocol.done):
-        table, hidden = _fitted(protocol.done, width)
+        table, hidden = _fitted(protocol.done, MEASURES, width)
         parts.append(table)
+    asked = answered(protocol.done)
+    if len(asked):
+        table, left_out = _fitted(asked, detail_fields(asked, ANSWERS), width)
+        parts += ["\n".join(_filled(notes.answers(asked), width)), table]
+        hidden += left_out
     parts.append("\n".join(_below(protocol, hidden, width)))
     return "\n\n".join(part for part in parts if part)
 
 
-def _fitted(rows: pandas.DataFrame, width: int) -> tuple[str, tuple[Field, ...]]:
+def _fitted(rows: pandas.DataFrame, measures: Sequence[Field], width: int) -> tuple[str, tuple[Field, ...]]:
     """The table with as many fields as fit, and the fields left out."""
     settings = setting_fields(rows)
     frame = with_parameters(rows, settings)
-    shown = [field for field in (*settings, *MEASURES) if field.short]
+    shown = [field for field in (*settings, *measures) if field.short]
     leaving = sorted((field for field in shown if field.drop), key=lambda field: -field.drop)
     hidden: list[Field] = []
     text = _aligned(frame, shown)

@@ -64,6 +64,8 @@ class Section:
     main: Grid | None
     strips: tuple[str, ...]
     span: tuple[str, str]
+    answers: Grid | None
+    answers_note: str
     details: Grid | None
     seeds: Grid | None
     cards: tuple[LossCard, ...]
@@ -87,7 +89,7 @@ def page(
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
         sections.append(_section(protocol, f"protocol-{place + 1}", curves, drawn, colours))
-    fields = (*tables.MEASURES, *tables.DETAILS)
+    fields = (*tables.MEASURES, *tables.ANSWERS, *tables.DETAILS)
     shown = {field.column for field in fields}
     return {
         "title": _title(sections),
@@ -142,6 +144,7 @@ def _section(
         main=render.grid(rows, (*settings, *tables.MEASURES)) if len(done) else None,
         strips=tuple(Markup(figures.strip(row, span)) for row in done.to_dict("records")),
         span=(render.tick(span[0]), render.tick(span[1])),
+        **_answers(rows, settings),
         details=render.grid(rows, (*settings, *tables.detail_fields(done))) if len(done) else None,
         seeds=_seeds(protocol),
         cards=_cards(protocol, colours),
@@ -149,6 +152,15 @@ def _section(
         panels=max((len(one.drawings) for one in drawn), default=1),
         undrawn=_undrawn(done, curves, drawn),
     )
+
+
+def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Any]:
+    """The table of generated answers with its note; none where no cell was asked."""
+    asked = tables.answered(rows)
+    if asked.empty:
+        return {"answers": None, "answers_note": ""}
+    fields = (*settings, *tables.detail_fields(asked, tables.ANSWERS))
+    return {"answers": render.grid(asked, fields), "answers_note": notes.answers(asked)}
 
 
 def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[figures.LossCurves]) -> str:

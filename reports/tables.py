@@ -70,6 +70,20 @@ DETAILS: tuple[Field, ...] = (
     Field("peak_memory_bytes", "peak GiB", "gibibytes", "training"),
     Field("cell", "cell id", "text", "training"),
 )
+_GOLD, _SAMPLES = "gold reward", "samples"
+ANSWERS: tuple[Field, ...] = (
+    Field("kl", "KL, nats", "nats", error=True, short="KL\nnats"),
+    Field("gold_reward", "gold reward", "drift", _GOLD, error=True, short="gold\nreward"),
+    Field("gold_reward_gain", "gain", "drift", _GOLD, error=True, short="gain over\nreference"),
+    Field("win_rate", "win rate", "share", "judge", error=True, short="win\nrate"),
+    Field("win_rate_length_controlled", "at equal length", "share", "judge", short="equal\nlength", drop=3),
+    Field("generated_tokens", "tokens", "nats", _SAMPLES, short="tokens", drop=1),
+    Field("length_ratio", "length ratio", "nats", _SAMPLES, short="length\nratio", drop=2),
+    Field("truncated_fraction", "cut", "share", _SAMPLES, short="cut", drop=2),
+    Field("distinct_2", "distinct-2", "share", _SAMPLES, short="distinct\n2", drop=1),
+)
+"""The table of generated answers: what a policy gained in reward, and the KL at which it did."""
+
 _ALWAYS_NAMED = ("suite", "model", "tuning", "start", "precision", "train_pairs", "test_pairs")
 _NAMED_WHERE_DIFFERENT = (
     *("template", "max_tokens", "batch_size", "epochs"),
@@ -186,11 +200,18 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     return (_LOSS, _BETA, _LR, *others, *((_SEED,) if seeds > 1 else ()))
 
 
-def detail_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """The further measures of which at least one row holds a value."""
+def detail_fields(rows: pandas.DataFrame, fields: tuple[Field, ...] = DETAILS) -> tuple[Field, ...]:
+    """The further measures (or others) of which at least one row holds a value."""
     return tuple(
-        field for field in DETAILS if field.column in rows.columns and rows[field.column].notna().any()
+        field for field in fields if field.column in rows.columns and rows[field.column].notna().any()
     )
+
+
+def answered(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The cells that answered prompts after training."""
+    if "generated_prompts" not in rows.columns:
+        return rows.iloc[:0]
+    return rows[rows["generated_prompts"].notna()]
 
 
 def with_parameters(rows: pandas.DataFrame, fields: tuple[Field, ...]) -> pandas.DataFrame:

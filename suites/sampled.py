@@ -88,10 +88,9 @@ def usable(answers: Iterable[Answer]) -> list[Answer]:
     return list({answer.text: answer for answer in answers if answer.text.strip() and not answer.truncated}.values())
 
 
-def in_hash_order(prompts: Iterable[Prompt], split: str) -> list[Prompt]:
-    """The prompts of one split in an order that looks random and is always the same."""
-    kept = [prompt for prompt in prompts if prompt.split == split]
-    return sorted(kept, key=lambda prompt: hashlib.sha256(f"prompt/{prompt.id}".encode()).digest())
+def in_hash_order(prompts: Iterable[Prompt]) -> list[Prompt]:
+    """The prompts in an order that looks random and is always the same."""
+    return sorted(prompts, key=lambda prompt: hashlib.sha256(f"prompt/{prompt.id}".encode()).digest())
 
 
 def _sigmoid(x: float) -> float:
