@@ -24,7 +24,7 @@ class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
     dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. max_new_tokens
-    limits an answer that is generated.
+    limits an answer that is generated; sentence ends it with its first sentence.
     """
 
     suite: suites.Suite
@@ -36,6 +36,7 @@ class Data:
     dropped: Mapping[str, int]
     truncated: int
     max_new_tokens: int
+    sentence: bool = False
 
     @property
     def reward(self) -> str | None:
@@ -100,6 +101,7 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         dropped=dropped,
         truncated=encoded.truncated,
         max_new_tokens=options.max_new_tokens or (sampled.max_new_tokens if sampled else MAX_NEW_TOKENS),
+        sentence=sampled.sentence if sampled else False,
     )
 
 

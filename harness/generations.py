@@ -58,7 +58,7 @@ class Addition(NamedTuple):
 
 def sampling_of(options: Options, data: Data) -> Sampling:
     """How answers are drawn after training."""
-    return Sampling(data.max_new_tokens, options.temperature, options.top_p, SEED)
+    return Sampling(data.max_new_tokens, options.temperature, options.top_p, SEED, data.sentence)
 
 
 def questions(options: Options, data: Data) -> tuple[Question, ...]:

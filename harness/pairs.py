@@ -88,7 +88,7 @@ def _sample(
     progress: Progress,
 ) -> list[Draft]:  # fmt: skip
     """The pairs of the first `count` prompts that leave room for an answer. Raises: UsageError where none does."""
-    sampling = Sampling(asked.limit, options.temperature, options.top_p, options.seed)
+    sampling = Sampling(asked.limit, options.temperature, options.top_p, options.seed, asked.sentence)
     fitting = []
     for prompt in in_hash_order(asked.prompts):
         ids = encoder.prompt_ids(prompt.messages)
@@ -109,11 +109,12 @@ def _sample(
 
 
 class _Asked(NamedTuple):
-    """Where prompts come from, the prompts, and how long an answer may be."""
+    """Where prompts come from, the prompts, how long an answer may be, and whether it is one sentence."""
 
     name: str
     prompts: tuple[Prompt, ...]
     limit: int
+    sentence: bool = False
 
 
 def _prompts(options: PairsOptions) -> _Asked:
@@ -125,7 +126,7 @@ def _prompts(options: PairsOptions) -> _Asked:
         return _Asked(path.name, load_prompts(options.prompts), options.max_new_tokens or MAX_NEW_TOKENS)
     loaded = suites.load(options.suite, options.suite_settings)
     if isinstance(loaded, suites.Sampled):
-        return _Asked(loaded.name, loaded.prompts, options.max_new_tokens or loaded.max_new_tokens)
+        return _Asked(loaded.name, loaded.prompts, options.max_new_tokens or loaded.max_new_tokens, loaded.sentence)
     found = {row.prompt: Prompt(row.id, row.prompt, row.cluster, row.split) for row in loaded.rows}
     return _Asked(loaded.name, tuple(found.values()), options.max_new_tokens or MAX_NEW_TOKENS)
 

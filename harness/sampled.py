@@ -72,7 +72,7 @@ def sampled_suite(
         "validation": math.ceil(ROOM * options.eval_pairs),
         "test": math.ceil(ROOM * options.eval_pairs),
     }
-    sampling = Sampling(wanted.max_new_tokens)
+    sampling = Sampling(wanted.max_new_tokens, sentence=wanted.sentence)
     made = Made(
         source.name, source.digest, source.tokenizer_digest, encoder.template, encoder.max_tokens,
         digest([[p.id, p.text, p.split] for p in wanted.prompts], length=64), rewards.get(wanted.reward).id,

