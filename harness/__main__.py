@@ -122,6 +122,23 @@ def _sweep(verb: str, words: list[str]) -> int:
         return _refuse([str(error)])
 
 
+def _pairs(words: list[str]) -> int:
+    """Sample answers, rate them, and write the pairs as a suite file."""
+    from harness.options import UsageError
+    from harness.pairs import pairs, read_pairs_options
+    from harness.progress import on_stream
+    from suites import SuiteError
+
+    try:
+        options = read_pairs_options(words)
+        with on_stream(sys.stderr) as progress:
+            return pairs(options, progress)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except SuiteError as error:
+        return _refuse([str(error)])
+
+
 def _report(words: list[str]) -> int:
     """Write the report of a folder of results and print its table."""
     if len(words) > 1 or any("=" in word or word.startswith("-") for word in words):
@@ -220,8 +237,8 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run, "plan": _plan, "report": _report, "compare": _compare, "reproduce": _reproduce, "verify": _verify,
-    "export": _export, "list": _list,
+    "run": _run, "plan": _plan, "report": _report, "compare": _compare, "pairs": _pairs, "reproduce": _reproduce,
+    "verify": _verify, "export": _export, "list": _list,
 }  # fmt: skip
 
 

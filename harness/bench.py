@@ -13,6 +13,7 @@ from torch import Tensor
 import losses
 from harness.cache import cache_folder, writing
 from harness.estimate import micro_tokens
+from harness.generations import Answering
 from harness.grid import Trial, digest
 from harness.identity import START_SEED, Identity
 from harness.job import Job
@@ -190,6 +191,11 @@ class Bench:
         for rows in (self.data.validation, self.data.test):
             blocks += measure(scorer, [item_of(row) for row in rows], layout=self.layout, pad=self.pad)
         return blocks
+
+    @cached_property
+    def answering(self) -> Answering:
+        """What asks the policies of this bench, and its reference, for answers."""
+        return Answering(self)
 
     @cached_property
     def noise_floors(self) -> tuple[float, float]:

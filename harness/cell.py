@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from harness import alignment_tax
 from harness.bench import Bench
 from harness.cache import building
 from harness.evaluate import pair_table
+from harness.generate import Generation
+from harness.generations import Addition, generation_id, read_answers
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
@@ -45,6 +47,9 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
 
     Raises: CellFailed after the failed row is stored.
     """
+    if is_trained(bench, folder, save=save) and (addition := _answers_alone(bench, trial, folder)) is not None:
+        store.add_measurement(folder, **addition._asdict())
+        return store.read_row(folder)
     identity = bench.identity
     cell = identity.cell_id(trial)
     began, started = time.perf_counter(), datetime.now(UTC)
@@ -63,9 +68,11 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
+    addition = _added(bench, trial, measured.answers)
+    answered = dict(addition.columns) if addition else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
     row["diagnosis"] = diagnosis.modes(
-        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, vars(bench.audit))
+        diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs, vars(bench.audit))
     )
     row |= {
         "seconds": time.perf_counter() - began,
@@ -73,12 +80,51 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
+    # A cell that is trained once more (to keep its model, say) holds what other measurements added to it.
+    earlier = store.read_row(folder) if store.is_done(folder) else {}
+    row = {name: value for name, value in earlier.items() if name != "files"} | row
     store.write_cell(
         folder, cell=dict(identity.cell(trial)), row=row, pairs=measured.pairs, curve=measured.curve_table(),
         log="\n".join(log),
     )  # fmt: skip
+    if addition is not None:
+        store.add_measurement(folder, **addition._asdict())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return row
+    return store.read_row(folder)
+
+
+def is_trained(bench: Bench, folder: Path, *, save: bool) -> bool:
+    """Whether the cell is done, evaluated as asked and saved where asked, so that at most answers are missing."""
+    if not store.is_done(folder):
+        return False
+    options, row = bench.options, store.read_row(folder)
+    return (
+        row["evals"] == options.evals
+        and (options.similarity != "ches" or row.get("similarity") == "ches")
+        and alignment_tax.is_measured(row, options.lm_eval)
+        and (not save or (folder / MODEL_FOLDER).is_dir())
+    )
+
+
+def _answers_alone(bench: Bench, trial: Trial, folder: Path) -> Addition | None:
+    """The answers of a finished cell: those it holds, or of the control or a saved model; None where they need
+    training."""
+    if not bench.options.generate:
+        return None
+    if store.read_row(folder).get("generation") == generation_id(bench.options, bench.data):
+        return bench.answering.numbers(read_answers(folder))
+    if trial.loss == "none":
+        return bench.answering.measure_reference()
+    if (folder / MODEL_FOLDER).is_dir():
+        return bench.answering.measure(bench.answering.ask(bench.policy.load(folder / MODEL_FOLDER)))
+    return None
+
+
+def _added(bench: Bench, trial: Trial, answers: Sequence[Generation] | None) -> Addition | None:
+    """What the answers of a cell just trained add to it; None where none were asked for."""
+    if not bench.options.generate:
+        return None
+    return bench.answering.measure_reference() if answers is None else bench.answering.measure(answers)
 
 
 def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> None:
@@ -90,10 +136,11 @@ def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> No
 
 @dataclasses.dataclass
 class _Measured:
-    """pairs: every evaluation, one below the other; curve: one row a step."""
+    """pairs: every evaluation, one below the other; curve: one row a step; answers: None where nothing was asked."""
 
     pairs: DataFrame
     curve: Curve
+    answers: Sequence[Generation] | None = None
 
     def curve_table(self) -> DataFrame | None:
         import pandas as pd
@@ -135,7 +182,8 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
     )  # fmt: skip
-    return _Measured(pd.concat(tables, ignore_index=True), curve)
+    answers = bench.answering.ask(model) if bench.options.generate else None
+    return _Measured(pd.concat(tables, ignore_index=True), curve, answers)
 
 
 def save_model(bench: Bench, folder: Path) -> None:

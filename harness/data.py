@@ -14,9 +14,12 @@ from harness.knobs import Draw, Knobs, combinations, eligible, flips
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
+from harness.sampled import sampled_suite
 from harness.selection import Shares, draw, held_out, largest_draw, mismatched, text_digest
 from harness.tokens import Encoder, Row, make_encoder
-from suites.pair import SPLITS
+from suites.pair import SPLITS, last_user_turn
+
+MAX_NEW_TOKENS = 64  # of a generated answer, where neither the user nor the suite says
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
     dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. shares: the
-    weights of a mixture's sources, None where the suite is no mixture.
+    weights of a mixture's sources, None where the suite is no mixture. max_new_tokens limits an answer that is
+    generated; sentence ends it with its first sentence.
     """
 
     suite: suites.Suite
@@ -34,11 +38,22 @@ class Data:
     test: tuple[Row, ...]
     dropped: Mapping[str, int]
     truncated: int
+    max_new_tokens: int
+    sentence: bool = False
     shares: Shares | None = None
 
     @cached_property
     def _draws(self) -> dict[tuple[int, Knobs], Draw]:
         return {}
+
+    @property
+    def reward(self) -> str | None:
+        """The name of the suite's gold reward; None where it has none."""
+        return self.suite.name if self.suite.name in suites.rewards.names() else None
+
+    def prompt_text(self, row: Row) -> str:
+        """What a reward or a judge sees of a row's prompt: its last user message."""
+        return last_user_turn(self._texts[row.id].prompt)
 
     @cached_property
     def _texts(self) -> dict[str, suites.Pair | suites.Example]:
@@ -85,14 +100,15 @@ class Data:
 
 
 def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
-    """Loads and tokenises the suite and picks the held-out rows.
+    """Loads and tokenises the suite and picks the held-out rows; a sampled suite's answers are sampled first.
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
-    suite = suites.load(options.suite, options.suite_settings)
-    if all(row.split == "test" for row in suite.rows):
+    loaded = suites.load(options.suite, options.suite_settings)
+    sampled = loaded if isinstance(loaded, suites.Sampled) else None
+    if sampled is None and all(row.split == "test" for row in loaded.rows):
         raise UsageError([
-            f"suite={options.suite} has test rows only ({len(suite.rows)}) and is for evaluation: there is nothing to "
+            f"suite={options.suite} has test rows only ({len(loaded.rows)}) and is for evaluation: there is nothing to "
             "train on; choose a suite with training rows"
         ])  # fmt: skip
     encoder = make_encoder(
@@ -101,6 +117,7 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         max_tokens=options.max_tokens or token_limit(source),
         overlong=options.overlong,
     )
+    suite = sampled_suite(sampled, options, source, encoder, progress) if sampled else loaded
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
@@ -114,6 +131,8 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         test=tuple(held_out(splits["test"], counts["test"], shares)),
         dropped={**suite.dropped, **encoded.dropped},
         truncated=encoded.truncated,
+        max_new_tokens=options.max_new_tokens or (sampled.max_new_tokens if sampled else MAX_NEW_TOKENS),
+        sentence=sampled.sentence if sampled else False,
         shares=shares,
     )
     for note in _checked(options, data, splits):

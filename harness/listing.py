@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES
 from harness.option_cards import cards
-from harness.options import UsageError
+from harness.options import Options, UsageError
 from harness.text_tables import card, table
 from harness.values import unknown
 from harness.words import AXIS, LIST, SCALAR, split
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from losses import Loss
     from results.columns import Column
     from suites import SuiteEntry
@@ -191,9 +193,7 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     """All keys of `run` and `plan`, or one."""
     by_name = {card.name: card for card in cards()}
     if name is None:
-        commas = {AXIS: "axis", LIST: "list", SCALAR: ""}
-        rows = [(c.name, c.default, commas[c.kind], c.allowed, c.meaning) for c in by_name.values()]
-        return table(("key", "default", "comma", "allowed", "meaning"), rows) + "\n" + DOTTED
+        return option_table(Options) + "\n" + DOTTED
     if name not in by_name:
         raise UsageError([unknown("key", name, by_name)])
     card = by_name[name]
@@ -206,6 +206,13 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
             ("a comma", COMMA[card.kind]),
         ],
     )
+
+
+def option_table(of: type[BaseModel]) -> str:
+    """The keys of a verb's options as a table."""
+    commas = {AXIS: "axis", LIST: "list", SCALAR: ""}
+    rows = [(c.name, c.default, commas[c.kind], c.allowed, c.meaning) for c in cards(of)]
+    return table(("key", "default", "comma", "allowed", "meaning"), rows)
 
 
 def _judges(name: str | None, _: tuple[str, ...]) -> str:
@@ -234,9 +241,9 @@ def _tasks(name: str | None, _: tuple[str, ...]) -> str:
 
 def _recipes(name: str | None, _: tuple[str, ...]) -> str:
     """All published tables that can be reproduced, or one; a recipe for the hub with its protocol and commands."""
+    from harness.reproduce import hub
     from harness.reproduce.catalogue import GROUPS, recipes
     from harness.reproduce.command import listing as all_recipes
-    from harness.reproduce.hub import card
 
     if name is None:
         return all_recipes(table)
@@ -251,7 +258,7 @@ def _recipes(name: str | None, _: tuple[str, ...]) -> str:
             ("group", f"{recipe.group}: {GROUPS[recipe.group]}"),
             ("needs", recipe.needs),
             ("time", recipe.time),
-            *(card(name) if recipe.group == 4 else []),
+            *(hub.card(name) if recipe.group == 4 else []),
         ],
     )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from harness.options import Options, UsageError
 from harness.values import unknown
 from harness.words import Words
+
+Some = TypeVar("Some", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,14 @@ class OptionCard:
 
 
 @cache
-def cards() -> tuple[OptionCard, ...]:
-    """Every key of the command line, in the order of declaration, without the settings of a suite or loss."""
-    return tuple(_card(name, info) for name, info in Options.model_fields.items() if _is_key(info))
+def cards(of: type[BaseModel] = Options) -> tuple[OptionCard, ...]:
+    """Every key of a verb's options, in the order of declaration, without the settings of a suite or loss."""
+    return tuple(_card(name, info) for name, info in of.model_fields.items() if _is_key(info))
 
 
-def kinds() -> dict[str, str]:
+def kinds(of: type[BaseModel] = Options) -> dict[str, str]:
     """Key -> SCALAR, LIST or AXIS: what a comma means in it."""
-    return {card.name: card.kind for card in cards()}
+    return {card.name: card.kind for card in cards(of)}
 
 
 def values_of(words: Words) -> dict[str, Any]:
@@ -51,15 +53,15 @@ def values_of(words: Words) -> dict[str, Any]:
     return values
 
 
-def make(values: Mapping[str, Any]) -> Options:
-    """Options from field values, given as text or as Python values.
+def make(values: Mapping[str, Any], of: type[Some] = Options) -> Some:
+    """Options of a verb from field values, given as text or as Python values.
 
     Raises: UsageError with one sentence for each problem.
     """
     try:
-        return Options.model_validate(dict(values))
+        return of.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError([line for item in error.errors() for line in _sentences(item)]) from None
+        raise UsageError([line for item in error.errors() for line in _sentences(item, of)]) from None
 
 
 def _is_key(info: FieldInfo) -> bool:
@@ -85,15 +87,15 @@ def _as_typed(value: Any) -> str:
     return str(value)
 
 
-def _sentences(error: Mapping[str, Any]) -> list[str]:
+def _sentences(error: Mapping[str, Any], of: type[BaseModel]) -> list[str]:
     """One pydantic error in our words: key, what was seen, what is allowed, what to write."""
     name = str(error["loc"][0]) if error["loc"] else ""
-    card = next((card for card in cards() if card.field == name), None)
+    card = next((card for card in cards(of) if card.field == name), None)
     if error["type"] == "missing":
-        example = {"suite": "suite=hh-rlhf", "losses": "losses=dpo,ipo"}[name]
+        example = {"suite": "suite=hh-rlhf", "losses": "losses=dpo,ipo", "to": "to=my_pairs.jsonl"}[name]
         return [f"{name}= is missing ({card.meaning}); for example {example}"]
     if error["type"] == "extra_forbidden":
-        return [unknown("key", name, [card.field for card in cards()])]
+        return [unknown("key", name, [card.field for card in cards(of)])]
     if error["type"] != "value_error":
         return [f"{name}: {error['msg']}, seen {error['input']!r}"]
     lines = str(error["ctx"]["error"]).split("\n")

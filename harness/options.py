@@ -159,6 +159,22 @@ class Options(BaseModel):
     similarity: Annotated[str, BeforeValidator(Choice(("edit", "ches")))] = _option(
         "edit", "how alike a pair's answers are: by edits of tokens, or also by hidden states of the reference (ches)"
     )
+    # answers, measured after training
+    generate: Annotated[int, _whole(0)] = _option(
+        0, "prompts of the test split that each cell and its reference answer after training; 0 = none"
+    )
+    prompts: Annotated[str | None, BeforeValidator(Auto(Text()))] = _option(
+        None, "a file whose prompts are answered instead; auto = the suite's test split", shown="auto"
+    )
+    max_new_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = _option(
+        None, "limit of one generated answer; auto = the sampled suite's own, else 64", shown="auto"
+    )
+    temperature: Annotated[float, BeforeValidator(Number(minimum=0))] = _option(
+        1.0, "of generated answers; 0 = greedy, and only 1 with top_p=1 gives a KL"
+    )
+    top_p: Annotated[float, BeforeValidator(Number(above=0, maximum=1))] = _option(
+        1.0, "answers draw each token from the likeliest ones that together have this probability"
+    )
     judge: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = _option(
         (), "who judges generated answers: names of `list judges`, the first of them in the tables", LIST, shown="none"
     )
@@ -239,6 +255,13 @@ class Options(BaseModel):
                 f"micro_batch={self.micro_batch} is larger than batch_size={self.batch_size}; "
                 f"allowed: 1 to {self.batch_size}, or auto"
             )
+        if self.judge and not self.generate:
+            judges = ",".join(self.judge)
+            problems.append(f"judge={judges} compares generated answers, but generate=0; add generate=128, say")
+        if self.refusal != "none" and not self.generate:
+            problems.append(f"refusal={self.refusal} reads generated answers, but generate=0; add generate=128, say")
+        if self.prompts is not None and not self.generate:
+            problems.append("prompts= names what is to be answered, but generate=0; add generate=128, say")
         if problems:
             raise ValueError("\n".join(problems))
         return self

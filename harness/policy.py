@@ -54,6 +54,22 @@ class Policy:
         initialise_adapter(self._adapted, seed)
         return self._adapted
 
+    @property
+    def model(self) -> nn.Module:
+        """The model as it is now, its adapter included."""
+        return self.base if self._adapted is None else self._adapted
+
+    def load(self, folder: Path) -> nn.Module:
+        """The model of a cell as `save` wrote it."""
+        self.end()
+        if self.tuning == "full":
+            restore(self.base, sorted(folder.glob("*.safetensors")))
+        else:
+            from peft import PeftModel
+
+            self._adapted = PeftModel.from_pretrained(self.base, folder).eval()
+        return self.model
+
     def end(self) -> None:
         """The model back at its starting weights, without gradients."""
         if self._adapted is not None:
@@ -82,7 +98,7 @@ class Policy:
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Writes the cell just trained as a plain transformers folder, or a peft adapter folder."""
-        (self._adapted or self.base).save_pretrained(folder)
+        self.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 

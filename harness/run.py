@@ -93,6 +93,7 @@ def _run_cells(sweep: Sweep, progress: Progress) -> None:
             progress.cell_kept(trial.label, f"failed earlier: {reason}; retry=failed runs it again")
         else:
             todo.append(trial)
+    _tell_retrained(sweep, todo, progress)
     keep = sweep.options.save
     _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
     unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
@@ -141,6 +142,17 @@ def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, 
             progress.note(f"waiting for another command that is at work on {len(todo)} of these cells")
         while todo and all(store.holder(sweep.folder(trial)) for trial in todo):
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> None:
+    """Says which finished cells are trained again because their answers are asked for and their model is gone."""
+    for trial in todo:
+        if trial.lr is None or not store.is_done(sweep.folder(trial)) or sweep.has_answers(trial):
+            continue
+        row = store.read_row(sweep.folder(trial))
+        if not sweep.model_folder(trial).is_dir() and row.get("generation") != sweep.generation:
+            progress.note(f"generate={sweep.options.generate}: {trial.label} was finished without its model, so it is "
+                          "trained again; save=all keeps models")  # fmt: skip
 
 
 def _best(sweep: Sweep) -> list[Trial]:

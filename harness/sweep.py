@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import losses
 from harness import alignment_tax
 from harness.data import Data, prepare
 from harness.entries import ENTRIES
+from harness.generations import generation_id, questions
 from harness.grid import Trial, trials
 from harness.identity import Identity
 from harness.logprobs import STATISTICS
@@ -70,6 +72,8 @@ class Sweep:
             return False
         if self.options.similarity == "ches" and row.get("similarity") != "ches":
             return False
+        if not self.has_answers(trial):
+            return False
         if trial.loss == "none":
             return True
         if self.options.save == "all" and not self.model_folder(trial).is_dir():
@@ -84,6 +88,15 @@ class Sweep:
             return None
         return str(row.get("reason")) if row.get("status") == "failed" else None
 
+    @cached_property
+    def generation(self) -> str | None:
+        """The name of what this command asks models after training; None where it asks nothing."""
+        return generation_id(self.options, self.data)
+
+    def has_answers(self, trial: Trial) -> bool:
+        """Whether a finished cell has answered all that this command asks."""
+        return self.generation is None or store.read_row(self.folder(trial)).get("generation") == self.generation
+
 
 def prepare_sweep(options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True) -> Sweep:
     """Loads everything but the weights; `command` is recorded. Raises: UsageError, SuiteError."""
@@ -91,6 +104,7 @@ def prepare_sweep(options: Options, progress: Progress, command: str = "", *, we
     source = find(options.model, options.model_revision, weights_needed=weights_needed)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress)
+    questions(options, data)
     identity = Identity(options, source, data, machine.precision)
     entry = ENTRIES.get(source.name)
     grid = trials(

@@ -85,6 +85,10 @@ class Encoder:
         messages = [{"role": m.role, "content": m.content} for m in prompt]
         return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
+    def prompt_ids(self, prompt: Sequence[Message]) -> tuple[int, ...]:
+        """The token ids of a prompt alone, as every row with this prompt holds them."""
+        return self._with_bos(self._ids([self.prompt_text(prompt)])[0])
+
     def _tokenise(self, rows: Sequence[Pair | Example]) -> Iterable[Row]:
         prompts = self._ids([self.prompt_text(row.prompt) for row in rows])
         before = " " if self.template == "plain" else ""

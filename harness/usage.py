@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from harness.listing import KINDS, listing
+from harness.listing import KINDS, listing, option_table
+from harness.pairs_options import PairsOptions
 from harness.values import unknown
 
 VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
+    "pairs": "let a model answer prompts, rate the answers, and write them as pairs to train on",
     "report": "write the report of finished cells again, and print its table",
     "compare": "test which losses differ, over seeds and held-out rows",
     "verify": "hold finished cells to their files and tables, and re-run one on demand",
@@ -27,6 +29,10 @@ _EXAMPLES = {
 """,
     "plan": """\
   python -m harness plan suite=hh-rlhf losses=dpo,ipo betas=grid seeds=0,1,2
+""",
+    "pairs": """\
+  python -m harness pairs suite=imdb-sentiment n=4 score=gold to=film.jsonl
+  python -m harness pairs prompts=my_prompts.csv score=implicit:runs/hh-rlhf/dpo-0a1b2c3d4e5f keep=all to=mine.jsonl
 """,
     "report": """\
   python -m harness report
@@ -67,6 +73,7 @@ _EXAMPLES = {
 _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
+    "pairs": "suite=SUITE|prompts=FILE to=FILE.jsonl [KEY=VALUE ...]",
     "report": "[PATH]",
     "compare": "[PATH] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN]",
     "verify": "[PATH] [rerun=CELL [KEY=VALUE ...]]",
@@ -79,6 +86,8 @@ _NOTES = {
     "run": "Finished cells are kept: the same command again trains nothing and prints the same table.\n"
     "Exit code 0: all cells done; 1: a cell failed; 2: the command could not be carried out.\n",
     "plan": "It takes the same words as run.\n",
+    "pairs": "Beside FILE.jsonl lies FILE.provenance.json, which says what it was made of; suite=FILE.jsonl trains\n"
+    "on it.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
     "compare": "PATH is as for report. Without loss= every pair of settings is compared, controls left out; against=\n"
     "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed.\n",
@@ -109,7 +118,7 @@ def overview() -> str:
 
 
 def of_verb(verb: str) -> str:
-    """The help of one verb; for run and plan with every key and its default."""
+    """The help of one verb; for run, plan and pairs with every key and its default."""
     parts = [
         f"{verb}: {VERBS[verb]}\n",
         f"usage: python -m harness {verb} {_WORDS[verb]}\n",
@@ -118,6 +127,8 @@ def of_verb(verb: str) -> str:
     ]
     if verb in ("run", "plan"):
         parts.append(listing(["options"]))
+    if verb == "pairs":
+        parts.append(option_table(PairsOptions))
     return "\n".join(part for part in parts if part)
 
 

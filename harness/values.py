@@ -61,6 +61,7 @@ class Number:
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
+    maximum: float | None = None
 
     @property
     def allowed(self) -> str:
@@ -68,6 +69,7 @@ class Number:
         limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         limits += [f"> {self.above:g}"] if self.above is not None else []
         limits += [f"< {self.below:g}"] if self.below is not None else []
+        limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         return " ".join(["number", " and ".join(limits)]) if limits else "finite number"
 
     def __call__(self, value: object) -> float:
@@ -82,6 +84,7 @@ class Number:
             and (self.maximum is None or number <= self.maximum)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
+            and (self.maximum is None or number <= self.maximum)
         )
 
 

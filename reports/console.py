@@ -7,9 +7,18 @@ from collections.abc import Sequence
 import pandas
 
 from reports import notes, render
+from reports.fields import ANSWERS, MEASURES
 from reports.judgements import JUDGE, JUDGED, judgements
 from reports.render import Field, Grid
-from reports.tables import MEASURES, Protocol, protocols, setting_fields, source_fields, with_parameters
+from reports.tables import (
+    Protocol,
+    answered,
+    detail_fields,
+    protocols,
+    setting_fields,
+    source_fields,
+    with_parameters,
+)
 
 _FALLBACK_WIDTH = 120
 _GAP = "  "
@@ -41,6 +50,11 @@ def _block(protocol: Protocol, width: int) -> str:
         judged = judgements(protocol.done)
         if len(judged):
             parts.append(_fitted(judged, (JUDGE, *JUDGED), width)[0])
+    asked = answered(protocol.done)
+    if len(asked):
+        table, left_out = _fitted(asked, detail_fields(asked, ANSWERS), width)
+        parts += ["\n".join(_filled(notes.answers(asked), width)), table]
+        hidden += left_out
     parts.append("\n".join(_below(protocol, hidden, width)))
     return "\n\n".join(part for part in parts if part)
 

@@ -52,6 +52,18 @@ def _knobs(protocol: Protocol) -> str:
     return f"The training rows differ in {', '.join(names)}: compare losses within equal values only." if names else ""
 
 
+def answers(asked: pandas.DataFrame) -> str:
+    """What the table of generated answers is about: how many prompts, and against what."""
+    counts = _distinct(asked, "generated_prompts")
+    prompts = render.counted(int(counts[0]), "prompt") if len(counts) == 1 else "prompts"
+    judges = [render.number(judge, "text") for judge in _distinct(asked, "judge")]
+    judged = f"; win rates against the reference's answers, judge {', '.join(judges)}" if judges else ""
+    told = f"Answers to {prompts} after training{judged}."
+    if len(_distinct(asked, "generation")) > 1:
+        told += " The cells answered different prompts, or in different ways: compare only those that agree."
+    return told
+
+
 def _disagreement(protocol: Protocol) -> str:
     """Cells that one ruler puts above and the other below one half."""
     rows = protocol.contenders.to_dict("records")

@@ -9,6 +9,7 @@ import pandas
 from markupsafe import Markup
 
 from reports import axes, axis_figures, escape, figures, notes, render, tables
+from reports.fields import ANSWERS, DETAILS, MEASURES
 from reports.render import Grid
 from reports.tables import Protocol
 from results.columns import ROW_COLUMNS
@@ -79,6 +80,8 @@ class Section:
     main: Grid | None
     strips: tuple[str, ...]
     span: tuple[str, str]
+    answers: Grid | None
+    answers_note: str
     details: Grid | None
     seeds: Grid | None
     sources: Grid | None
@@ -105,7 +108,7 @@ def page(
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
         sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours))
-    fields = (*tables.MEASURES, *tables.DETAILS)
+    fields = (*MEASURES, *ANSWERS, *DETAILS)
     shown = {field.column for field in fields}
     return {
         "title": _title(sections),
@@ -159,9 +162,10 @@ def _section(
         diagnosis=notes.diagnosis(protocol, findings),
         rulers=notes.rulers(protocol),
         unfinished=notes.unfinished(protocol),
-        main=render.grid(rows, (*settings, *tables.MEASURES)) if len(done) else None,
+        main=render.grid(rows, (*settings, *MEASURES)) if len(done) else None,
         strips=tuple(Markup(figures.strip(row, span)) for row in done.to_dict("records")),
         span=(render.tick(span[0]), render.tick(span[1])),
+        **_answers(rows, settings),
         details=render.grid(rows, (*settings, *tables.detail_fields(done))) if len(done) else None,
         seeds=_seeds(protocol),
         sources=render.grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
@@ -171,6 +175,15 @@ def _section(
         panels=max((len(one.drawings) for one in drawn), default=1),
         undrawn=_undrawn(done, curves, drawn),
     )
+
+
+def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Any]:
+    """The table of generated answers with its note; none where no cell was asked."""
+    asked = tables.answered(rows)
+    if asked.empty:
+        return {"answers": None, "answers_note": ""}
+    fields = (*settings, *tables.detail_fields(asked, ANSWERS))
+    return {"answers": render.grid(asked, fields), "answers_note": notes.answers(asked)}
 
 
 def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[figures.LossCurves]) -> str:

@@ -11,92 +11,13 @@ from typing import Any
 import pandas
 
 from reports import axes, render
-from reports.judgements import JUDGE, JUDGED
+from reports.fields import BETA, BY_SOURCE, DETAILS, LOSS, LR, MEASURES, SEED
 from reports.render import Field
 from results.columns import CAPABILITY_PREFIX, of_source, sources
 
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
 
-_LOSS = Field("loss", "loss", "text", short="loss")
-_BETA = Field("beta", "beta", "ratio", short="beta")
-_LR = Field("lr", "lr", "lr", short="lr")
-_SEED = Field("seed", "seed", "text", short="seed")
-
-_ACCURACY, _LENGTH, _DRIFT, _STRENGTH, _COST = (
-    "accuracy on held-out pairs",
-    "by answer length",
-    "log-prob drift, nats",
-    "strength",
-    "cost",
-)
-MEASURES: tuple[Field, ...] = (
-    Field("preference_accuracy", "sum ratio", "share", _ACCURACY, error=True, short="accuracy\nsum ratio"),
-    Field("mean_ratio_accuracy", "mean ratio", "share", _ACCURACY, short="mean\nratio", drop=3),
-    Field("reward_accuracy", "own ruler", "share", _ACCURACY, short="own\nruler", drop=4),
-    Field(
-        "mean_likelihood_accuracy_gain", "likelihood gain", "change", _ACCURACY, short="lik.\ngain", drop=9
-    ),
-    Field("accuracy_chosen_longer", "chosen longer", "share", _LENGTH, short="chosen\nlonger", drop=1),
-    Field("accuracy_chosen_shorter", "chosen shorter", "share", _LENGTH, short="chosen\nshorter", drop=1),
-    Field(
-        "accuracy_length_balanced", "length balanced", "share", _LENGTH, short="length\nbalanced", drop=5
-    ),
-    Field("chosen_logp_drift", "chosen drift", "drift", _DRIFT, short="drift\nchosen", drop=2),
-    Field("rejected_logp_drift", "rejected drift", "drift", _DRIFT, short="drift\nrejected", drop=2),
-    Field("displaced_fraction", "displaced", "share", _DRIFT, short="dis-\nplaced", drop=6),
-    Field("margin", "margin, nats", "nats", _STRENGTH, short="margin\nnats", drop=8),
-    Field("effective_beta", "effective beta", "ratio", _STRENGTH, short="effect.\nbeta", drop=7),
-    Field("train_seconds", "train, s", "seconds", _COST, short="train\ns", drop=7),
-)
-DETAILS: tuple[Field, ...] = (
-    Field("validation_preference_accuracy", "validation sum ratio", "share", "accuracy", error=True),
-    Field("reward_accuracy_gain", "own ruler gain", "change", "accuracy"),
-    Field("likelihood_accuracy", "sum likelihood", "share", "accuracy"),
-    Field("likelihood_accuracy_gain", "sum likelihood gain", "change", "accuracy"),
-    Field("mean_likelihood_accuracy", "mean likelihood", "share", "accuracy"),
-    Field("undecided_fraction", "undecided", "share", "accuracy"),
-    JUDGE,
-    *JUDGED,
-    Field("refusal_rate", "refusals", "share", "answers", error=True),
-    Field("refusal_rate_reference", "the reference's", "share", "answers"),
-    Field("length_bias", "length bias", "change", "length"),
-    Field("reward_length_bias", "own ruler length bias", "change", "length"),
-    Field("length_bias_preference_part", "length bias, preference part", "change", "length"),
-    Field("length_bias_length_part", "length bias, length part", "change", "length"),
-    Field("length_spearman", "length Spearman", "change", "length"),
-    Field("length_slope", "length slope", "drift", "length"),
-    Field("reward_length_correlation", "reward-length correlation", "change", "length"),
-    Field("margin_std", "margin sd", "nats", "margin, nats"),
-    Field("margin_preference_part", "preference part", "drift", "margin, nats"),
-    Field("margin_length_part", "length part", "drift", "margin, nats"),
-    Field("chosen_logp_drift_per_token", "chosen drift per token", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_per_token", "rejected drift per token", "change", "log-prob drift, nats"),
-    Field("chosen_logp_drift_first", "chosen drift, first 10 tokens", "change", "log-prob drift, nats"),
-    Field("chosen_logp_drift_rest", "chosen drift, later tokens", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_first", "rejected drift, first 10 tokens", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_rest", "rejected drift, later tokens", "change", "log-prob drift, nats"),
-    Field("displacement_similarity", "fall with similarity", "change", "log-prob drift, nats"),
-    Field("displacement_ches", "fall with ches", "change", "log-prob drift, nats"),
-    Field("win_rate", "win-rate", "share", "win-rate", error=True),
-    Field("win_rate_length_controlled", "at equal length", "share", "win-rate", error=True),
-    Field("judged_prompts", "prompts", "count", "win-rate"),
-    Field("tie_share", "ties", "share", "win-rate"),
-    Field("invalid_share", "invalid", "share", "win-rate"),
-    Field("position_consistency", "position consistency", "share", "win-rate"),
-    Field("length_agreement", "agrees with length", "share", "win-rate"),
-    Field("steps", "steps", "count", "training"),
-    Field("clipped_fraction", "clipped", "share", "training"),
-    Field("tokens_per_second", "tokens per s", "count", "training"),
-    Field("peak_memory_bytes", "peak GiB", "gibibytes", "training"),
-    Field("cell", "cell id", "text", "training"),
-)
-_BY_SOURCE: tuple[tuple[str, str, render.Style], ...] = (
-    ("preference_accuracy", "accuracy", "share"),
-    ("chosen_logp_drift", "chosen drift", "drift"),
-    ("rejected_logp_drift", "rejected drift", "drift"),
-    ("n", "pairs", "count"),
-)
 _ALWAYS_NAMED = ("suite", "model", "tuning", "start", "precision", "train_pairs", "test_pairs")
 _NAMED_WHERE_DIFFERENT = (
     *("template", "max_tokens", "batch_size", "epochs"),
@@ -225,20 +146,21 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     others = tuple(Field(PARAMETER_PREFIX + name, name, "ratio", short=name) for name in varying)
     seeds = rows["seed"].nunique() if "seed" in rows.columns else 0
     knobs = tuple(axes.FIELDS[name] for name in axes.varying(rows))
-    return (_LOSS, *knobs, _BETA, _LR, *others, *((_SEED,) if seeds > 1 else ()))
+    return (LOSS, *knobs, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
 
 
-def detail_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """The further measures of which at least one row holds a value, lm-eval's tasks last."""
-    tasks = [
-        name for name in rows.columns
-        if name.startswith(CAPABILITY_PREFIX) and not name.endswith(("_se", "_before"))
-    ]  # fmt: skip
-    capability = [
-        Field(name, name.removeprefix(CAPABILITY_PREFIX), "change", "capability, change", error=True) for name in tasks
-    ]
+def detail_fields(rows: pandas.DataFrame, fields: tuple[Field, ...] | None = None) -> tuple[Field, ...]:
+    """The further measures (or the given ones) of which at least one row holds a value, lm-eval's tasks last."""
+    wanted = (*DETAILS, *_capability_fields(rows)) if fields is None else fields
+    return tuple(field for field in wanted if field.column in rows.columns and rows[field.column].notna().any())
+
+
+def _capability_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
+    """What training cost, a field for each task of lm-eval."""
     return tuple(
-        field for field in (*DETAILS, *capability) if field.column in rows.columns and rows[field.column].notna().any()
+        Field(name, name.removeprefix(CAPABILITY_PREFIX), "change", "capability, change", error=True)
+        for name in rows.columns
+        if name.startswith(CAPABILITY_PREFIX) and not name.endswith(("_se", "_before"))
     )
 
 
@@ -256,8 +178,15 @@ def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
             short=f"{name}\n{head}",
         )  # fmt: skip
         for name in shown
-        for column, head, style in _BY_SOURCE
+        for column, head, style in BY_SOURCE
     )
+
+
+def answered(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The cells that answered prompts after training."""
+    if "generated_prompts" not in rows.columns:
+        return rows.iloc[:0]
+    return rows[rows["generated_prompts"].notna()]
 
 
 def with_parameters(rows: pandas.DataFrame, fields: tuple[Field, ...]) -> pandas.DataFrame:

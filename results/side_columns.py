@@ -1,10 +1,23 @@
-"""The columns of the tables beside a run's own: a judge's verdicts, and comparisons of losses."""
+"""The columns of the tables beside a run's own: generated answers, a judge's verdicts, comparisons of losses."""
 
 from results.schema import Column
 from results.schema import count as _count
 from results.schema import flag as _flag
 from results.schema import real as _real
 from results.schema import text as _text
+
+GENERATION_COLUMNS: tuple[Column, ...] = (
+    _text("prompt_id", "id of the prompt in its suite"),
+    _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
+    _count("sample", "number", "which of the answers to this prompt, from 0"),
+    _text("prompt", "what was asked: the last user message"),
+    _text("answer", "the answer, without special tokens"),
+    _count("tokens", "tokens", "length of the answer, its end of turn included"),
+    _flag("truncated", "the answer was cut at the token limit"),
+    _real("logp", "nats", "log-prob of the answer under the policy that wrote it"),
+    _real("reference_logp", "nats", "log-prob of the same answer under the reference"),
+    _real("gold_reward", "as the suite defines it", "the suite's gold reward; absent where it has none", "up"),
+)
 
 VERDICT_COLUMNS: tuple[Column, ...] = (
     _text("prompt_id", "id of the prompt in its suite"),

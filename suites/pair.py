@@ -120,6 +120,14 @@ def first_human_turn(prompt: tuple[Message, ...]) -> str:
     raise SuiteError("a prompt needs at least one user message")
 
 
+def last_user_turn(prompt: tuple[Message, ...]) -> str:
+    """The last user message: what a reward or a judge reads as the question.
+
+    Raises: SuiteError where the prompt has no user message.
+    """
+    return first_human_turn(prompt[::-1])
+
+
 def _check_row(suite: str, row: Pair | Example) -> None:
     """Refuse a row that the rest of the project could not use."""
     where = f"suite {suite!r}, row {row.id!r}"

@@ -10,6 +10,9 @@ from types import MappingProxyType
 
 from suites.pair import Suite, SuiteError
 from suites.reading import FILE_ENDINGS
+from suites.sampled import Sampled
+
+Maker = Callable[..., Suite | Sampled]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class SuiteEntry:
     """
 
     name: str
-    fn: Callable[..., Suite]
+    fn: Maker
     description: str
     settings: Mapping[str, str | None]
     hub: str | None = None
@@ -32,13 +35,14 @@ _entries: dict[str, SuiteEntry] = {}
 
 def register(
     name: str, *, description: str, hub: str | None = None
-) -> Callable[[Callable[..., Suite]], Callable[..., Suite]]:
-    """Decorate a function of keyword-only settings (text, or None when not given) that returns a Suite.
+) -> Callable[[Maker], Maker]:
+    """Decorate a function of keyword-only settings (text, or None when not given) that returns a Suite,
+    or a Sampled: what a model has to answer before there is one.
 
     Raises: ValueError or TypeError for a taken name, or settings that a command line could not give.
     """
 
-    def decorate(fn: Callable[..., Suite]) -> Callable[..., Suite]:
+    def decorate(fn: Maker) -> Maker:
         if name in _entries:
             raise ValueError(f"a suite {name!r} is already registered; choose another name")
         settings = _settings(name, fn)
@@ -67,7 +71,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_entries))
 
 
-def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite:
+def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite | Sampled:
     """Load a registered suite, a user's own file, or a mixture of them, with the given settings.
 
     Raises: SuiteError for an unknown name or setting, and for everything wrong with the data.
@@ -95,7 +99,7 @@ def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite:
     return entry.fn(**given)
 
 
-def _settings(name: str, fn: Callable[..., Suite]) -> dict[str, str | None]:
+def _settings(name: str, fn: Maker) -> dict[str, str | None]:
     """The keyword-only arguments of a suite function and their defaults."""
     settings = {}
     for argument in inspect.signature(fn).parameters.values():

