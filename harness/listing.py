@@ -191,19 +191,19 @@ def _column_table(columns: Sequence[Column]) -> str:
 
 def _options(name: str | None, _: tuple[str, ...]) -> str:
     """All keys of `run` and `plan`, or one."""
-    by_name = {card.name: card for card in cards()}
+    by_name = {option.name: option for option in cards()}
     if name is None:
         return option_table(Options) + "\n" + DOTTED
     if name not in by_name:
         raise UsageError([unknown("key", name, by_name)])
-    card = by_name[name]
+    option = by_name[name]
     return card(
         name,
         [
-            ("meaning", card.meaning),
-            ("default", card.default),
-            ("allowed", card.allowed),
-            ("a comma", COMMA[card.kind]),
+            ("meaning", option.meaning),
+            ("default", option.default),
+            ("allowed", option.allowed),
+            ("a comma", COMMA[option.kind]),
         ],
     )
 

@@ -65,7 +65,9 @@ class Worker:
         except CellFailed as error:
             self.progress.cell_failed(trial.label, str(error))
         else:
-            self.progress.cell_finished(trial.label, f"preference accuracy {row['preference_accuracy']:.3f}")
+            accuracy = row["preference_accuracy"]
+            told = "unpaired rows have no accuracy" if accuracy is None else f"preference accuracy {accuracy:.3f}"
+            self.progress.cell_finished(trial.label, told)
 
     def _was_made_meanwhile(self, trial: Trial, save: bool) -> bool:
         """Whether a command beside this one finished the cell between our look and our claim."""

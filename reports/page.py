@@ -190,9 +190,7 @@ def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[
     """How many losses have curves that are not drawn, in words; empty where all are."""
     count = int(done.loc[done["cell"].isin(curves.keys()), "loss"].nunique()) - len(drawn)
     most = render.number(figures.LOSSES_DRAWN, "count")
-    return (
-        f"Not drawn: {render.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
-    )
+    return f"Not drawn: {render.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
 
 
 def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
@@ -207,11 +205,7 @@ def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
 def _seeds(protocol: Protocol) -> Grid | None:
     """The means over seeds, or None where every setting has one seed."""
     means = tables.over_seeds(protocol.done, _SEED_MEASURES)
-    return (
-        render.seed_grid(means, [name for name in _SEED_MEASURES if name in means.columns])
-        if len(means)
-        else None
-    )
+    return render.seed_grid(means, [name for name in _SEED_MEASURES if name in means.columns]) if len(means) else None
 
 
 def _axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], anchor: str) -> Iterator[AxisBlock]:

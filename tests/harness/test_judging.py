@@ -16,6 +16,7 @@ from harness.judges.memory import Memory
 from harness.judges.protocol import invalid
 from harness.judges.scored import length_judge
 from harness.judging import both_orders, judge_cell, judge_cells
+from harness.options import UsageError
 from harness.progress import silent
 from results import store
 from results.side_columns import VERDICT_COLUMNS
@@ -212,7 +213,7 @@ def test_a_judge_that_cannot_be_had_fails_alone(cells, tmp_path, monkeypatch):
 
 
 def test_a_command_judges_its_finished_cells_without_training_them_again(command, tmp_path, capsys):
-    command("losses=dpo")
+    command("losses=dpo", "generate=4")
     ids = results.pairs(tmp_path / "runs").query("loss == 'dpo'")["pair_id"].unique()
     for folder in (tmp_path / "runs" / "pairs").glob("*-*"):
         if (folder / "row.json").is_file():
@@ -220,7 +221,7 @@ def test_a_command_judges_its_finished_cells_without_training_them_again(command
             lines = [json.dumps({"prompt_id": name, "cluster_id": name, "answer": said, "tokens": 3}) for name in ids]
             store.add_measurement(folder, {}, {"generations.jsonl": "\n".join(lines).encode()})
     capsys.readouterr()
-    told = command("losses=dpo", "judge=length,random", "refusal=rule")
+    told = command("losses=dpo", "generate=4", "judge=length,random", "refusal=rule")
     assert told.code == 0 and told.trained == []
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert runs.loc["dpo", "win_rate"] == 1.0 and runs.loc["dpo", "judge"] == "length"
@@ -229,6 +230,7 @@ def test_a_command_judges_its_finished_cells_without_training_them_again(command
     assert "canary" in capsys.readouterr().out
 
 
-def test_a_command_whose_cells_have_no_answers_says_so_and_ends_with_1(command):
-    told = command("losses=dpo", "judge=length")
-    assert told.code == 1 and any("generate=N" in line for line in told.lines)
+def test_a_judge_without_answers_is_refused_before_anything_is_trained(command):
+    with pytest.raises(UsageError, match="generate=128") as refused:
+        command("losses=dpo", "judge=length", "refusal=rule")
+    assert len(refused.value.messages) == 2

@@ -10,6 +10,7 @@ import pytest
 
 import harness.sampled
 from harness.data import prepare
+from harness.knobs import Knobs
 from harness.option_cards import make
 from harness.progress import silent
 from suites import Message, SuiteError, cluster_of, rewards, split_of
@@ -61,7 +62,7 @@ def build(source, tokenizer):
 def test_the_models_answers_become_labelled_pairs_of_every_split(build):
     data = build()
     assert Counter(row.split for row in data.suite.rows) == {"train": 21, "validation": 7, "test": 7}
-    assert (data.train_count, len(data.validation), len(data.test)) == (20, 6, 6)
+    assert (data.count(Knobs(20)), len(data.validation), len(data.test)) == (20, 6, 6)
     for row in data.suite.rows:
         assert row.score_chosen > row.score_rejected
         assert row.score_chosen == Vowels().score([""], [row.chosen])[0]
