@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,7 @@ from harness import alignment_tax
 from harness.bench import Bench
 from harness.cache import building
 from harness.evaluate import pair_table
-from harness.generate import Generation
-from harness.generations import Addition, generation_id, read_answers
+from harness.generations import Addition, Written, generation_id, read_answers
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
@@ -120,7 +119,7 @@ def _answers_alone(bench: Bench, trial: Trial, folder: Path) -> Addition | None:
     return None
 
 
-def _added(bench: Bench, trial: Trial, answers: Sequence[Generation] | None) -> Addition | None:
+def _added(bench: Bench, trial: Trial, answers: Written | None) -> Addition | None:
     """What the answers of a cell just trained add to it; None where none were asked for."""
     if not bench.options.generate:
         return None
@@ -140,7 +139,7 @@ class _Measured:
 
     pairs: DataFrame
     curve: Curve
-    answers: Sequence[Generation] | None = None
+    answers: Written | None = None
 
     def curve_table(self) -> DataFrame | None:
         import pandas as pd

@@ -45,6 +45,13 @@ class Question:
     ids: tuple[int, ...]
 
 
+class Written(NamedTuple):
+    """A model's answers to all questions, and their log-probs in nats under it."""
+
+    answers: Sequence[Generation]
+    logps: Sequence[float]
+
+
 class Addition(NamedTuple):
     """What a measurement adds to a cell: columns of its row, and files by name."""
 
@@ -116,7 +123,7 @@ class Answering:
         self._sampling = sampling_of(bench.options, bench.data)
         self._reward = rewards.get(bench.data.reward) if bench.data.reward else None
 
-    def ask(self, model: Any) -> list[Generation]:
+    def ask(self, model: Any) -> Written:
         """What a trained policy answers; its weights are left alone."""
         bench, answers = self._bench, []
         for start in range(0, len(self._questions), BLOCK):
@@ -124,16 +131,12 @@ class Answering:
                 model, self._prompts[start : start + BLOCK], self._sampling, tokenizer=bench.tokenizer,
                 end_of_turn=bench.data.encoder.end_of_turn,
             )  # fmt: skip
-        return answers
+        return Written(answers, self._log_probs(model, answers))
 
-    def measure(self, answers: Sequence[Generation]) -> Addition:
+    def measure(self, written: Written) -> Addition:
         """Columns and files of a policy's answers; the reference scores them, so the policy's weights go."""
-        bench = self._bench
-        bench.policy.end()
-        scorer = Scorer(bench.policy.base, "fp32")
-        items = [Item(q.ids, (a.tokens,)) for q, a in zip(self._questions, answers, strict=True)]
-        scores = measure(scorer, items, layout=bench.layout, pad=bench.pad)
-        return self.numbers(self._table(answers, [score[0].double().sum().item() for score in scores]))
+        self._bench.policy.end()
+        return self.numbers(self._table(written, self._log_probs(self._bench.policy.base, written.answers)))
 
     def measure_reference(self) -> Addition:
         """The same of the untrained control, whose answers are the reference's."""
@@ -157,13 +160,20 @@ class Answering:
         )
         with bench.progress.stage("the reference answers the prompts of the test", len(self._questions)) as stage:
             answers = kept_answers(author, self._prompts, self._sampling, advance=stage.advance)
-        return self._table(answers, [answer.logp for answer in answers])
+        logps = self._log_probs(bench.policy.base, answers)
+        return self._table(Written(answers, logps), logps)
+
+    def _log_probs(self, model: Any, answers: Sequence[Generation]) -> list[float]:
+        """Nats of each answer, measured as evaluation rows are: policy and reference differ by training alone."""
+        items = [Item(q.ids, (a.tokens,)) for q, a in zip(self._questions, answers, strict=True)]
+        scores = measure(Scorer(model, "fp32"), items, layout=self._bench.layout, pad=self._bench.pad)
+        return [score[0].double().sum().item() for score in scores]
 
     @property
     def _prompts(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(question.id, question.ids) for question in self._questions]
 
-    def _table(self, answers: Sequence[Generation], reference_logps: Sequence[float]) -> DataFrame:
+    def _table(self, written: Written, reference_logps: Sequence[float]) -> DataFrame:
         """Columns of GENERATION_COLUMNS, one row an answer, in the order of the questions."""
         import pandas as pd
 
@@ -171,9 +181,11 @@ class Answering:
             {
                 "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
                 "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
-                "truncated": answer.truncated, "logp": answer.logp, "reference_logp": logp,
+                "truncated": answer.truncated, "logp": logp, "reference_logp": reference_logp,
             }
-            for question, answer, logp in zip(self._questions, answers, reference_logps, strict=True)
+            for question, answer, logp, reference_logp in zip(
+                self._questions, written.answers, written.logps, reference_logps, strict=True
+            )
         ])  # fmt: skip
         if self._reward is not None:
             frame["gold_reward"] = self._reward.score(list(frame["prompt"]), list(frame["answer"]))
