@@ -24,7 +24,8 @@ def test_the_defaults_are_the_documented_ones():
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
-        "out": "runs", "judge": "none",
+        "out": "runs", "judge": "none", "retry": "none",
+        "devices": 1, "device_hour_price": 0.0, "device_tflops": None,
         "plugins": (),
         "model_revision": None, "suite_settings": {}, "loss_settings": {},
     }  # fmt: skip
