@@ -25,7 +25,7 @@ from harness.objective import item_of
 from harness.policy import Policy
 from harness.progress import Progress
 from harness.reference import ReferenceStore, Scores, measure, store_identity
-from harness.selection import batches
+from harness.selection import batches, ids_of
 from harness.tokens import Row
 from harness.train import train
 
@@ -70,8 +70,14 @@ class Bench:
 
     def _check_items(self) -> list[Item]:
         """A short row and the longest of the run: an attention window shows only beyond its length."""
-        rows = sorted([*self.data.pool, *self.data_rows], key=lambda row: row.length)
-        return [item_of(rows[len(rows) // 4]), item_of(rows[-1])]
+        groups = (self.data.pool, self.data_rows)
+        lengths = [row.length for rows in groups for row in rows]
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        first = len(self.data.pool)
+        return [
+            item_of(self.data.pool[place] if place < first else self.data_rows[place - first])
+            for place in (order[len(order) // 4], order[-1])
+        ]
 
     def _start_from_sft(self) -> None:
         """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
@@ -137,7 +143,7 @@ class Bench:
 
     def _training_reference(self, rows: Sequence[Row]) -> Logps:
         """Log-probs of training rows in the training precision; measured once for a set of rows."""
-        key = ("train", tuple(row.id for row in rows))
+        key = ("train", tuple(ids_of(rows)))
         if key not in self._memory:
             items = [item_of(row) for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows")
@@ -152,7 +158,7 @@ class Bench:
                 f"{len(lonely)} training rows have no answer of another prompt that fits (first: {lonely[0]}); "
                 "this loss needs at least two different first turns in the training rows"
             )
-        key = ("mismatched", tuple(row.id for row in rows))
+        key = ("mismatched", tuple(ids_of(rows)))
         if key not in self._memory:
             items = [self.data.mismatched[row.id] for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers")

@@ -11,38 +11,51 @@ import suites
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
-from harness.selection import draw, held_out, mismatched, text_digest
+from harness.selection import draw, held_out, ids_of, mismatched, text_digest
 from harness.tokens import Encoder, Row, make_encoder
 from suites.pair import SPLITS
+from suites.rows import Rows
 
 
 @dataclass(frozen=True)
 class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
-    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows.
+    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows; long_sides says what
+    was too long in either (see tokens.Encoded).
     """
 
     suite: suites.Suite
     encoder: Encoder
-    pool: tuple[Row, ...]
+    pool: Sequence[Row]
     validation: tuple[Row, ...]
     test: tuple[Row, ...]
     train_count: int
     dropped: Mapping[str, int]
     truncated: int
+    long_sides: Mapping[str, int]
 
     @cached_property
-    def _texts(self) -> dict[str, suites.Pair | suites.Example]:
-        return {row.id: row for row in self.suite.rows}
+    def _places(self) -> dict[str, int]:
+        return {row_id: place for place, row_id in enumerate(ids_of(self.suite.rows))}
 
-    def training_rows(self, seed: int) -> list[Row]:
+    @cached_property
+    def _drawn(self) -> dict[int, Sequence[Row]]:
+        return {}
+
+    def training_rows(self, seed: int) -> Sequence[Row]:
         """The training rows of a seed, in canonical order."""
-        return draw(self.pool, self.train_count, seed)
+        if seed not in self._drawn:
+            self._drawn[seed] = draw(self.pool, self.train_count, seed)
+        return self._drawn[seed]
+
+    def texts(self, rows: Sequence[Row]) -> Sequence[suites.Pair | suites.Example]:
+        """The pairs or examples behind some rows."""
+        return self.suite.rows.take([self._places[row_id] for row_id in ids_of(rows)])
 
     def digest(self, rows: Sequence[Row]) -> str:
         """A digest of the texts behind some rows."""
-        return text_digest(self._texts[row.id] for row in rows)
+        return text_digest(self.texts(rows))
 
     @cached_property
     def pool_digest(self) -> str:
@@ -60,7 +73,8 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
-    suite = suites.load(options.suite, options.suite_settings)
+    with progress.stage(f"reading {options.suite}", 1):
+        suite = suites.load(options.suite, options.suite_settings)
     encoder = make_encoder(
         tokenizer,
         template=options.template,
@@ -69,7 +83,7 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     )
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
-    splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
+    splits = by_split(encoded.rows)
     dropped = {**suite.dropped, **encoded.dropped}
     counts = _counts(options, splits, dropped, encoder)
     for note in counts.notes:
@@ -77,13 +91,22 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     return Data(
         suite=suite,
         encoder=encoder,
-        pool=tuple(splits["train"]),
+        pool=splits["train"],
         validation=tuple(held_out(splits["validation"], options.eval_pairs)),
         test=tuple(held_out(splits["test"], options.eval_pairs)),
         train_count=counts.train,
         dropped=dropped,
         truncated=encoded.truncated,
+        long_sides=encoded.long_sides,
     )
+
+
+def by_split(rows: Rows[Row]) -> dict[str, Rows[Row]]:
+    """The rows of each split, in their order."""
+    places: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for place, split in enumerate(rows.column("split").to_pylist()):
+        places[split].append(place)
+    return {name: rows.take(found) for name, found in places.items()}
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,7 @@ class _Counts:
 
 
 def _counts(
-    options: Options, splits: Mapping[str, list[Row]], dropped: Mapping[str, int], encoder: Encoder
+    options: Options, splits: Mapping[str, Sequence[Row]], dropped: Mapping[str, int], encoder: Encoder
 ) -> _Counts:
     """How many training rows there will be. A number that the user typed is an error where it cannot be had;
     a default is lowered, with a note."""

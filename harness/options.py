@@ -166,6 +166,9 @@ class Options(BaseModel):
     checkpoint_steps: Annotated[int, _whole(0)] = _option(
         0, "steps between checkpoints from which a killed cell goes on; 0 = none"
     )
+    show: Annotated[int, _whole(0)] = _option(
+        0, "only for `plan`: print so many training rows as the token ids and text that the model is given"
+    )
     # what is left behind
     save: Annotated[str, BeforeValidator(Choice(("none", "best", "all")))] = _option(
         "none", "trained models to keep, as folders that from_pretrained loads"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import losses
+from harness.audits import audit_lines, audited
 from harness.estimate import assumed_rates, memory_bytes, seconds, work
 from harness.grid import Trial
 from harness.layout import LAYOUTS
@@ -15,31 +16,33 @@ from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
 from harness.reference import ReferenceStore, store_identity
+from harness.show import shown
 from harness.sweep import Sweep, prepare_sweep
 from harness.tokens import Row
-from suites import audit
 
 
 def plan(options: Options, progress: Progress, command: str) -> int:
     """Prints the plan of `command`; the exit code. Raises: UsageError, SuiteError as `run` would."""
     sweep = prepare_sweep(options, progress)
-    sys.stdout.write("\n".join([*_data(sweep), "", *_grid(sweep), "", *_cost(sweep)]) + "\n")
+    parts = [_data(sweep, progress), _shown(sweep), _grid(sweep), _cost(sweep)]
+    sys.stdout.write("\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n")
     return 0
 
 
-def _data(sweep: Sweep) -> Iterator[str]:
+def _data(sweep: Sweep, progress: Progress) -> Iterator[str]:
     data = sweep.data
-    yield from audit.lines(audit.audit(data.suite))
-    encoder = data.encoder
-    cut = f", {data.truncated} cut" if data.truncated else ""
-    yield (
-        f"  within {encoder.max_tokens} tokens ({encoder.template} template): {len(data.pool)} training rows, "
-        f"{data.train_count} used for each seed; {len(data.validation)} validation and {len(data.test)} test rows "
-        f"evaluated; {data.dropped.get('overlong', 0)} dropped as overlong{cut}"
-    )
+    yield from audit_lines(data, audited(data, progress))
+    yield f"  {data.train_count} training rows are used for each seed"
     left_over = data.train_count % sweep.options.batch_size
     if left_over:
         yield f"  {left_over} training rows of each epoch fill no batch of {sweep.options.batch_size} and are left out"
+
+
+def _shown(sweep: Sweep) -> Iterator[str]:
+    """The first training rows of the first seed, where the command asks for some."""
+    if sweep.options.show:
+        rows = sweep.data.training_rows(sweep.options.seeds[0])[: sweep.options.show]
+        yield from shown(rows, sweep.tokenizer)
 
 
 def _grid(sweep: Sweep) -> Iterator[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import reports
 import results
+from harness.audits import audited, record
 from harness.cell import describe
 from harness.grid import Trial
-from harness.options import Options
+from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.sweep import Sweep, prepare_sweep
 from harness.workers import run_cells
@@ -24,6 +26,8 @@ def run(options: Options, progress: Progress, command: str) -> int:
 
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
+    if options.show:
+        raise UsageError([f"show={options.show}: only `plan` prints rows; write plan in place of run, or drop show="])
     sweep = prepare_sweep(options, progress)
     progress.expect(len(sweep.trials))
     interrupted = False
@@ -82,6 +86,13 @@ def _store_skipped(sweep: Sweep, trial: Trial) -> None:
     store.write_failed(sweep.folder(trial), cell=dict(sweep.identity.cell(trial)), row=row)
 
 
+def _store_audit(sweep: Sweep, place: Path, progress: Progress) -> None:
+    """Keeps what was found about the rows beside the cells that used them, once for each protocol."""
+    protocol = sweep.identity.protocol
+    if protocol not in results.audits(place):
+        store.write_audit(place, protocol, record(sweep.data, audited(sweep.data, progress)))
+
+
 def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     """Writes the report of this command's cells and prints its table; None where no cell has ended."""
     place = sweep.folder(sweep.trials[0]).parent
@@ -92,6 +103,7 @@ def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     runs = runs[runs["cell"].isin(cells)]
     if runs.empty:
         return None
+    _store_audit(sweep, place, progress)
     paths = reports.write(place, cells=cells, command=command)
     sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {command}\n")
     best = _best(sweep)

@@ -39,7 +39,7 @@ def write(
         stored = render.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
-    content = page(shown, _read_curves(folder), absent, len(frame), command)
+    content = page(shown, _read_curves(folder), results.audits(folder), absent, len(frame), command)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.md": _template("report.md", html=False).render(content).encode(),

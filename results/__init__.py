@@ -3,6 +3,7 @@
     results.read("runs")      one row a cell
     results.pairs("runs")     one row a held-out pair
     results.curves("runs")    one row a logged training step
+    results.audits("runs")    what was found about the rows, by protocol
 
 Importing this package is cheap; pandas and numpy load when a name that needs them is first used.
 """
@@ -12,12 +13,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.reading import curves, pairs, read
+    from results.reading import audits, curves, pairs, read
 
-_FUNCTIONS = ("curves", "pairs", "read")
+_FUNCTIONS = ("audits", "curves", "pairs", "read")
 _MODULES = ("columns", "metrics", "statistics", "store")
 
-__all__ = ["columns", "curves", "metrics", "pairs", "read", "statistics", "store"]
+__all__ = ["audits", "columns", "curves", "metrics", "pairs", "read", "statistics", "store"]
 
 
 def __getattr__(name: str) -> Any | ModuleType:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
+from suites.rows import Rows
 from suites.splits import LEAKS, cluster_of, place_rows
 
 Record = TypeVar("Record")
@@ -67,19 +68,19 @@ def collect(
     *,
     build: Callable[[Record], Draft],
     name: Callable[[Record], str],
-) -> list[Draft]:
-    """Build a draft from each record; a `RowDropped` raised by `build` is counted and the row left out.
+) -> Iterator[Draft]:
+    """A draft from each record, as they are asked for; a `RowDropped` raised by `build` is counted in `tally`.
 
     `name` says where a record came from, for the messages.
     """
-    drafts = []
     for record in records:
         tally.read += 1
         try:
-            drafts.append(build(record))
+            draft = build(record)
         except RowDropped as dropped:
             tally.drop(dropped.rule, f"{name(record)}, {dropped}")
-    return drafts
+        else:
+            yield draft
 
 
 def check_text(value: object, what: str) -> str:
@@ -109,25 +110,39 @@ def check_answers(chosen: str, rejected: str) -> None:
 
 
 def finish(
-    drafts: list[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
+    drafts: Iterable[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
     source: str, revision: str,
 ) -> Suite:  # fmt: skip
     """Place the drafts into splits, drop what leaks into test, and close the suite.
 
+    The drafts may be a stream that fills `tally` on the way: they are read once, and where each row goes is
+    decided when the last one has been seen.
+
     Raises: SuiteError when no row is left, with the count and first reason of each rule.
     """
-    units = [draft.unit for draft in drafts]
-    placed = place_rows(units, [draft.split for draft in drafts])
-    rows = []
-    for draft, unit, split in zip(drafts, units, placed, strict=True):
-        if split is None:
-            tally.drop(LEAKS, f"{draft.id}: its first turn is also in the test split")
-        else:
-            rows.append(_row(draft, unit, split))
-    if not rows:
+    units: list[str] = []
+    declared: list[str | None] = []
+
+    def unplaced() -> Iterator[Pair | Example]:
+        for draft in drafts:
+            units.append(draft.unit)
+            declared.append(draft.split)
+            yield _row(draft, draft.unit, split="")
+
+    rows = Rows.of(unplaced(), Pair if kind == "pairs" else Example)
+    placed = place_rows(units, declared)
+    if None in placed:
+        ids = rows.column("id")
+        for place, split in enumerate(placed):
+            if split is None:
+                tally.drop(LEAKS, f"{ids[place]}: its first turn is also in the test split")
+    kept = [place for place, split in enumerate(placed) if split is not None]
+    if not kept:
         why = tally.words() or "the source has no rows"
         raise SuiteError(f"{source}: none of {tally.read} rows is left after cleaning: {why}")
-    return Suite(name, tuple(rows), kind, tally.dropped, tally.read, source, revision)
+    rows = rows.replaced("split", placed)
+    rows = rows.take(kept) if len(kept) < len(rows) else rows
+    return Suite(name, rows, kind, tally.dropped, tally.read, source, revision)
 
 
 def _row(draft: Draft, unit: str, split: str) -> Pair | Example:

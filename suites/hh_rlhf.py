@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -36,9 +36,10 @@ class SourceRow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The unparsed rows of a source, in order, with its name and revision."""
+    """The unparsed rows of a source, a stream in order, the splits they come in, its name and revision."""
 
-    rows: list[SourceRow]
+    rows: Iterable[SourceRow]
+    splits: frozenset[str]
     source: str
     revision: str
 
@@ -64,7 +65,7 @@ def hh_rlhf(*, path: str | None = None, subset: str | None = None, revision: str
         found = _from_folder(Path(os.path.expanduser(path)), subset)
     else:
         raise SuiteError("suite.revision belongs to the hub; with suite.path the files are the revision")
-    declared = len({row.split for row in found.rows}) > 1
+    declared = len(found.splits) > 1
     tally = Tally()
     drafts = collect(found.rows, tally, build=lambda row: _draft(row, declared), name=_row_id)
     return finish(drafts, tally, name="hh-rlhf", kind="pairs", source=found.source, revision=found.revision)
@@ -139,16 +140,17 @@ def _from_hub(subset: str | None, revision: str | None) -> Found:
     asked, source = (subset,) if subset else SUBSETS, f"{HUB} ({subset or 'all subsets'})"
     if not is_offline():
         loaded = load_rows(HUB, asked, revision)
-        return Found([SourceRow(*row) for row in loaded.rows], source, loaded.commit)
+        return Found((SourceRow(*row) for row in loaded.rows), loaded.splits, source, loaded.commit)
     snapshot = find_snapshot(HUB, asked, revision)
     files = {key: path for name in asked for key, path in _split_files(snapshot.folder / name, name).items()}
-    return Found(_read_rows(files), source, snapshot.commit)
+    return Found(_read_rows(files), _splits(files), source, snapshot.commit)
 
 
 def _from_folder(folder: Path, subset: str | None) -> Found:
     files = _find_files(folder, subset)
     labels = {f"{name}/{split}": path for (name, split), path in files.items()}
-    return Found(_read_rows(files), f"hh-rlhf files ({', '.join(labels)})", digest_files(labels.items()))
+    source = f"hh-rlhf files ({', '.join(labels)})"
+    return Found(_read_rows(files), _splits(files), source, digest_files(labels.items()))
 
 
 def _find_files(folder: Path, subset: str | None) -> dict[tuple[str, str], Path]:
@@ -182,8 +184,12 @@ def _split_files(folder: Path, subset: str) -> dict[tuple[str, str], Path]:
     return files
 
 
-def _read_rows(files: dict[tuple[str, str], Path]) -> list[SourceRow]:
-    rows = []
+def _splits(files: dict[tuple[str, str], Path]) -> frozenset[str]:
+    """The splits that have rows; a file may be empty."""
+    return frozenset(split for (_, split), path in files.items() if next(read_records(path), None) is not None)
+
+
+def _read_rows(files: dict[tuple[str, str], Path]) -> Iterator[SourceRow]:
     for (subset, split), path in files.items():
         for number, record in enumerate(read_records(path)):
             if missing := {"chosen", "rejected"} - record.fields.keys():
@@ -191,5 +197,4 @@ def _read_rows(files: dict[tuple[str, str], Path]) -> list[SourceRow]:
                     f"{record.where}: no column {min(missing)!r}; found: {', '.join(record.fields)}; "
                     f"hh-rlhf rows need chosen and rejected"
                 )
-            rows.append(SourceRow(subset, split, number, record.fields))
-    return rows
+            yield SourceRow(subset, split, number, record.fields)

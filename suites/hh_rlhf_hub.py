@@ -6,8 +6,9 @@ HF_HUB_OFFLINE, HF_DATASETS_OFFLINE, HF_ENDPOINT and HF_HOME mean what they alwa
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from suites.pair import SuiteError
 
@@ -15,10 +16,14 @@ TIMEOUT_SECONDS = 10
 EMBEDDED = "the packaged suite=imdb-sentiment, which needs no network"
 
 
-class HubRows(NamedTuple):
-    """(subset, split, row number, fields) in the hub's order, and the commit they were read at."""
+HubRow = tuple[str, str, int, dict[str, object]]
 
-    rows: list[tuple[str, str, int, dict[str, object]]]
+
+class HubRows(NamedTuple):
+    """A stream of (subset, split, row number, fields) in the hub's order, its splits, and the commit it was read at."""
+
+    rows: Iterator[HubRow]
+    splits: frozenset[str]
     commit: str
 
 
@@ -47,15 +52,21 @@ def load_rows(repository: str, subsets: tuple[str, ...], revision: str | None) -
     import datasets
 
     commit = _resolve_commit(repository, revision)
-    rows = []
+    parts: list[tuple[str, str, Any]] = []
     for subset in subsets:
         try:
             table = datasets.load_dataset(repository, data_dir=subset, revision=commit)
         except Exception as error:  # datasets, the hub client and the HTTP library have a family each
             raise _unreachable(repository, error) from error
-        for split in ("train", "test"):
-            rows += [(subset, split, number, fields) for number, fields in enumerate(table.get(split, ()))]
-    return HubRows(rows, commit)
+        parts += [(subset, split, table[split]) for split in ("train", "test") if len(table.get(split, ()))]
+    return HubRows(_rows(parts), frozenset(split for _, split, _ in parts), commit)
+
+
+def _rows(parts: list[tuple[str, str, Any]]) -> Iterator[HubRow]:
+    """The rows of all parts; `datasets` reads them from a mapped file as they are asked for."""
+    for subset, split, part in parts:
+        for number, fields in enumerate(part):
+            yield subset, split, number, fields
 
 
 def find_snapshot(repository: str, subsets: tuple[str, ...], revision: str | None) -> Snapshot:

@@ -234,3 +234,33 @@ def test_a_failure_without_reason_or_with_another_status_is_refused(row, message
     with pytest.raises(ValueError, match=message):
         store.write_failed(tmp_path / "toy" / "dpo-c", cell={}, row=row)
     assert not (tmp_path / "toy").exists()
+
+
+def test_an_audit_is_stored_once_for_each_protocol_and_read_from_anywhere(stored, tmp_path):
+    cell = stored("dpo", "c1")
+    for number, protocol in enumerate(("p1", "p2", "p1")):
+        path = store.write_audit(cell.parent, protocol, {"kept": number})
+        assert path == cell.parent / f"audit-{protocol}.json"
+    expected = {"p1": {"kept": 2, "protocol": "p1"}, "p2": {"kept": 1, "protocol": "p2"}}
+    for place in (tmp_path / "runs", cell.parent, cell):
+        assert results.audits(place) == expected
+    assert results.audits(tmp_path / "nowhere") == {}
+    assert store.is_done(cell)
+
+
+def test_an_audit_that_cannot_be_read_is_skipped_and_named(tmp_path):
+    store.write_audit(tmp_path, "p1", {})
+    for name, text in (("a", "{"), ("b", "[]"), ("c", "{}")):
+        (tmp_path / f"audit-{name}.json").write_text(text)
+    with pytest.warns(UserWarning, match="skipped .*audit-[abc].json"):
+        assert set(results.audits(tmp_path)) == {"p1"}
+
+
+def test_an_audit_is_whole_strict_json_inside_its_folder(tmp_path):
+    with pytest.raises(ValueError):
+        store.write_audit(tmp_path, "p1", {"share": float("inf")})
+    assert list(tmp_path.iterdir()) == []
+    assert store.write_audit(tmp_path, "../up", {}).parent == tmp_path
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="symlink"):
+        store.write_audit(tmp_path / "link", "p1", {})
