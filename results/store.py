@@ -131,7 +131,7 @@ def _write(
 def write_audit(place: Path | str, protocol: str, content: Mapping[str, Any]) -> Path:
     """Stores what was found about the rows of a protocol in the suite's folder `place`, beside the cells.
 
-    Raises: ValueError for a number that JSON has no form for, or where `place` is a symlink.
+    Raises: TypeError for a value that JSON has no form for, ValueError where `place` is a symlink.
     """
     place = Path(place)
     path = place / AUDIT.format(_slug(protocol, "protocol"))

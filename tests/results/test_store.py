@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import results
 from results import store
 
 
@@ -257,10 +258,11 @@ def test_an_audit_that_cannot_be_read_is_skipped_and_named(tmp_path):
 
 
 def test_an_audit_is_whole_strict_json_inside_its_folder(tmp_path):
-    with pytest.raises(ValueError):
-        store.write_audit(tmp_path, "p1", {"share": float("inf")})
-    assert list(tmp_path.iterdir()) == []
-    assert store.write_audit(tmp_path, "../up", {}).parent == tmp_path
+    path = store.write_audit(tmp_path, "../up", {"share": math.inf})
+    assert path.parent == tmp_path and json.loads(path.read_text())["share"] is None
+    with pytest.raises(TypeError):
+        store.write_audit(tmp_path, "p1", {"share": object()})
+    assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="symlink"):
         store.write_audit(tmp_path / "link", "p1", {})

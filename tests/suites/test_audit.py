@@ -126,5 +126,4 @@ def test_hh_rlhf_keeps_twelve_pairs_of_which_one_answer_begins_with_the_other(hh
     found = audit(suites.load("hh-rlhf", {"path": str(hh_folder)}))
     assert found.prefix == 12
     assert found.leaking_clusters == 0
-    # Both subsets answer some prompts of the same wording; a first turn that is repeated stays in one split.
-    assert found.near_leaks == NEAR_LEAKS
+    assert found.near_leaks == 5  # as many as a comparison of all prompts with all others finds
