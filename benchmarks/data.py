@@ -183,11 +183,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     together = [sum(one[key] for one in work) for key in ("seconds", "cpu_seconds")]
     peak = max(one["peak_memory_bytes"] for one in work)
     limit = LIMIT_SECONDS * found["read"] / 100_000
+    tokens = found["prompt_tokens"] + found["answer_tokens"]
     verdict = "passed" if together[0] <= limit else "FAILED"
     return [
         f"{found['read']:,} pairs read ({found['file_bytes'] / 1e6:.0f} MB of text), {found['kept']:,} kept, "
-        f"{found['overlong']:,} beyond {MAX_TOKENS} tokens; {found['prompt_tokens'] + found['answer_tokens']:.0f} tokens "
-        f"a pair, {found['prompt_tokens'] / (found['prompt_tokens'] + found['answer_tokens']):.0%} of them prompt",
+        f"{found['overlong']:,} beyond {MAX_TOKENS} tokens; {tokens:.0f} tokens a pair, "
+        f"{found['prompt_tokens'] / tokens:.0%} of them prompt",
         "",
         *table(["stage", "s", "CPU s", "peak memory"],
                [*rows, ["load to tokenise", *map(number, together), gibibytes(peak)]]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from suites.near_duplicates import THRESHOLD
+from suites.near_duplicates import THRESHOLD, WORDS
 from suites.pair import SPLITS
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def facts(found: Audit) -> list[Fact]:
         Fact("first turns in two splits", str(found.leaking_clusters)),
         Fact(
             "near leaks",
-            f"{found.near_leaks} held-out rows nearly repeat a training prompt (word 5-grams, Jaccard >= {THRESHOLD:g})",
+            f"{found.near_leaks} held-out rows nearly repeat a training prompt (word {WORDS}-grams, Jaccard >= "
+            f"{THRESHOLD:g})",
         ),
         Fact("duplicates", f"{found.duplicates}; contradictory: {found.contradictory}"),
     ]

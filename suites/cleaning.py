@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -11,6 +12,7 @@ from suites.rows import Rows
 from suites.splits import LEAKS, cluster_of, place_rows
 
 Record = TypeVar("Record")
+UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 class RowDropped(Exception):
@@ -90,7 +92,7 @@ def check_text(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise RowDropped("malformed", f"{what} is {_kind(value)}, not text")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if UNFIT.search(value):
         raise RowDropped("not_text", f"{what} holds a NUL or a lone surrogate")
     return value
 

