@@ -1,8 +1,12 @@
 """Which rows train and in which order: pure functions of ids and seeds."""
 
+import hashlib
+import json
+
 from harness.selection import batches, draw, held_out, mismatched, rank, text_digest
 from harness.tokens import Row
 from suites import Message, Pair
+from suites.rows import Rows
 
 
 def row(i: int, cluster: str | None = None, answer: int = 3) -> Row:
@@ -75,3 +79,21 @@ def test_the_digest_sees_texts_and_not_their_order():
     other = Pair("2", (Message("user", "q"),), "x", "y", "c", "train")
     assert text_digest([pair("yes"), other]) == text_digest([other, pair("yes")])
     assert text_digest([pair("yes")]) != text_digest([pair("yes!")])
+
+
+def test_rows_in_columns_are_drawn_batched_and_mismatched_like_a_list():
+    columns = Rows.of(ROWS, Row)
+    assert draw(columns, 20, 3) == draw(ROWS, 20, 3) and held_out(columns, 7) == held_out(ROWS, 7)
+    plans = [batches(rows, seed=1, epochs=2, batch_size=16) for rows in (columns, ROWS)]
+    assert [[list(b.rows) for b in plan] for plan in plans][0] == [b.rows for b in plans[1]]
+    assert mismatched(columns, max_tokens=10) == mismatched(ROWS, max_tokens=10)
+    assert all(batch.rows.table is columns.table for batch in plans[0])
+
+
+def test_the_digest_is_of_the_sorted_lines_of_all_rows():
+    # Written out: sha256 of one JSON line a row, in the order of the lines, ids with quotes and escapes included.
+    ids = ["a", 'a"', "a\\", "a/b", "é", "aa", "10", "9"]
+    pairs = [Pair(i, (Message("user", "q"),), f"yes {i}", "no", "c", "train") for i in ids]
+    lines = sorted(json.dumps([p.id, [["user", "q"]], p.chosen, "no", None, None]) for p in pairs)
+    expected = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    assert text_digest(Rows.of(pairs, Pair)) == text_digest(iter(pairs)) == expected

@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites import SuiteError
+from suites import SuiteError, reading
 from suites.reading import digest_files, read_records
 
 ROWS = [
@@ -41,6 +42,30 @@ def test_every_format_gives_the_same_rows(tmp_path):
 def test_records_know_their_line(tmp_path):
     path = write(tmp_path / "f.jsonl", '\ufeff{"a": 1}\n\n{"a": 2}\r\n')
     assert [record.where for record in read_records(path)] == ["f.jsonl:1", "f.jsonl:3"]
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.csv", "f.parquet"])
+def test_rows_are_made_as_they_are_asked_for(tmp_path, monkeypatch, name):
+    import pandas as pd
+
+    monkeypatch.setattr(reading, "CHUNK", 20)
+    frame = pd.DataFrame({"a": [f"text {n} " * 200 for n in range(2_000)]})
+    write_as = {"f.jsonl": "to_json", "f.csv": "to_csv", "f.parquet": "to_parquet"}[name]
+    settings = {"f.jsonl": {"orient": "records", "lines": True}, "f.csv": {"index": False}, "f.parquet": {}}[name]
+    getattr(frame, write_as)(tmp_path / name, **settings)
+    next(read_records(tmp_path / name))  # the libraries are loaded
+    tracemalloc.start()
+    assert sum(1 for _ in read_records(tmp_path / name)) == 2_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * frame["a"].str.len().sum()
+
+
+def test_what_comes_before_a_damaged_place_is_read(tmp_path):
+    records = read_records(write(tmp_path / "f.jsonl", '{"a": 1}\n{"a": \n'))
+    assert next(records).fields == {"a": 1}
+    with pytest.raises(SuiteError, match="f.jsonl:2"):
+        next(records)
 
 
 def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
