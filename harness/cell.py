@@ -64,9 +64,8 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         save_model(bench, folder)
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
-    row["diagnosis"] = diagnosis.modes(
-        diagnosis.diagnose(row, measured.curve_table(), measured.pairs, vars(bench.audit))
-    )
+    # The modes alone: an audit only adds evidence, and the report has it.
+    row["diagnosis"] = diagnosis.modes(diagnosis.diagnose(row, measured.curve_table(), measured.pairs))
     row |= {
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": peak_memory(bench.machine.device),

@@ -14,26 +14,29 @@ from harness.knobs import Draw, Knobs, combinations, eligible, flips
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
-from harness.selection import Shares, draw, held_out, largest_draw, mismatched, text_digest
+from harness.selection import Shares, draw, held_out, ids_of, largest_draw, mismatched, taken, text_digest, values_of
 from harness.tokens import Encoder, Row, make_encoder
 from suites.pair import SPLITS
+from suites.rows import Rows
 
 
 @dataclass(frozen=True)
 class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
-    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. shares: the
-    weights of a mixture's sources, None where the suite is no mixture.
+    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows; long_sides says what
+    was too long in either (see tokens.Encoded). shares: the weights of a mixture's sources, None where the suite is
+    no mixture.
     """
 
     suite: suites.Suite
     encoder: Encoder
-    pool: tuple[Row, ...]
+    pool: Rows[Row]
     validation: tuple[Row, ...]
     test: tuple[Row, ...]
     dropped: Mapping[str, int]
     truncated: int
+    long_sides: Mapping[str, int]
     shares: Shares | None = None
 
     @cached_property
@@ -41,8 +44,8 @@ class Data:
         return {}
 
     @cached_property
-    def _texts(self) -> dict[str, suites.Pair | suites.Example]:
-        return {row.id: row for row in self.suite.rows}
+    def _places(self) -> dict[str, int]:
+        return {row_id: place for place, row_id in enumerate(ids_of(self.suite.rows))}
 
     def count(self, knobs: Knobs) -> int:
         """Training rows of each seed: those asked for, or fewer where the pool has no more."""
@@ -57,13 +60,17 @@ class Data:
             self._draws[seed, knobs] = Draw(rows, flips(rows, knobs.label_noise, seed))
         return self._draws[seed, knobs]
 
-    def training_rows(self, seed: int, knobs: Knobs) -> list[Row]:
+    def training_rows(self, seed: int, knobs: Knobs) -> Sequence[Row]:
         """The training rows of a seed as they are trained on, in canonical order."""
         return self.draw(seed, knobs).training
 
+    def texts(self, rows: Sequence[Row]) -> Sequence[suites.Pair | suites.Example]:
+        """The pairs or examples behind some rows."""
+        return self.suite.rows.take([self._places[row_id] for row_id in ids_of(rows)])
+
     def digest(self, rows: Sequence[Row]) -> str:
         """A digest of the texts behind some rows."""
-        return text_digest(self._texts[row.id] for row in rows)
+        return text_digest(self.texts(rows))
 
     def training_digest(self, seed: int, knobs: Knobs) -> str:
         """A digest of the texts of the training rows, and of which labels are wrong."""
@@ -89,8 +96,9 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
-    suite = suites.load(options.suite, options.suite_settings)
-    if all(row.split == "test" for row in suite.rows):
+    with progress.stage(f"reading {options.suite}", 1):
+        suite = suites.load(options.suite, options.suite_settings)
+    if set(values_of(suite.rows, "split")) == {"test"}:
         raise UsageError([
             f"suite={options.suite} has test rows only ({len(suite.rows)}) and is for evaluation: there is nothing to "
             "train on; choose a suite with training rows"
@@ -103,17 +111,18 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     )
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
-    splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
+    splits = by_split(encoded.rows)
     shares = suites.shares(options.suite, options.suite_settings)
     counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
     data = Data(
         suite=suite,
         encoder=encoder,
-        pool=tuple(splits["train"]),
+        pool=splits["train"],
         validation=tuple(held_out(splits["validation"], counts["validation"], shares)),
         test=tuple(held_out(splits["test"], counts["test"], shares)),
         dropped={**suite.dropped, **encoded.dropped},
         truncated=encoded.truncated,
+        long_sides=encoded.long_sides,
         shares=shares,
     )
     for note in _checked(options, data, splits):
@@ -121,7 +130,15 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     return data
 
 
-def _checked(options: Options, data: Data, splits: Mapping[str, list[Row]]) -> list[str]:
+def by_split(rows: Rows[Row]) -> dict[str, Rows[Row]]:
+    """The rows of each split, in their order."""
+    places: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for place, split in enumerate(values_of(rows, "split")):
+        places[split].append(place)
+    return {name: taken(rows, found) for name, found in places.items()}
+
+
+def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) -> list[str]:
     """What to know about the number of rows. A number that the user typed is an error where it cannot be had;
     a default is lowered, with a note. Raises: UsageError."""
     where, asked = _where(data, splits), options.model_fields_set
@@ -149,7 +166,7 @@ def _checked(options: Options, data: Data, splits: Mapping[str, list[Row]]) -> l
     return [f"fewer rows than the defaults ask for: {where}; used are {', '.join([*used, str(held[0])])} and {held[1]}"]
 
 
-def _where(data: Data, splits: Mapping[str, list[Row]]) -> str:
+def _where(data: Data, splits: Mapping[str, Sequence[Row]]) -> str:
     """How many rows there are, in words."""
     have = {name: len(rows) for name, rows in splits.items()}
     rules = ", ".join(f"{count} {rule}" for rule, count in data.dropped.items() if count) or "none"
@@ -159,14 +176,14 @@ def _where(data: Data, splits: Mapping[str, list[Row]]) -> str:
     )
     if data.shares is None:
         return where
-    found = Counter((row.source, row.split) for rows in splits.values() for row in rows)
+    found = Counter((source, split) for split, rows in splits.items() for source in values_of(rows, "source"))
     parts = [f"{name} {'/'.join(str(found[name, split]) for split in SPLITS)}" for name in data.shares]
     return f"{where}; by source, train/validation/test: {', '.join(parts)}"
 
 
-def _missing_sources(data: Data, splits: Mapping[str, list[Row]], where: str) -> list[str]:
+def _missing_sources(data: Data, splits: Mapping[str, Sequence[Row]], where: str) -> list[str]:
     """A sentence for each source of a mixture that is not there in a split which has rows of others."""
-    sources = {split: {row.source for row in rows} for split, rows in splits.items()}
+    sources = {split: set(values_of(rows, "source")) for split, rows in splits.items()}
     return [
         f"{name} has no {split} rows, so it cannot have its share of them: {where}; give it more rows, or leave it out"
         for name in data.shares or ()
@@ -181,7 +198,7 @@ def _idle_knobs(options: Options, data: Data) -> list[str]:
     if data.suite.kind == "examples" and any(options.length_balance):
         errors.append("suite.length_balance compares two answers, and this suite holds single rated answers; drop it")
     margins = [margin for margin in options.min_margin if margin is not None]
-    if margins and not any(row.scores for row in data.pool):
+    if margins and not any(values_of(data.pool, "scores")):
         errors.append(
             f"suite.min_margin={margins[0]:g}: {data.suite.name} has no pairs with both scores; give a file with "
             "score_chosen and score_rejected, or drop suite.min_margin"

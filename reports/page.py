@@ -9,6 +9,7 @@ import pandas
 from markupsafe import Markup
 
 from reports import axes, axis_figures, escape, figures, notes, render, tables
+from reports.data_notes import DataNotes, data_notes
 from reports.render import Grid
 from reports.tables import Protocol
 from results.columns import ROW_COLUMNS
@@ -87,12 +88,14 @@ class Section:
     curves: tuple[CurveBlock, ...]
     panels: int
     undrawn: str
+    data: DataNotes
 
 
 def page(
     runs: pandas.DataFrame,
     curves: Mapping[str, pandas.DataFrame],
     findings: Mapping[str, Sequence[Finding]],
+    audits: Mapping[str, Mapping[str, Any]],
     absent: Sequence[str],
     stored: int,
     command: str,
@@ -104,7 +107,8 @@ def page(
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
-        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours))
+        data = data_notes(audits.get(protocol.id, {}))
+        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours, data))
     fields = (*tables.MEASURES, *tables.DETAILS)
     shown = {field.column for field in fields}
     return {
@@ -143,6 +147,7 @@ def _section(
     findings: Mapping[str, Sequence[Finding]],
     drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
+    data: DataNotes,
 ) -> Section:
     done = protocol.done
     settings = tables.setting_fields(done)
@@ -170,6 +175,7 @@ def _section(
         curves=tuple(_curve_block(one, curves, colours, seed=protocol.several_seeds) for one in drawn),
         panels=max((len(one.drawings) for one in drawn), default=1),
         undrawn=_undrawn(done, curves, drawn),
+        data=data,
     )
 
 

@@ -25,7 +25,7 @@ def test_the_defaults_are_the_documented_ones():
         "evals": 1, "similarity": "edit", "controls": True, "workers": None, "layout": "auto", "micro_batch": None,
         "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
-        "out": "runs", "judge": (), "lm_eval": (), "refusal": "none",
+        "out": "runs", "judge": (), "lm_eval": (), "refusal": "none", "show": 0,
         "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
         "model_revision": None, "suite_settings": {}, "judge_settings": {}, "loss_settings": {},
     }  # fmt: skip
