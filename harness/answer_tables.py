@@ -50,10 +50,8 @@ def transcript(prompt: Sequence[Message]) -> str:
 
 def prompts_of(data: Data) -> dict[str, Asked]:
     """The prompts of a run's held-out rows by row id."""
-    texts = {row.id: row for row in data.suite.rows}
-    found = {}
-    for row in (*data.validation, *data.test):
-        text = texts[row.id]
+    rows, found = (*data.validation, *data.test), {}
+    for row, text in zip(rows, data.texts(rows), strict=True):
         chosen = getattr(text, "chosen", None)
         found[row.id] = Asked(transcript(text.prompt), chosen, len(row.answers[0]) if chosen is not None else None)
     return found

@@ -27,11 +27,10 @@ from harness.objective import item_of
 from harness.policy import Policy
 from harness.progress import Progress
 from harness.reference import ReferenceStore, Scores, measure, store_identity
-from harness.selection import batches
+from harness.selection import batches, ids_of
 from harness.similarity import Ches, ches
 from harness.tokens import Row
 from harness.train import train
-from suites.audit import Audit, audit
 
 # Nats, times the square root of an answer's tokens, that policy and reference may differ by before the first
 # update: they are packed differently, and one bf16 unit of a logit near 30 is an eighth. A wrong template
@@ -75,8 +74,14 @@ class Bench:
 
     def _check_items(self) -> list[Item]:
         """A short row and the longest of the run: an attention window shows only beyond its length."""
-        rows = sorted([*self.data.pool, *self.data_rows], key=lambda row: row.length)
-        return [item_of(rows[len(rows) // 4]), item_of(rows[-1])]
+        groups = (self.data.pool, self.data_rows)
+        lengths = [row.length for rows in groups for row in rows]
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        first = len(self.data.pool)
+        return [
+            item_of(self.data.pool[place] if place < first else self.data_rows[place - first])
+            for place in (order[len(order) // 4], order[-1])
+        ]
 
     def _start_from_sft(self) -> None:
         """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
@@ -147,7 +152,7 @@ class Bench:
         The rows are measured as the suite has them, so that label noise changes neither the store nor a bit.
         """
         rows = drawn.rows
-        key = ("train", tuple(row.id for row in rows))
+        key = ("train", tuple(ids_of(rows)))
         if key not in self._memory:
             items = [item_of(row) for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows")
@@ -163,7 +168,7 @@ class Bench:
                 f"{len(lonely)} training rows have no answer of another prompt that fits (first: {lonely[0]}); "
                 "this loss needs at least two different first turns in the training rows"
             )
-        key = ("mismatched", tuple(row.id for row in rows))
+        key = ("mismatched", tuple(ids_of(rows)))
         if key not in self._memory:
             items = [self.data.mismatched[row.id] for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers")
@@ -226,11 +231,6 @@ class Bench:
                 Scorer(self.policy.base, "fp32"), [item_of(row) for row in rows], pad=self.pad, advance=stage.advance
             )
         return {row.id: one for row, one in zip(rows, found, strict=True)}
-
-    @cached_property
-    def audit(self) -> Audit:
-        """What is wrong with the data; every cell's diagnosis may look at it."""
-        return audit(self.data.suite)
 
     def seconds_per_token(self) -> tuple[float, float]:
         """Measured seconds a token of a training step and of an evaluation, from one small batch."""

@@ -70,8 +70,9 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     addition = _added(bench, trial, measured.answers)
     answered = dict(addition.columns) if addition else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
+    # The modes alone: an audit only adds evidence, and the report has it.
     row["diagnosis"] = diagnosis.modes(
-        diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs, vars(bench.audit))
+        diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs)
     )
     row |= {
         "seconds": time.perf_counter() - began,

@@ -15,9 +15,10 @@ from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.sampled import sampled_suite
-from harness.selection import Shares, draw, held_out, largest_draw, mismatched, text_digest
+from harness.selection import Shares, draw, held_out, ids_of, largest_draw, mismatched, taken, text_digest, values_of
 from harness.tokens import Encoder, Row, make_encoder
 from suites.pair import SPLITS, last_user_turn
+from suites.rows import Rows
 
 MAX_NEW_TOKENS = 64  # of a generated answer, where neither the user nor the suite says
 
@@ -26,18 +27,19 @@ MAX_NEW_TOKENS = 64  # of a generated answer, where neither the user nor the sui
 class Data:
     """pool: every training row that fits; validation and test: the rows that are evaluated.
 
-    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows. shares: the
-    weights of a mixture's sources, None where the suite is no mixture. max_new_tokens limits an answer that is
-    generated; sentence ends it with its first sentence.
+    dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows; long_sides says what
+    was too long in either (see tokens.Encoded). shares: the weights of a mixture's sources, None where the suite is
+    no mixture. max_new_tokens limits an answer that is generated; sentence ends it with its first sentence.
     """
 
     suite: suites.Suite
     encoder: Encoder
-    pool: tuple[Row, ...]
+    pool: Rows[Row]
     validation: tuple[Row, ...]
     test: tuple[Row, ...]
     dropped: Mapping[str, int]
     truncated: int
+    long_sides: Mapping[str, int]
     max_new_tokens: int
     sentence: bool = False
     shares: Shares | None = None
@@ -53,11 +55,11 @@ class Data:
 
     def prompt_text(self, row: Row) -> str:
         """What a reward or a judge sees of a row's prompt: its last user message."""
-        return last_user_turn(self._texts[row.id].prompt)
+        return last_user_turn(self.texts([row])[0].prompt)
 
     @cached_property
-    def _texts(self) -> dict[str, suites.Pair | suites.Example]:
-        return {row.id: row for row in self.suite.rows}
+    def _places(self) -> dict[str, int]:
+        return {row_id: place for place, row_id in enumerate(ids_of(self.suite.rows))}
 
     def count(self, knobs: Knobs) -> int:
         """Training rows of each seed: those asked for, or fewer where the pool has no more."""
@@ -72,13 +74,17 @@ class Data:
             self._draws[seed, knobs] = Draw(rows, flips(rows, knobs.label_noise, seed))
         return self._draws[seed, knobs]
 
-    def training_rows(self, seed: int, knobs: Knobs) -> list[Row]:
+    def training_rows(self, seed: int, knobs: Knobs) -> Sequence[Row]:
         """The training rows of a seed as they are trained on, in canonical order."""
         return self.draw(seed, knobs).training
 
+    def texts(self, rows: Sequence[Row]) -> Sequence[suites.Pair | suites.Example]:
+        """The pairs or examples behind some rows."""
+        return self.suite.rows.take([self._places[row_id] for row_id in ids_of(rows)])
+
     def digest(self, rows: Sequence[Row]) -> str:
         """A digest of the texts behind some rows."""
-        return text_digest(self._texts[row.id] for row in rows)
+        return text_digest(self.texts(rows))
 
     def training_digest(self, seed: int, knobs: Knobs) -> str:
         """A digest of the texts of the training rows, and of which labels are wrong."""
@@ -104,9 +110,10 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
-    loaded = suites.load(options.suite, options.suite_settings)
+    with progress.stage(f"reading {options.suite}", 1):
+        loaded = suites.load(options.suite, options.suite_settings)
     sampled = loaded if isinstance(loaded, suites.Sampled) else None
-    if sampled is None and all(row.split == "test" for row in loaded.rows):
+    if sampled is None and set(values_of(loaded.rows, "split")) == {"test"}:
         raise UsageError([
             f"suite={options.suite} has test rows only ({len(loaded.rows)}) and is for evaluation: there is nothing to "
             "train on; choose a suite with training rows"
@@ -120,17 +127,18 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     suite = sampled_suite(sampled, options, source, encoder, progress) if sampled else loaded
     with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
-    splits = {name: [row for row in encoded.rows if row.split == name] for name in SPLITS}
+    splits = by_split(encoded.rows)
     shares = suites.shares(options.suite, options.suite_settings)
     counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
     data = Data(
         suite=suite,
         encoder=encoder,
-        pool=tuple(splits["train"]),
+        pool=splits["train"],
         validation=tuple(held_out(splits["validation"], counts["validation"], shares)),
         test=tuple(held_out(splits["test"], counts["test"], shares)),
         dropped={**suite.dropped, **encoded.dropped},
         truncated=encoded.truncated,
+        long_sides=encoded.long_sides,
         max_new_tokens=options.max_new_tokens or (sampled.max_new_tokens if sampled else MAX_NEW_TOKENS),
         sentence=sampled.sentence if sampled else False,
         shares=shares,
@@ -140,7 +148,15 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
     return data
 
 
-def _checked(options: Options, data: Data, splits: Mapping[str, list[Row]]) -> list[str]:
+def by_split(rows: Rows[Row]) -> dict[str, Rows[Row]]:
+    """The rows of each split, in their order."""
+    places: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for place, split in enumerate(values_of(rows, "split")):
+        places[split].append(place)
+    return {name: taken(rows, found) for name, found in places.items()}
+
+
+def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) -> list[str]:
     """What to know about the number of rows. A number that the user typed is an error where it cannot be had;
     a default is lowered, with a note. Raises: UsageError."""
     where, asked = _where(data, splits), options.model_fields_set
@@ -168,7 +184,7 @@ def _checked(options: Options, data: Data, splits: Mapping[str, list[Row]]) -> l
     return [f"fewer rows than the defaults ask for: {where}; used are {', '.join([*used, str(held[0])])} and {held[1]}"]
 
 
-def _where(data: Data, splits: Mapping[str, list[Row]]) -> str:
+def _where(data: Data, splits: Mapping[str, Sequence[Row]]) -> str:
     """How many rows there are, in words."""
     have = {name: len(rows) for name, rows in splits.items()}
     rules = ", ".join(f"{count} {rule}" for rule, count in data.dropped.items() if count) or "none"
@@ -178,14 +194,14 @@ def _where(data: Data, splits: Mapping[str, list[Row]]) -> str:
     )
     if data.shares is None:
         return where
-    found = Counter((row.source, row.split) for rows in splits.values() for row in rows)
+    found = Counter((source, split) for split, rows in splits.items() for source in values_of(rows, "source"))
     parts = [f"{name} {'/'.join(str(found[name, split]) for split in SPLITS)}" for name in data.shares]
     return f"{where}; by source, train/validation/test: {', '.join(parts)}"
 
 
-def _missing_sources(data: Data, splits: Mapping[str, list[Row]], where: str) -> list[str]:
+def _missing_sources(data: Data, splits: Mapping[str, Sequence[Row]], where: str) -> list[str]:
     """A sentence for each source of a mixture that is not there in a split which has rows of others."""
-    sources = {split: {row.source for row in rows} for split, rows in splits.items()}
+    sources = {split: set(values_of(rows, "source")) for split, rows in splits.items()}
     return [
         f"{name} has no {split} rows, so it cannot have its share of them: {where}; give it more rows, or leave it out"
         for name in data.shares or ()
@@ -200,7 +216,7 @@ def _idle_knobs(options: Options, data: Data) -> list[str]:
     if data.suite.kind == "examples" and any(options.length_balance):
         errors.append("suite.length_balance compares two answers, and this suite holds single rated answers; drop it")
     margins = [margin for margin in options.min_margin if margin is not None]
-    if margins and not any(row.scores for row in data.pool):
+    if margins and not any(values_of(data.pool, "scores")):
         errors.append(
             f"suite.min_margin={margins[0]:g}: {data.suite.name} has no pairs with both scores; give a file with "
             "score_chosen and score_rejected, or drop suite.min_margin"

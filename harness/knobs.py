@@ -7,13 +7,15 @@ label noise: a pair whose sides change places is still the same two texts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from harness.options import Options
-from harness.selection import rank
+from harness.selection import ids_of, order, taken, values_of
 from harness.tokens import Row
+from suites.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -66,29 +68,37 @@ def combinations(options: Options) -> list[Knobs]:
     return [Knobs(*values) for values in itertools.product(*axes)]
 
 
-def eligible(pool: Iterable[Row], knobs: Knobs) -> list[Row]:
+def eligible(pool: Sequence[Row], knobs: Knobs) -> Sequence[Row]:
     """The rows that min_margin keeps; a row without scores has no margin."""
     if knobs.min_margin is None:
-        return list(pool)
-    return [row for row in pool if row.scores is not None and row.scores[0] - row.scores[1] >= knobs.min_margin]
+        return pool
+    scores = enumerate(values_of(pool, "scores"))
+    return taken(pool, [place for place, pair in scores if pair and pair[0] - pair[1] >= knobs.min_margin])
 
 
 class Draw(NamedTuple):
     """The training rows of one trial: as the suite has them, in canonical order, and whose label is wrong."""
 
-    rows: list[Row]
+    rows: Rows[Row]
     flipped: frozenset[str]
 
     @property
-    def training(self) -> list[Row]:
+    def training(self) -> Rows[Row]:
         """The rows as they are trained on."""
-        return [flip(row) if row.id in self.flipped else row for row in self.rows]
+        return self.rows.changed(partial(_as_trained, flipped=self.flipped)) if self.flipped else self.rows
+
+
+def _as_trained(row: Row, flipped: frozenset[str]) -> Row:
+    return flip(row) if row.id in flipped else row
 
 
 def flips(rows: Sequence[Row], share: float, seed: int) -> frozenset[str]:
     """The ids of exactly round(share * rows) rows: the first by a hash, so a larger share only adds rows."""
     count = round(share * len(rows))
-    return frozenset(row.id for row in sorted(rows, key=rank("noise", seed))[:count])
+    if not count:
+        return frozenset()
+    ids = ids_of(rows)
+    return frozenset(ids[place] for place in order(rows, "noise", seed)[:count])
 
 
 def flip(row: Row) -> Row:

@@ -225,6 +225,9 @@ class Options(BaseModel):
     device_tflops: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = _option(
         None, "plan only: matrix rate of a device; auto = measured here", shown="auto"
     )
+    show: Annotated[int, _whole(0)] = _option(
+        0, "plan only: print so many training rows as the token ids and text that the model is given"
+    )
     # what is left behind
     save: Annotated[str, BeforeValidator(Choice(("none", "best", "all")))] = _option(
         "none", "trained models to keep, as folders that from_pretrained loads"

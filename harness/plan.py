@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.audits import audit_lines, audited
 from harness.estimate import assumed_rates, measured_draws, micro_tokens, seconds, work
 from harness.footprint import Footprint, Shape, footprint, gigabytes, shape
 from harness.grid import Trial
@@ -17,29 +19,24 @@ from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
 from harness.reference import ReferenceStore, store_identity
+from harness.show import shown
 from harness.sweep import Sweep, prepare_sweep
 from harness.text_tables import table
 from harness.tokens import Row
-from suites import audit
 
 
 def plan(options: Options, progress: Progress, command: str) -> int:
     """Prints the plan of `command`; the exit code. Raises: UsageError, SuiteError as `run` would."""
     sweep = prepare_sweep(options, progress, command, weights_needed=False)
-    sys.stdout.write("\n".join([*_data(sweep), "", *_grid(sweep), "", *_cost(sweep)]) + "\n")
+    parts = [_data(sweep, progress), _shown(sweep), _grid(sweep), _cost(sweep)]
+    sys.stdout.write("\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n")
     return 0
 
 
-def _data(sweep: Sweep) -> Iterator[str]:
+def _data(sweep: Sweep, progress: Progress) -> Iterator[str]:
     data = sweep.data
-    yield from audit.lines(audit.audit(data.suite))
-    encoder = data.encoder
-    cut = f", {data.truncated} cut" if data.truncated else ""
-    yield (
-        f"  within {encoder.max_tokens} tokens ({encoder.template} template): {len(data.pool)} training rows, "
-        f"{_counted(sweep)} used for each seed; {len(data.validation)} validation and {len(data.test)} test rows "
-        f"evaluated; {data.dropped.get('overlong', 0)} dropped as overlong{cut}"
-    )
+    yield from audit_lines(data, audited(data, progress))
+    yield f"  {_counted(sweep)} training rows are used for each seed"
     for knobs in combinations(sweep.options):
         yield from _rows(sweep, knobs)
 
@@ -61,6 +58,13 @@ def _rows(sweep: Sweep, knobs: Knobs) -> Iterator[str]:
     left_over = len(drawn.rows) % size
     if left_over:
         yield f"  {left_over} training rows of each epoch fill no batch of {size} and are left out"
+
+
+def _shown(sweep: Sweep) -> Iterator[str]:
+    """The first training rows of the first seed and knobs, where the command asks for some."""
+    if sweep.options.show:
+        rows = sweep.data.training_rows(sweep.options.seeds[0], combinations(sweep.options)[0])
+        yield from shown(rows[: sweep.options.show], sweep.tokenizer)
 
 
 def _grid(sweep: Sweep) -> Iterator[str]:
@@ -108,7 +112,7 @@ def _time(options: Options, alone: float) -> Iterator[str]:
 def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
     """A table of what a cell needs: as this command runs it, and in the settings that it is weighed against."""
     options, machine = sweep.options, sweep.machine
-    rows = (*sweep.data.pool, *sweep.data.validation, *sweep.data.test)
+    rows = itertools.chain(sweep.data.pool, sweep.data.validation, sweep.data.test)
     config = empty_model(sweep.identity.source.folder).config
     tokens = options.micro_tokens or micro_tokens(config, machine.device)
     if options.micro_batch:

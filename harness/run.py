@@ -15,6 +15,7 @@ import reports
 import results
 from harness import alignment_tax
 from harness.answer_tables import prompts_of
+from harness.audits import audited, record
 from harness.cell import describe
 from harness.faults import StorageFailed, storage_failure
 from harness.grid import Trial
@@ -29,7 +30,7 @@ from harness.workers import run_cells
 from results import store
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
-PLAN_ONLY = ("devices", "device_hour_price", "device_tflops")
+PLAN_ONLY = ("devices", "device_hour_price", "device_tflops", "show")
 SECONDS_BETWEEN_LOOKS = 0.3  # at the claims of another command
 
 
@@ -184,6 +185,13 @@ def _store_skipped(sweep: Sweep, trial: Trial) -> None:
     store.write_failed(sweep.folder(trial), cell=dict(sweep.identity.cell(trial)), row=row)
 
 
+def _store_audit(sweep: Sweep, place: Path, progress: Progress) -> None:
+    """Keeps what was found about the rows beside the cells that used them, once for each protocol."""
+    protocol = sweep.identity.protocol
+    if protocol not in results.audits(place):
+        store.write_audit(place, protocol, record(sweep.data, audited(sweep.data, progress)))
+
+
 def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     """Writes the report of this command's cells and prints its table; None where no cell has ended."""
     place = sweep.folder(sweep.trials[0]).parent
@@ -194,6 +202,7 @@ def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     runs = runs[runs["cell"].isin(cells)]
     if runs.empty:
         return None
+    _store_audit(sweep, place, progress)
     paths = reports.write(place, cells=cells, command=command)
     sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {command}\n")
     for best in _best(sweep):

@@ -7,15 +7,15 @@ prompt's ids exactly. Scored are an answer's ids and one end-of-turn token.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from harness.options import UsageError
 from suites import Example, Message, Pair
-
-# Rows are tokenised this many at a time: fast tokenizers work a list in parallel.
-CHUNK = 1000
+from suites.rows import CHUNK, Rows
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What became of a suite's rows: those kept, those dropped by rule, those cut."""
+    """What became of a suite's rows: those kept, those dropped by rule, those cut.
 
-    rows: tuple[Row, ...]
+    long_sides: of the rows beyond the limit, dropped or cut, how many were so by what: `prompt` (it leaves no room
+    for any answer), `both` answers, `chosen` or `rejected` alone, `completion` of an unpaired example.
+    """
+
+    rows: Rows[Row]
     dropped: Mapping[str, int]
     truncated: int
+    long_sides: Mapping[str, int]
+
+
+@dataclass
+class _Tally:
+    """Counts kept while rows stream by."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    truncated: int = 0
+    long_sides: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -62,21 +76,30 @@ class Encoder:
     def encode(
         self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None
     ) -> Encoded:
-        """Token ids of all rows; overlong ones are dropped (and counted) or cut."""
-        kept: list[Row] = []
-        dropped: Counter[str] = Counter()
-        truncated = 0
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
+        """Token ids of all rows; overlong ones are dropped (and counted) or cut.
+
+        CHUNK rows are at work at a time; what is kept are columns of ids.
+        """
+        tally = _Tally()
+        kept = Rows.of(self._kept(rows, tally, advance), Row)
+        return Encoded(kept, dict(tally.dropped), tally.truncated, dict(tally.long_sides))
+
+    def _kept(
+        self, rows: Iterable[Pair | Example], tally: _Tally, advance: Callable[[int], None]
+    ) -> Iterator[Row]:
+        stream = iter(rows)
+        while chunk := list(islice(stream, CHUNK)):  # fast tokenizers work on a list in parallel
             for row in self._tokenise(chunk):
-                limited, rule = self._limit(row)
-                if limited is None:
-                    dropped[rule] += 1
+                if row.length <= self.max_tokens:
+                    yield row
                     continue
-                truncated += limited is not row
-                kept.append(limited)
+                tally.long_sides[self._long_side(row)] += 1
+                if self.overlong == "drop":
+                    tally.dropped["overlong"] += 1
+                else:
+                    tally.truncated += 1
+                    yield self._cut(row)
             advance(len(chunk))
-        return Encoded(tuple(kept), dict(dropped), truncated)
 
     def prompt_text(self, prompt: Sequence[Message]) -> str:
         """The prompt as the model reads it, up to where the answer begins."""
@@ -110,17 +133,24 @@ class Encoder:
         would have nothing to be predicted from, so an empty prompt becomes one BOS or end-of-turn token.
         """
         bos = self.tokenizer.bos_token_id
-        adds = bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
-        if self.template == "plain" and adds and prompt[:1] != [bos]:
+        if self.template == "plain" and self._adds_bos and prompt[:1] != [bos]:
             prompt = [bos, *prompt]
         return tuple(prompt) or (bos if bos is not None else self.end_of_turn,)
 
-    def _limit(self, row: Row) -> tuple[Row | None, str]:
-        if row.length <= self.max_tokens:
-            return row, ""
-        if self.overlong == "drop":
-            return None, "overlong"
-        return self._cut(row), ""
+    @cached_property
+    def _adds_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        return bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
+
+    def _long_side(self, row: Row) -> str:
+        """What makes a row too long: the prompt where no answer of any length would fit."""
+        room = self.max_tokens - len(row.prompt)
+        if room <= 1:
+            return "prompt"
+        if row.desirable is not None:
+            return "completion"
+        long = [side for side, answer in zip(("chosen", "rejected"), row.answers, strict=True) if len(answer) > room]
+        return long[0] if len(long) == 1 else "both"
 
     def _cut(self, row: Row) -> Row:
         """Cuts the prompt from the left (BOS kept), then the answers, which then carry no end of turn.

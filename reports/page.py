@@ -9,6 +9,7 @@ import pandas
 from markupsafe import Markup
 
 from reports import axes, axis_figures, escape, figures, notes, render, tables
+from reports.data_notes import DataNotes, data_notes
 from reports.fields import ANSWERS, DETAILS, MEASURES
 from reports.render import Grid
 from reports.tables import Protocol
@@ -90,12 +91,14 @@ class Section:
     curves: tuple[CurveBlock, ...]
     panels: int
     undrawn: str
+    data: DataNotes
 
 
 def page(
     runs: pandas.DataFrame,
     curves: Mapping[str, pandas.DataFrame],
     findings: Mapping[str, Sequence[Finding]],
+    audits: Mapping[str, Mapping[str, Any]],
     absent: Sequence[str],
     stored: int,
     command: str,
@@ -107,7 +110,8 @@ def page(
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
-        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours))
+        data = data_notes(audits.get(protocol.id, {}))
+        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours, data))
     fields = (*MEASURES, *ANSWERS, *DETAILS)
     shown = {field.column for field in fields}
     return {
@@ -146,6 +150,7 @@ def _section(
     findings: Mapping[str, Sequence[Finding]],
     drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
+    data: DataNotes,
 ) -> Section:
     done = protocol.done
     settings = tables.setting_fields(done)
@@ -174,6 +179,7 @@ def _section(
         curves=tuple(_curve_block(one, curves, colours, seed=protocol.several_seeds) for one in drawn),
         panels=max((len(one.drawings) for one in drawn), default=1),
         undrawn=_undrawn(done, curves, drawn),
+        data=data,
     )
 
 

@@ -41,8 +41,8 @@ def write(
         stored = render.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
-    curves = _read_curves(folder)
-    content = page(shown, curves, _diagnose(shown, curves, folder), absent, len(frame), command)
+    curves, audits = _read_curves(folder), results.audits(folder)
+    content = page(shown, curves, _diagnose(shown, curves, audits, folder), audits, absent, len(frame), command)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.md": _template("report.md", html=False).render(content).encode(),
@@ -63,9 +63,10 @@ def _read_curves(folder: Path) -> dict[str, pandas.DataFrame]:
 
 
 def _diagnose(
-    runs: pandas.DataFrame, curves: dict[str, pandas.DataFrame], folder: Path
+    runs: pandas.DataFrame, curves: dict[str, pandas.DataFrame], audits: dict[str, dict[str, Any]], folder: Path
 ) -> dict[str, tuple[Finding, ...]]:
-    """The findings of the finished cells by cell id, from their rows, curves and pair tables with every evaluation."""
+    """The findings of the finished cells by cell id, from their rows, curves, pair tables with every evaluation, and
+    the audit of their protocol's rows."""
     try:
         stored = results.pairs(folder, step="all", split=None)
     except FileNotFoundError:
@@ -73,7 +74,7 @@ def _diagnose(
     else:
         tables = {str(cell): table for cell, table in stored.groupby("cell", sort=False)}
     return {
-        row["cell"]: diagnose(row, curves.get(row["cell"]), tables.get(row["cell"]))
+        row["cell"]: diagnose(row, curves.get(row["cell"]), tables.get(row["cell"]), audits.get(row["protocol"]))
         for row in runs[runs["status"] == "done"].to_dict("records")
     }
 

@@ -4,6 +4,7 @@
     results.pairs("runs")     one row a held-out pair
     results.curves("runs")    one row a logged training step
     results.compare("runs")   one row a comparison of two settings, with its verdict
+    results.audits("runs")    what was found about the rows, by protocol
     results.read_annotations("annotations.json")    one row a published verdict
 
 Importing this package is cheap; pandas and numpy load when a name that needs them is first used.
@@ -16,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from results.annotations import read_annotations
     from results.comparison import compare
-    from results.reading import curves, pairs, read
+    from results.reading import audits, curves, pairs, read
 
 _FUNCTIONS = {
-    "compare": "comparison", "curves": "reading", "pairs": "reading", "read": "reading",
+    "audits": "reading", "compare": "comparison", "curves": "reading", "pairs": "reading", "read": "reading",
     "read_annotations": "annotations",
 }  # fmt: skip
 _MODULES = ("annotations", "columns", "comparison", "diagnosis", "metrics", "statistics", "store", "verdicts")
 
 __all__ = [
-    "annotations", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
+    "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
     "read_annotations", "statistics", "store", "verdicts",
 ]  # fmt: skip
 

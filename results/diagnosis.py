@@ -3,9 +3,10 @@
     results.diagnosis.diagnose(row, curve, pairs)      # the findings of one cell, in the order of RULES
 
 A rule is a pure function of a cell's row (columns of `results.read`), its curve and its pair table with every
-evaluation, None where there is none, and optionally of the data's audit (`contradictory` and `kept` rows). It says
-nothing where its evidence is missing. A threshold is a convention, not a test: a finding tells where to look. The
-controls are yardsticks and are not diagnosed. Values of the curve are means of the first or last tenth of its steps.
+evaluation, None where there is none, and optionally of the data's audit (`contradictory` and `kept` rows), which adds
+evidence and decides nothing. A rule says nothing where its evidence is missing. A threshold is a convention, not a
+test: a finding tells where to look. The controls are yardsticks and are not diagnosed. Values of the curve are means
+of the first or last tenth of its steps.
 """
 
 import functools
@@ -193,7 +194,8 @@ def noisy_preferences(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence 
     trained = {"training_accuracy": _last(curve, "accuracy")}
     stuck = 0.55 <= seen["validation_preference_accuracy"] <= 0.60
     if stuck and seen["effective_beta"] >= 0.3 and trained["training_accuracy"] > 0.55:
-        told = {} if audit is None else {"contradictory_share": audit["contradictory"] / max(audit["kept"], 1)}
+        rows = _of_known(audit or {}, "contradictory", "kept")
+        told = {"contradictory_share": rows["contradictory"] / max(rows["kept"], 1)} if len(rows) == 2 else {}
         return seen | trained | told
     return None
 

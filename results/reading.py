@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, Column
 from results.frames import check_types, read_parquet, rows_frame
-from results.store import CURVE, PAIRS, ROW, read_row
+from results.store import AUDIT, CURVE, PAIRS, ROW, read_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,23 @@ def curves(path: Path | str) -> "pd.DataFrame":
     Raises: FileNotFoundError where no cell has a curve.
     """
     return _tables(path, CURVE, CURVE_COLUMNS, "curve")
+
+
+def audits(path: Path | str) -> dict[str, dict[str, Any]]:
+    """What was found about the rows that the cells used: protocol -> the audit as it was stored; {} where none is.
+
+    Of a cell's folder, the audits of its suite.
+    """
+    root = Path(path)
+    root = root.parent if (root / ROW).exists() else root
+    found = {}
+    for file in sorted(file for pattern in ("", "*/") for file in root.glob(pattern + AUDIT.format("*"))):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            found[content["protocol"]] = content
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            warnings.warn(f"skipped {file}: {type(error).__name__}: {error}", stacklevel=2)
+    return found
 
 
 def _kept(frame: "pd.DataFrame", mask: "pd.Series", name: str, wanted: object) -> "pd.DataFrame":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done", "read_row",
-    "verdicts_file", "write_cell", "write_failed",
+    "verdicts_file", "write_audit", "write_cell", "write_failed",
 ]
 
 ROW = "row.json"
@@ -32,6 +32,7 @@ CELL = "cell.json"
 PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"
 LOG = "log.txt"
+AUDIT = "audit-{}.json"
 ADDED_LATER = ("generations.jsonl", "verdicts-*.parquet")
 """Files that other measurements put beside a cell's own; a row vouches for them too."""
 
@@ -163,6 +164,20 @@ def _write(
     added = [path.name for pattern in ADDED_LATER for path in folder.glob(pattern)]
     files = {name: digest_of(folder / name) for name in sorted(written + added)}
     _write_whole(folder / ROW, _json_bytes({**row, "files": files}))
+
+
+def write_audit(place: Path | str, protocol: str, content: Mapping[str, Any]) -> Path:
+    """Stores what was found about the rows of a protocol in the suite's folder `place`, beside the cells.
+
+    Raises: TypeError for a value that JSON has no form for, ValueError where `place` is a symlink.
+    """
+    place = Path(place)
+    path = place / AUDIT.format(_slug(protocol, "protocol"))
+    _refuse_symlinks(path)
+    contents = _json_bytes({**content, "protocol": protocol})
+    place.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, contents)
+    return path
 
 
 def _json_bytes(value: Mapping[str, Any]) -> bytes:

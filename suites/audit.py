@@ -1,20 +1,25 @@
 """What is wrong with a suite, before anything is trained on it: drops, duplicates, leaks, lengths.
 
-Lengths are characters and words here; tokens depend on the model and are the harness's business.
+Two passes over the rows, which keep digests and numbers and no text. Lengths are characters and words here; tokens
+depend on the model and are the harness's business. What the numbers say is in `audit_facts.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean, median
 
+from suites.audit_facts import Fact, advice, facts, lines
+from suites.near_duplicates import THRESHOLD, candidates, keys, similarity
 from suites.pair import SPLITS, Example, Pair, Suite
+from suites.rows import CHUNK
 
-CONTRADICTION_ADVICE_SHARE = 0.01
-LENGTH_ADVICE = (0.45, 0.55)
-CLUSTER_ADVICE_SHARE = 0.05
+__all__ = ["Audit", "Fact", "Lengths", "advice", "audit", "facts", "lines"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,17 @@ class Audit:
     duplicates: rows that repeat the texts of an earlier row. contradictory: rows whose answers also occur
     the other way round (pairs), or whose answer is judged both ways (examples), under the same prompt.
     clusters: distinct first human turns; repeated_turns: rows beyond the first of their cluster.
-    leaking_clusters: clusters in more than one split. prefix: pairs of which one answer begins with the
-    other, a preference for more or less of the same text. longer_wins: share of pairs whose chosen answer
-    has more characters, ties one half; None for unpaired examples, which have desirable instead.
+    leaking_clusters: clusters in more than one split. near_leaks: held-out rows whose prompt nearly repeats that of
+    a training row (near_duplicates.py). chosen_is_prefix, rejected_is_prefix: pairs of which this answer is the
+    beginning of the other, a preference for more or less of the same text. longer_wins: share of pairs whose chosen
+    answer has more characters, ties one half; None for unpaired examples, which have desirable instead.
+    agreement: mean share of votes for the chosen answer over the rows that have votes; None where none has.
     """
 
     name: str
     kind: str
+    source: str
+    revision: str
     read: int
     kept: int
     dropped: Mapping[str, int]
@@ -50,136 +59,134 @@ class Audit:
     clusters: int
     repeated_turns: int
     leaking_clusters: int
-    prefix: int
+    near_leaks: int
+    chosen_is_prefix: int
+    rejected_is_prefix: int
     lengths: Mapping[str, Lengths]
     longer_wins: float | None
     desirable: int | None
-    advice: tuple[str, ...]
+    agreement: float | None
+    agreement_rows: int
+
+    @property
+    def prefix(self) -> int:
+        """Pairs of which one answer begins with the other."""
+        return self.chosen_is_prefix + self.rejected_is_prefix
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What a careful reader of the numbers would do next."""
+        return advice(self)
 
 
-def audit(suite: Suite) -> Audit:
-    """Measure one suite. A pure function of its rows."""
-    rows = suite.rows
-    clusters: dict[str, set[str]] = {}
-    for row in rows:
-        clusters.setdefault(row.cluster, set()).add(row.split)
-    pairs = suite.kind == "pairs"
-    counts = {
-        "duplicates": len(rows) - len({_texts(row) for row in rows}),
-        "contradictory": _contradictory(rows),
-        "clusters": len(clusters),
-        "repeated_turns": len(rows) - len(clusters),
-        "leaking_clusters": sum(len(found) > 1 for found in clusters.values()),
-        "prefix": sum(_one_begins_with_other(row) for row in rows) if pairs else 0,
-        "longer_wins": _longer_wins(rows) if pairs and rows else None,
-        "desirable": None if pairs else sum(row.desirable for row in rows),
-    }
-    splits = Counter(row.split for row in rows)
-    splits = {split: splits[split] for split in SPLITS}
+@dataclass
+class _Seen:
+    """What one pass over the rows gathers.
+
+    judgements: digest of a prompt with its answers, whichever is preferred, and a byte for which -> rows.
+    clusters: cluster -> a bit for each of SPLITS.
+    """
+
+    judgements: Counter[bytes] = field(default_factory=Counter)
+    clusters: dict[str, int] = field(default_factory=dict)
+    splits: Counter[str] = field(default_factory=Counter)
+    characters: dict[str, array] = field(default_factory=dict)
+    words: dict[str, array] = field(default_factory=dict)
+    agreements: array = field(default_factory=lambda: array("d"))
+    chosen_is_prefix: int = 0
+    rejected_is_prefix: int = 0
+    longer_wins: float = 0.0
+    desirable: int = 0
+
+    def see(self, row: Pair | Example) -> None:
+        """Take in one row."""
+        self.splits[row.split] += 1
+        self.clusters[row.cluster] = self.clusters.get(row.cluster, 0) | 1 << SPLITS.index(row.split)
+        texts = {"prompt": prompt_text(row)}
+        if isinstance(row, Pair):
+            texts |= {"chosen": row.chosen, "rejected": row.rejected}
+            self._see_pair(row)
+        else:
+            texts["completion"] = row.completion
+            self._judge(row, [row.completion], row.desirable)
+            self.desirable += row.desirable
+        for what, text in texts.items():
+            self.characters.setdefault(what, array("L")).append(len(text))
+            self.words.setdefault(what, array("L")).append(len(text.split()))
+
+    def _see_pair(self, row: Pair) -> None:
+        self._judge(row, sorted((row.chosen, row.rejected)), row.chosen < row.rejected)
+        self.chosen_is_prefix += row.rejected.startswith(row.chosen)
+        self.rejected_is_prefix += row.chosen.startswith(row.rejected) and row.chosen != row.rejected
+        longer = len(row.chosen) - len(row.rejected)
+        self.longer_wins += (longer > 0) + 0.5 * (longer == 0)
+        agreement = getattr(row, "agreement", None)
+        if agreement is not None:
+            self.agreements.append(agreement)
+
+    def _judge(self, row: Pair | Example, answers: list[str], verdict: bool) -> None:
+        texts = json.dumps([[[m.role, m.content] for m in row.prompt], answers])
+        self.judgements[hashlib.blake2b(texts.encode(), digest_size=16).digest() + bytes([verdict])] += 1
+
+    @property
+    def contradictory(self) -> int:
+        """Rows whose verdict is reversed by another row with the same texts."""
+        return sum(
+            count for key, count in self.judgements.items() if key[:-1] + bytes([1 - key[-1]]) in self.judgements
+        )
+
+
+def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audit:
+    """Measure one suite. A pure function of its rows; `advance` is told of each row seen, twice in all."""
+    seen = _Seen()
+    for number, row in enumerate(suite.rows, start=1):
+        seen.see(row)
+        if number % CHUNK == 0:
+            advance(CHUNK)
+    kept, pairs = len(suite.rows), suite.kind == "pairs"
+    advance(kept % CHUNK)
+    near_leaks = _near_leaks(suite)
+    advance(kept)
     return Audit(
-        name=suite.name, kind=suite.kind, read=suite.read, kept=len(rows), dropped=suite.dropped,
-        splits=splits, lengths=_all_lengths(rows), advice=_advice(len(rows), splits, counts), **counts,
+        name=suite.name, kind=suite.kind, source=suite.source, revision=suite.revision,
+        read=suite.read, kept=kept, dropped=dict(suite.dropped),
+        splits={split: seen.splits[split] for split in SPLITS},
+        duplicates=kept - len(seen.judgements),
+        contradictory=seen.contradictory,
+        clusters=len(seen.clusters),
+        repeated_turns=kept - len(seen.clusters),
+        leaking_clusters=sum(bits.bit_count() > 1 for bits in seen.clusters.values()),
+        near_leaks=near_leaks,
+        chosen_is_prefix=seen.chosen_is_prefix,
+        rejected_is_prefix=seen.rejected_is_prefix,
+        lengths={what: _lengths(sizes, seen.words[what]) for what, sizes in seen.characters.items()},
+        longer_wins=seen.longer_wins / kept if pairs and kept else None,
+        desirable=None if pairs else seen.desirable,
+        agreement=fmean(seen.agreements) if seen.agreements else None,
+        agreement_rows=len(seen.agreements),
     )  # fmt: skip
 
 
-def lines(found: Audit) -> list[str]:
-    """The audit as plain lines for a terminal; dataset text never appears in them."""
-    dropped = ", ".join(f"{rule} {count}" for rule, count in found.dropped.items()) or "none"
-    splits = ", ".join(f"{split} {count}" for split, count in found.splits.items())
-    unit = "pairs" if found.kind == "pairs" else "examples"
-    report = [
-        f"{found.name}: {found.kept} {unit} kept of {found.read} read",
-        f"  dropped: {dropped}",
-        f"  splits: {splits}",
-        f"  first human turns: {found.clusters} distinct, {found.repeated_turns} rows repeat one",
-        f"  duplicates: {found.duplicates}; contradictory: {found.contradictory}",
-        f"  first turns in two splits: {found.leaking_clusters}",
-    ]
-    for what, length in found.lengths.items():
-        report.append(
-            f"  {what}: median {length.median_words:g} words ({length.median_characters:g} characters), "
-            f"longest {length.longest_words} ({length.longest_characters})"
-        )
-    if found.longer_wins is not None:
-        report.append(f"  one answer begins with the other: {found.prefix}")
-        report.append(f"  preferring the longer answer is right in {found.longer_wins:.3f} of pairs")
-    if found.desirable is not None:
-        report.append(f"  desirable: {found.desirable} of {found.kept}")
-    return report + [f"  advice: {line}" for line in found.advice]
+def prompt_text(row: Pair | Example) -> str:
+    """All turns of a prompt as one text."""
+    return "\n\n".join(message.content for message in row.prompt)
 
 
-def _advice(kept: int, splits: Mapping[str, int], counts: Mapping) -> tuple[str, ...]:
-    """What a careful reader of the numbers would do next."""
-    advice = [f"no {split} rows: give a split column or more data" for split in SPLITS if not splits[split]]
-    if counts["leaking_clusters"]:
-        advice.append(
-            f"{counts['leaking_clusters']} first turns lie in more than one split; check the split column"
-        )
-    if counts["contradictory"] > CONTRADICTION_ADVICE_SHARE * kept:
-        advice.append(f"{counts['contradictory']} rows contradict another row: noisy preferences; "
-                      "clean them or try robust losses")  # fmt: skip
-    if counts["duplicates"]:
-        advice.append(
-            f"{counts['duplicates']} rows repeat another row word for word; they count several times"
-        )
-    if counts["repeated_turns"] > CLUSTER_ADVICE_SHARE * kept:
-        advice.append("many rows share a first turn: only standard errors clustered on it are honest")
-    low, high = LENGTH_ADVICE
-    if counts["longer_wins"] is not None and not low <= counts["longer_wins"] <= high:
-        side = "longer" if counts["longer_wins"] > high else "shorter"
-        advice.append(f"the chosen answer is usually the {side} one: read the length-balanced accuracy")
-    if counts["desirable"] in (0, kept) and counts["desirable"] is not None:
-        advice.append("all rows carry the same label: nothing can be preferred")
-    return tuple(advice)
-
-
-def _texts(row: Pair | Example) -> tuple:
-    """What makes two rows the same: all texts and, for examples, the judgement."""
-    return (row.prompt, *_answers(row).values(), getattr(row, "desirable", None))
-
-
-def _answers(row: Pair | Example) -> dict[str, str]:
-    if isinstance(row, Pair):
-        return {"chosen": row.chosen, "rejected": row.rejected}
-    return {"completion": row.completion}
-
-
-def _contradictory(rows: Iterable[Pair | Example]) -> int:
-    """Rows whose verdict is reversed by another row with the same texts."""
-    verdicts: dict[tuple, set] = {}
-    keys = []
-    for row in rows:
-        if isinstance(row, Pair):
-            answers, verdict = frozenset((row.chosen, row.rejected)), row.chosen
-        else:
-            answers, verdict = row.completion, row.desirable
-        keys.append((row.prompt, answers))
-        verdicts.setdefault(keys[-1], set()).add(verdict)
-    return sum(len(verdicts[key]) > 1 for key in keys)
-
-
-def _one_begins_with_other(row: Pair) -> bool:
-    return row.chosen.startswith(row.rejected) or row.rejected.startswith(row.chosen)
-
-
-def _longer_wins(rows: Iterable[Pair]) -> float:
-    """Accuracy of "prefer the longer answer" in characters, ties one half."""
-    scores = [
-        (len(row.chosen) > len(row.rejected)) + 0.5 * (len(row.chosen) == len(row.rejected)) for row in rows
-    ]
-    return sum(scores) / len(scores)
-
-
-def _all_lengths(rows: Iterable[Pair | Example]) -> dict[str, Lengths]:
-    """Lengths of prompts (all turns together) and of each kind of answer."""
-    texts: dict[str, list[str]] = {}
-    for row in rows:
-        texts.setdefault("prompt", []).append("\n\n".join(message.content for message in row.prompt))
-        for what, answer in _answers(row).items():
-            texts.setdefault(what, []).append(answer)
-    return {what: _lengths(found) for what, found in texts.items()}
-
-
-def _lengths(texts: list[str]) -> Lengths:
-    characters, words = [len(text) for text in texts], [len(text.split()) for text in texts]
+def _lengths(characters: array, words: array) -> Lengths:
     return Lengths(median(characters), max(characters), median(words), max(words))
+
+
+def _near_leaks(suite: Suite) -> int:
+    """Held-out rows whose prompt nearly repeats that of a training row."""
+    import numpy
+
+    rows = suite.rows
+    splits = rows.column("split").to_numpy()
+    sketches = keys(prompt_text(row) for row in rows)
+    training = splits == "train"
+    pairs = candidates(sketches, numpy.flatnonzero(~training), numpy.flatnonzero(training))
+    ours, theirs = (rows.take([pair[side] for pair in pairs]) for side in (0, 1))
+    return len({
+        pair[0] for pair, one, other in zip(pairs, ours, theirs, strict=True)
+        if similarity(prompt_text(one), prompt_text(other)) >= THRESHOLD
+    })  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
+from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn, in_columns
 from suites.splits import LEAKS, cluster_of, place_rows
 
 Record = TypeVar("Record")
+UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
 class RowDropped(Exception):
@@ -68,19 +70,19 @@ def collect(
     *,
     build: Callable[[Record], Draft],
     name: Callable[[Record], str],
-) -> list[Draft]:
-    """Build a draft from each record; a `RowDropped` raised by `build` is counted and the row left out.
+) -> Iterator[Draft]:
+    """A draft from each record, as they are asked for; a `RowDropped` raised by `build` is counted in `tally`.
 
     `name` says where a record came from, for the messages.
     """
-    drafts = []
     for record in records:
         tally.read += 1
         try:
-            drafts.append(build(record))
+            draft = build(record)
         except RowDropped as dropped:
             tally.drop(dropped.rule, f"{name(record)}, {dropped}")
-    return drafts
+        else:
+            yield draft
 
 
 def check_text(value: object, what: str) -> str:
@@ -90,7 +92,7 @@ def check_text(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise RowDropped("malformed", f"{what} is {_kind(value)}, not text")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if UNFIT.search(value):
         raise RowDropped("not_text", f"{what} holds a NUL or a lone surrogate")
     return value
 
@@ -116,26 +118,36 @@ def finish(
     """Place the drafts into splits, drop what leaks into test, and close the suite.
 
     Where all rows name one and the same split, lone_split_counts=False takes that for no word about what to
-    hold out, and the first human turn decides.
+    hold out, and the first human turn decides. The drafts may be a stream that fills `tally` on the way: they are
+    read once, and where each row goes is decided when the last one has been seen.
 
-    Raises: SuiteError when no row is left, with the count and first reason of each rule.
+    Raises: SuiteError when no row is left, with the count and first reason of each rule; as `in_columns`.
     """
-    drafts = list(drafts)
-    units = [draft.unit for draft in drafts]
-    declared = [draft.split for draft in drafts]
+    units: list[str] = []
+    declared: list[str | None] = []
+
+    def unplaced() -> Iterator[Pair | Example]:
+        for draft in drafts:
+            units.append(draft.unit)
+            declared.append(draft.split)
+            yield _row(draft, draft.unit, split="")
+
+    rows = in_columns(name, unplaced(), Pair if kind == "pairs" else Example)
     if not lone_split_counts and len(set(declared)) == 1:
         declared = [None] * len(declared)
     placed = place_rows(units, declared)
-    rows = []
-    for draft, unit, split in zip(drafts, units, placed, strict=True):
-        if split is None:
-            tally.drop(LEAKS, f"{draft.id}: its first turn is also in the test split")
-        else:
-            rows.append(_row(draft, unit, split))
-    if not rows:
+    if None in placed:
+        ids = rows.column("id")
+        for place, split in enumerate(placed):
+            if split is None:
+                tally.drop(LEAKS, f"{ids[place]}: its first turn is also in the test split")
+    kept = [place for place, split in enumerate(placed) if split is not None]
+    if not kept:
         why = tally.words() or "the source has no rows"
         raise SuiteError(f"{source}: none of {tally.read} rows is left after cleaning: {why}")
-    return Suite(name, tuple(rows), kind, tally.dropped, tally.read, source, revision)
+    rows = rows.replaced("split", placed)
+    rows = rows.take(kept) if len(kept) < len(rows) else rows
+    return Suite(name, rows, kind, tally.dropped, tally.read, source, revision)
 
 
 def _row(draft: Draft, unit: str, split: str) -> Pair | Example:

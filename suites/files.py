@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
 from suites.forms import read_label
@@ -42,25 +43,45 @@ def load_file(name: str) -> Suite:
     Raises: SuiteError.
     """
     path = Path(os.path.expanduser(name))
-    records = [record._replace(fields=own_columns(record.fields)) for record in read_records(path)]
-    columns = tuple(dict.fromkeys(column for record in records for column in record.fields))
-    kind = _kind(path.name, columns, records)
-    ids = _ids(records)
+    kind = _kind(path.name, _survey(_records(path)))
     build = _pair_draft if kind == "pairs" else _example_draft
     tally = Tally()
     drafts = collect(
-        list(zip(ids, records, strict=True)), tally,
-        build=lambda row: build(*row), name=lambda row: row[1].where,
-    )  # fmt: skip
+        _with_ids(_records(path)), tally, build=lambda row: build(*row), name=lambda row: row[1].where
+    )
     return finish(
         drafts, tally, name=_stem(path.name), kind=kind, source=path.name,
         revision=digest_files([(path.name, path)]),
     )  # fmt: skip
 
 
-def _kind(name: str, columns: Sequence[str], records: Sequence[Record]) -> str:
+def _records(path: Path) -> Iterator[Record]:
+    """The file's records, those of LLaMA-Factory under our columns."""
+    return (record._replace(fields=own_columns(record.fields)) for record in read_records(path))
+
+
+class Survey(NamedTuple):
+    """What a first look at the whole file finds: its columns, and whether any answer is a list of messages."""
+
+    columns: tuple[str, ...]
+    has_messages: bool
+    count: int
+
+
+def _survey(records: Iterable[Record]) -> Survey:
+    columns: dict[str, None] = {}
+    has_messages, count = False, 0
+    for record in records:
+        count += 1
+        columns |= dict.fromkeys(record.fields)
+        has_messages = has_messages or _has_messages(record)
+    return Survey(tuple(columns), has_messages, count)
+
+
+def _kind(name: str, found: Survey) -> str:
     """What the columns hold: pairs or examples. Raises: SuiteError saying what was found."""
-    if not records:
+    columns = found.columns
+    if not found.count:
         raise SuiteError(f"{name}: no rows; {NEEDED}")
     pairs = all(column in columns for column in PAIR_COLUMNS)
     examples = all(column in columns for column in EXAMPLE_COLUMNS)
@@ -68,7 +89,7 @@ def _kind(name: str, columns: Sequence[str], records: Sequence[Record]) -> str:
         raise SuiteError(
             f"{name}: columns of pairs and of unpaired examples; found: {', '.join(columns)}; keep one"
         )
-    if pairs and "prompt" not in columns and not any(_has_messages(record) for record in records):
+    if pairs and "prompt" not in columns and not found.has_messages:
         raise SuiteError(f"{name}: no column 'prompt'; found: {', '.join(columns)}; {NEEDED}")
     if not pairs and not examples:
         raise SuiteError(f"{name}: columns found: {', '.join(columns) or 'none'}; {NEEDED}")
@@ -79,10 +100,12 @@ def _has_messages(record: Record) -> bool:
     return isinstance(record.fields.get("chosen"), list)
 
 
-def _ids(records: Sequence[Record]) -> list[str]:
-    """The id column where it is filled, else the row's number. Raises: SuiteError for a repeated id."""
+def _with_ids(records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
+    """Each record under its id: the id column where it is filled, else the row's number.
+
+    Raises: SuiteError for a repeated id.
+    """
     seen: dict[str, str] = {}
-    ids = []
     for number, record in enumerate(records, start=1):
         given = _label(record, "id")
         row_id = f"row-{number}" if given is None else given
@@ -91,8 +114,7 @@ def _ids(records: Sequence[Record]) -> list[str]:
                 f"{record.where}: id {row_id!r} was already used at {seen[row_id]}; ids are unique"
             )
         seen[row_id] = record.where
-        ids.append(row_id)
-    return ids
+        yield row_id, record
 
 
 def _pair_draft(row_id: str, record: Record) -> Draft:

@@ -87,20 +87,32 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     if len(kinds) > 1:
         told = ", ".join(f"{part.label} {suite.kind}" for part, suite in loaded.items())
         raise SuiteError(f"suite {text!r} mixes pairs and unpaired examples ({told}); mix suites of one kind")
-    tested = {row.cluster for suite in loaded.values() for row in suite.rows if row.split == "test"}
+    kept = _without_leaks(loaded)
     dropped = sum((Counter(suite.dropped) for suite in loaded.values()), Counter())
-    rows = []
-    for part, suite in loaded.items():
-        for row in suite.rows:
-            if row.split != "test" and row.cluster in tested:
-                dropped[LEAKS] += 1
-            else:
-                rows.append(replace(row, id=f"{part.label}/{row.id}", source=part.label))
+    if leaking := sum(len(suite.rows) - len(kept[part]) for part, suite in loaded.items()):
+        dropped[LEAKS] += leaking
+    rows = (
+        replace(row, id=f"{part.label}/{row.id}", source=part.label)
+        for part, suite in loaded.items() for row in suite.rows.take(kept[part])
+    )  # fmt: skip
     return Suite(
-        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts), tuple(rows), kinds.pop(), dict(dropped),
+        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts), rows, kinds.pop(), dict(dropped),
         sum(suite.read for suite in loaded.values()), "; ".join(suite.source for suite in loaded.values()),
         _digest(f"{part.label} {suite.revision}" for part, suite in loaded.items()),
     )  # fmt: skip
+
+
+def _without_leaks(loaded: Mapping[Part, Suite]) -> dict[Part, list[int]]:
+    """The places of each part's rows that test, or whose cluster no part has in test."""
+    found = {
+        part: list(zip(*(suite.rows.column(name).to_pylist() for name in ("cluster", "split")), strict=True))
+        for part, suite in loaded.items()
+    }
+    tested = {cluster for rows in found.values() for cluster, split in rows if split == "test"}
+    return {
+        part: [place for place, (cluster, split) in enumerate(rows) if split == "test" or cluster not in tested]
+        for part, rows in found.items()
+    }
 
 
 def _labels(stems: Sequence[str], settings: Mapping[str, str]) -> list[str]:

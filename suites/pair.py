@@ -5,10 +5,12 @@ Text only: token ids, limits and chat templates belong to the harness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+from suites.rows import Rows
 
 ROLES = ("system", "user", "assistant")
 SPLITS = ("train", "validation", "test")
@@ -68,6 +70,7 @@ class Example:
 class Suite:
     """The cleaned rows of one source, with what was dropped on the way and where they came from.
 
+    `rows` may be given as any stream of pairs or examples; they are kept in columns (see rows.py).
     `dropped` maps a rule to the number of rows it removed; `read` counts the rows before cleaning, so
     len(rows) + sum(dropped.values()) == read. `source` is for people and holds no machine path;
     `revision` is the hub commit, or the first 12 hex digits of the files' sha256.
@@ -76,7 +79,7 @@ class Suite:
     """
 
     name: str
-    rows: tuple[Pair, ...] | tuple[Example, ...]
+    rows: Sequence[Pair] | Sequence[Example]
     kind: Literal["pairs", "examples"]
     dropped: Mapping[str, int] = field(default_factory=dict)
     read: int = 0
@@ -84,15 +87,14 @@ class Suite:
     revision: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", tuple(self.rows))
         object.__setattr__(self, "dropped", MappingProxyType(dict(self.dropped)))
         if self.kind not in ("pairs", "examples"):
             raise SuiteError(f"suite {self.name!r}: kind {self.kind!r} is neither 'pairs' nor 'examples'")
         wanted = Pair if self.kind == "pairs" else Example
+        if not isinstance(self.rows, Rows):
+            object.__setattr__(self, "rows", in_columns(self.name, self.rows, wanted))
         seen: set[str] = set()
         for row in self.rows:
-            if not isinstance(row, wanted):
-                raise SuiteError(f"suite {self.name!r} of {self.kind} holds a {type(row).__name__}")
             _check_row(self.name, row)
             if row.id in seen:
                 raise SuiteError(f"suite {self.name!r}: row id {row.id!r} occurs twice; ids must be unique")
@@ -103,10 +105,13 @@ class Suite:
                 f"{sum(self.dropped.values())} dropped; every row must be kept or counted under one rule"
             )
 
-    def __reduce__(self) -> tuple:
+    def __getstate__(self) -> dict[str, Any]:
         """A mapping proxy cannot be pickled; workers are spawned, so the suite must travel."""
-        fields = (self.name, self.rows, self.kind, dict(self.dropped), self.read, self.source, self.revision)
-        return Suite, fields
+        return vars(self) | {"dropped": dict(self.dropped)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rows that were checked once are not checked again."""
+        vars(self).update(state | {"dropped": MappingProxyType(state["dropped"])})
 
 
 def first_human_turn(prompt: tuple[Message, ...]) -> str:
@@ -126,6 +131,22 @@ def last_user_turn(prompt: tuple[Message, ...]) -> str:
     Raises: SuiteError where the prompt has no user message.
     """
     return first_human_turn(prompt[::-1])
+
+
+def in_columns(suite: str, rows: Iterable[Any], wanted: type) -> Rows:
+    """A stream of rows as columns. Raises: SuiteError for a row of another kind, or text that no file could hold."""
+
+    def checked() -> Iterator[Any]:
+        for row in rows:
+            if not isinstance(row, wanted):
+                kind = "pairs" if wanted is Pair else "examples"
+                raise SuiteError(f"suite {suite!r} of {kind} holds a {type(row).__name__}")
+            yield row
+
+    try:
+        return Rows.of(checked(), wanted)
+    except UnicodeEncodeError as error:
+        raise SuiteError(f"suite {suite!r}: a text holds a lone surrogate ({error})") from error
 
 
 def _check_row(suite: str, row: Pair | Example) -> None:

@@ -26,7 +26,7 @@ def test_the_defaults_are_the_documented_ones():
         "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
         "out": "runs", "judge": (), "lm_eval": (), "refusal": "none", "generate": 0, "prompts": None,
-        "max_new_tokens": None, "temperature": 1.0, "top_p": 1.0, "retry": "none", "devices": 1,
+        "max_new_tokens": None, "temperature": 1.0, "top_p": 1.0, "retry": "none", "show": 0, "devices": 1,
         "device_hour_price": 0.0, "device_tflops": None,
         "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
         "model_revision": None, "suite_settings": {}, "judge_settings": {}, "loss_settings": {},

@@ -41,7 +41,7 @@ def test_a_plan_says_what_the_knobs_do_to_the_rows(words, capsys):
     options, _ = read_options([*words[:2], *words[3:], "losses=dpo", "train_pairs=32,40", "suite.label_noise=0,0.25"])
     assert plan(options, silent(), "command") == 0
     shown = capsys.readouterr().out
-    assert "32 or 40 used for each seed" in shown and "9 cells" in shown
+    assert "32 or 40 training rows are used for each seed" in shown and "9 cells" in shown
     assert "suite.label_noise=0.25: 32 training rows of " in shown and "8 of them with the label reversed" in shown
 
 

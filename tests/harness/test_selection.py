@@ -4,9 +4,12 @@ import hashlib
 import json
 from dataclasses import replace
 
+import pytest
+
 from harness.selection import apportion, batches, draw, held_out, largest_draw, mismatched, rank, text_digest
 from harness.tokens import Row
 from suites import Message, Pair
+from suites.rows import Rows
 
 
 def row(i: int, cluster: str | None = None, answer: int = 3) -> Row:
@@ -129,3 +132,37 @@ def test_votes_and_the_name_of_a_source_change_no_digest():
     line = json.dumps(["yes", [["user", "q"]], "yes", "n", None, None])
     assert text_digest([VOTED]) == hashlib.sha256(line.encode()).hexdigest()
     assert text_digest([replace(VOTED, agreement=0.75, source="part")]) == text_digest([VOTED])
+
+
+def test_rows_in_columns_are_drawn_batched_and_mismatched_like_a_list():
+    columns = Rows.of(ROWS, Row)
+    assert draw(columns, 20, 3) == draw(ROWS, 20, 3) and held_out(columns, 7) == held_out(ROWS, 7)
+    plans = [batches(rows, seed=1, epochs=2, batch_size=16) for rows in (columns, ROWS)]
+    assert [[list(b.rows) for b in plan] for plan in plans][0] == [b.rows for b in plans[1]]
+    assert mismatched(columns, max_tokens=10) == mismatched(ROWS, max_tokens=10)
+    assert all(batch.rows.table is columns.table for batch in plans[0])
+
+
+@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize("shares", [None, {"a": 0.6, "b": 0.4}, {"b": 1, "a": 1e-6}])
+def test_rows_in_columns_are_drawn_by_share_and_length_like_a_list(shares, balance):
+    pool = mixed(90)
+    whole = Rows.of(pool, Row)
+    columns = whole.take(reversed(range(90)))
+    assert largest_draw(columns, 1000, shares, balance=balance) == largest_draw(pool, 1000, shares, balance=balance)
+    most = largest_draw(pool, 1000, shares, balance=balance)
+    drawn = [draw(columns, count, 3, shares, balance=balance) for count in (most // 2, most)]
+    assert drawn == [draw(pool, count, 3, shares, balance=balance) for count in (most // 2, most)]
+    assert len(drawn[1]) == most and drawn[1].table is whole.table
+    if shares is None:
+        assert set(ids(drawn[0])) < set(ids(drawn[1]))
+    assert held_out(columns, 20, shares) == held_out(pool, 20, shares)
+
+
+def test_the_digest_is_of_the_sorted_lines_of_all_rows():
+    # Written out: sha256 of one JSON line a row, in the order of the lines, ids with quotes and escapes included.
+    ids = ["a", 'a"', "a\\", "a/b", "é", "aa", "10", "9"]
+    pairs = [Pair(i, (Message("user", "q"),), f"yes {i}", "no", "c", "train") for i in ids]
+    lines = sorted(json.dumps([p.id, [["user", "q"]], p.chosen, "no", None, None]) for p in pairs)
+    expected = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    assert text_digest(Rows.of(pairs, Pair)) == text_digest(iter(pairs)) == expected

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import results
 from results import store
 
 
@@ -292,3 +293,34 @@ def test_a_judges_file_has_a_name_of_its_own_and_stays_in_the_cell(judge):
     name = store.verdicts_file(judge)
     assert name.startswith("verdicts-") and name.endswith(".parquet") and "/" not in name
     assert name != store.verdicts_file(judge + "2")
+
+
+def test_an_audit_is_stored_once_for_each_protocol_and_read_from_anywhere(stored, tmp_path):
+    cell = stored("dpo", "c1")
+    for number, protocol in enumerate(("p1", "p2", "p1")):
+        path = store.write_audit(cell.parent, protocol, {"kept": number})
+        assert path == cell.parent / f"audit-{protocol}.json"
+    expected = {"p1": {"kept": 2, "protocol": "p1"}, "p2": {"kept": 1, "protocol": "p2"}}
+    for place in (tmp_path / "runs", cell.parent, cell):
+        assert results.audits(place) == expected
+    assert results.audits(tmp_path / "nowhere") == {}
+    assert store.is_done(cell)
+
+
+def test_an_audit_that_cannot_be_read_is_skipped_and_named(tmp_path):
+    store.write_audit(tmp_path, "p1", {})
+    for name, text in (("a", "{"), ("b", "[]"), ("c", "{}")):
+        (tmp_path / f"audit-{name}.json").write_text(text)
+    with pytest.warns(UserWarning, match="skipped .*audit-[abc].json"):
+        assert set(results.audits(tmp_path)) == {"p1"}
+
+
+def test_an_audit_is_whole_strict_json_inside_its_folder(tmp_path):
+    path = store.write_audit(tmp_path, "../up", {"share": math.inf})
+    assert path.parent == tmp_path and json.loads(path.read_text())["share"] is None
+    with pytest.raises(TypeError):
+        store.write_audit(tmp_path, "p1", {"share": object()})
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="symlink"):
+        store.write_audit(tmp_path / "link", "p1", {})

@@ -1,5 +1,9 @@
 """The audit counts what is wrong with a suite, by hand-made suites where the answer is known."""
 
+import dataclasses
+import random
+from dataclasses import dataclass
+
 import suites
 from suites import Example, Message, Pair, Suite
 from suites.audit import audit, lines
@@ -31,7 +35,8 @@ def test_each_finding_is_counted():
     assert found.duplicates == 1
     assert found.contradictory == 3
     assert (found.clusters, found.repeated_turns, found.leaking_clusters) == (3, 2, 1)
-    assert found.prefix == 1
+    assert (found.chosen_is_prefix, found.rejected_is_prefix, found.prefix) == (0, 1, 1)
+    assert found.agreement is None
 
 
 def test_longer_wins_counts_ties_as_one_half():
@@ -51,12 +56,47 @@ def test_advice_follows_the_findings():
         assert words in advice
     rows = tuple(pair(split, split, "ab", "cd", split) for split in ("train", "validation", "test"))
     clean = Suite("c", rows, "pairs", read=3)
-    assert audit(clean).advice == ()
+    assert [line[:16] for line in audit(clean).advice] == ["fewer than 5,000"]
+
+
+def test_advice_on_length_sounds_an_alarm_above_sixty_in_a_hundred():
+    def advice(longer: int) -> str:
+        rows = [pair(str(n), f"q{n}", "abc", "ab" if n < longer else "abcd") for n in range(100)]
+        return " ".join(audit(Suite("c", rows, "pairs", read=100)).advice)
+
+    assert "usually" not in advice(55)
+    assert "usually the longer one:" in advice(60)
+    assert "usually the longer one (61%, above 60%" in advice(61)
+    assert "usually the shorter one (70%, above 60%" in advice(30)
+
+
+def test_a_held_out_row_that_nearly_repeats_a_training_prompt_is_a_leak():
+    dice = random.Random(0)
+    prompts = [" ".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=50)) for _ in range(20)]
+    rows = [pair(f"a{n}", prompt, "x", "yy") for n, prompt in enumerate(prompts)]
+    rows += [pair("near", prompts[3] + " indeed", "x", "yy", "test"), pair("far", "q r s", "x", "yy", "validation")]
+    found = audit(Suite("c", rows, "pairs", read=22))
+    assert (found.near_leaks, found.leaking_clusters) == (1, 0)
+    assert "1 held-out rows nearly repeat a training prompt" in " ".join(found.advice)
+
+
+def test_agreement_is_the_mean_over_rows_with_votes():
+    @dataclass(frozen=True)
+    class Voted(Pair):
+        agreement: float | None = None
+
+    seen = suites.audit._Seen()
+    for number, agreement in enumerate((0.5, 1.0, None)):
+        seen.see(Voted(str(number), (Message("user", "p"),), "a", "b", "c", "train", agreement=agreement))
+    assert list(seen.agreements) == [0.5, 1.0]
+    low = dataclasses.replace(audit(SUITE), agreement=0.65, agreement_rows=2)
+    assert "agreement: 0.650 of votes, over 2 rows with votes" in "\n".join(lines(low))
+    assert "annotators agree in 65% of votes, under 70%" in " ".join(low.advice)
 
 
 def test_a_missing_split_is_named():
     only = Suite("c", (pair("1", "p", "ab", "cd"),), "pairs", read=1)
-    assert [line.split(":")[0] for line in audit(only).advice] == ["no validation rows", "no test rows"]
+    assert [line.split(":")[0] for line in audit(only).advice][:2] == ["no validation rows", "no test rows"]
 
 
 def test_examples_are_judged_both_ways_and_counted():
@@ -85,3 +125,4 @@ def test_hh_rlhf_keeps_twelve_pairs_of_which_one_answer_begins_with_the_other(hh
     found = audit(suites.load("hh-rlhf", {"path": str(hh_folder)}))
     assert found.prefix == 12
     assert found.leaking_clusters == 0
+    assert found.near_leaks == 5  # as many as a comparison of all prompts with all others finds

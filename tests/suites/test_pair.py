@@ -18,9 +18,9 @@ def test_the_first_human_turn_skips_the_system_message():
         first_human_turn((Message("system", "Be brief."),))
 
 
-def test_a_suite_holds_tuples_and_survives_a_trip_to_a_spawned_worker():
-    suite = Suite("s", [PAIR], "pairs", {"identical": 2}, read=3)
-    assert isinstance(suite.rows, tuple)
+def test_a_suite_keeps_its_rows_and_survives_a_trip_to_a_spawned_worker():
+    suite = Suite("s", (row for row in [PAIR]), "pairs", {"identical": 2}, read=3)
+    assert suite.rows == (PAIR,) and suite.rows[0] == PAIR
     assert pickle.loads(pickle.dumps(suite)) == suite
     with pytest.raises(TypeError):
         suite.dropped["identical"] = 0

@@ -3,13 +3,14 @@
 import gzip
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites import SuiteError
+from suites import SuiteError, reading
 from suites.reading import digest_files, read_records
 
 ROWS = [
@@ -49,9 +50,33 @@ def test_records_know_their_line(tmp_path):
     assert [record.where for record in read_records(path)] == ["f.jsonl:1", "f.jsonl:3"]
 
 
+@pytest.mark.parametrize("name", ["f.jsonl", "f.csv", "f.parquet"])
+def test_rows_are_made_as_they_are_asked_for(tmp_path, monkeypatch, name):
+    import pandas as pd
+
+    monkeypatch.setattr(reading, "CHUNK", 20)
+    frame = pd.DataFrame({"a": [f"text {n} " * 200 for n in range(2_000)]})
+    write_as = {"f.jsonl": "to_json", "f.csv": "to_csv", "f.parquet": "to_parquet"}[name]
+    settings = {"f.jsonl": {"orient": "records", "lines": True}, "f.csv": {"index": False}, "f.parquet": {}}[name]
+    getattr(frame, write_as)(tmp_path / name, **settings)
+    next(read_records(tmp_path / name))  # the libraries are loaded
+    tracemalloc.start()
+    assert sum(1 for _ in read_records(tmp_path / name)) == 2_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * frame["a"].str.len().sum()
+
+
+def test_what_comes_before_a_damaged_place_is_read(tmp_path):
+    records = read_records(write(tmp_path / "f.jsonl", '{"a": 1}\n{"a": \n'))
+    assert next(records).fields == {"a": 1}
+    with pytest.raises(SuiteError, match="f.jsonl:2"):
+        next(records)
+
+
 def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
     path = write(tmp_path / "f.jsonl", '{"a": "one\u2028two\x85three"}\n')
-    assert read_records(path)[0].fields == {"a": "one\u2028two\x85three"}
+    assert next(read_records(path)).fields == {"a": "one\u2028two\x85three"}
 
 
 @pytest.mark.parametrize(
@@ -75,22 +100,22 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
 )  # fmt: skip
 def test_a_broken_file_is_one_error_that_says_where(tmp_path, name, content, words):
     with pytest.raises(SuiteError, match=words):
-        read_records(write(tmp_path / name, content))
+        list(read_records(write(tmp_path / name, content)))
 
 
 def test_a_missing_path_and_a_folder_are_not_files(tmp_path):
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(SuiteError, match="no such file: .*nothing.jsonl"):
-        read_records(tmp_path / "nothing.jsonl")
+        list(read_records(tmp_path / "nothing.jsonl"))
     with pytest.raises(SuiteError, match="no such file"):
-        read_records(tmp_path / ("x" * 5_000 + ".jsonl"))
+        list(read_records(tmp_path / ("x" * 5_000 + ".jsonl")))
     with pytest.raises(SuiteError, match="is a folder, not a file"):
-        read_records(tmp_path / "folder.jsonl")
+        list(read_records(tmp_path / "folder.jsonl"))
 
 
 def test_csv_takes_answers_longer_than_the_csv_modules_default(tmp_path):
     path = write(tmp_path / "f.csv", "a\n" + "x" * 200_000 + "\n")
-    assert len(read_records(path)[0].fields["a"]) == 200_000
+    assert len(next(read_records(path)).fields["a"]) == 200_000
 
 
 def test_the_digest_follows_content_and_name_but_not_order(tmp_path):
@@ -105,7 +130,7 @@ def test_the_digest_follows_content_and_name_but_not_order(tmp_path):
 def test_no_bytes_lead_to_anything_but_rows_or_a_suite_error(tmp_path_factory, content, name):
     path = write(tmp_path_factory.mktemp("bytes") / name, content)
     try:
-        records = read_records(path)
+        records = list(read_records(path))
     except SuiteError:
         return
     assert all(isinstance(record.fields, dict) for record in records)
