@@ -16,8 +16,6 @@ from reports.tables import Protocol
 from results.columns import ROW_COLUMNS
 from results.diagnosis import Finding
 
-PALETTE_SIZE = 8
-_CONTROL_COLOUR = "control"
 _SEED_MEASURES = (
     "preference_accuracy",
     "mean_ratio_accuracy",
@@ -105,7 +103,7 @@ def page(
 ) -> dict[str, Any]:
     """Everything that the templates lay out; curves and the findings of a diagnosis by cell id."""
     found = tables.protocols(runs)
-    colours = loss_colours(runs)
+    colours = tables.loss_colours(runs)
     sections: list[Section] = []
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
@@ -197,15 +195,6 @@ def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[
     count = int(done.loc[done["cell"].isin(curves.keys()), "loss"].nunique()) - len(drawn)
     most = render.number(figures.LOSSES_DRAWN, "count")
     return f"Not drawn: {render.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
-
-
-def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
-    """One colour a loss for the whole page, by its displayed name; controls share a grey."""
-    frame = tables.prepared(runs)
-    named = frame["loss"].map(lambda loss: render.number(loss, "text"))
-    contenders = sorted(set(named[~frame["control"]]))
-    controls = dict.fromkeys(named[frame["control"]], _CONTROL_COLOUR)
-    return controls | {loss: str(place % PALETTE_SIZE) for place, loss in enumerate(contenders)}
 
 
 def _seeds(protocol: Protocol) -> Grid | None:

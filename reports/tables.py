@@ -15,6 +15,9 @@ from reports.fields import BETA, BY_SOURCE, DETAILS, LOSS, LR, MEASURES, SEED
 from reports.render import Field
 from results.columns import CAPABILITY_PREFIX, of_source, sources
 
+PALETTE_SIZE = 8
+_CONTROL_COLOUR = "control"
+
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
 
@@ -238,3 +241,12 @@ def over_seeds(rows: pandas.DataFrame, columns: tuple[str, ...]) -> pandas.DataF
             }
         found.append(line)
     return pandas.DataFrame(found)
+
+
+def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
+    """One colour a loss for the whole page, by its displayed name; controls share a grey."""
+    frame = prepared(runs)
+    named = frame["loss"].map(lambda loss: render.number(loss, "text"))
+    contenders = sorted(set(named[~frame["control"]]))
+    controls = dict.fromkeys(named[frame["control"]], _CONTROL_COLOUR)
+    return controls | {loss: str(place % PALETTE_SIZE) for place, loss in enumerate(contenders)}

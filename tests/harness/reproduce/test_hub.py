@@ -37,7 +37,7 @@ def test_the_options_of_a_setting_are_accepted_as_plan_would(name, setting):
     options, _ = read_options(words)
     assert options.losses == tuple(setting.losses)
     assert options.epochs == recipe.epochs(setting)
-    assert options.train_pairs == (1 if "train_pairs=1" in recipe.common else setting.pairs)
+    assert options.train_pairs == (1 if "train_pairs=1" in recipe.common else setting.pairs,)
     for loss, values in setting.losses.items():
         assert options.loss_settings[loss] == values
         assert set(values) - {"lrs"} <= set(losses.get(loss).defaults)
