@@ -58,6 +58,10 @@ class Data:
         return last_user_turn(self.texts([row])[0].prompt)
 
     @cached_property
+    def _digests(self) -> dict[tuple[int, Knobs], str]:
+        return {}
+
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {row_id: place for place, row_id in enumerate(ids_of(self.suite.rows))}
 
@@ -89,7 +93,10 @@ class Data:
     def training_digest(self, seed: int, knobs: Knobs) -> str:
         """A digest of the texts of the training rows, and of which labels are wrong."""
         drawn = self.draw(seed, knobs)
-        texts = self.digest(drawn.rows)
+        key = (seed, knobs.clean)  # the texts of all rows are read for it: once, whatever the number of losses
+        if key not in self._digests:
+            self._digests[key] = self.digest(drawn.rows)
+        texts = self._digests[key]
         if not drawn.flipped:
             return texts
         return hashlib.sha256("\n".join([texts, *sorted(drawn.flipped)]).encode()).hexdigest()

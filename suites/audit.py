@@ -120,9 +120,8 @@ class _Seen:
         self.rejected_is_prefix += row.chosen.startswith(row.rejected) and row.chosen != row.rejected
         longer = len(row.chosen) - len(row.rejected)
         self.longer_wins += (longer > 0) + 0.5 * (longer == 0)
-        agreement = getattr(row, "agreement", None)
-        if agreement is not None:
-            self.agreements.append(agreement)
+        if row.agreement is not None:
+            self.agreements.append(row.agreement)
 
     def _judge(self, row: Pair | Example, answers: list[str], verdict: bool) -> None:
         texts = json.dumps([[[m.role, m.content] for m in row.prompt], answers])

@@ -1,7 +1,8 @@
 """Rules of tokenisation that hold for every suite and tokenizer.
 
-A newly registered suite is taken in by itself; one that needs settings to load without a network gets a line in
-SETTINGS. A suite that cannot be loaded here is skipped with its own words.
+A newly registered suite is taken in by itself, a public set with its rows of tests/suites/samples.py; one that needs
+other settings to load without a network gets a line in SETTINGS. A suite that cannot be loaded here is skipped with its
+own words.
 """
 
 from __future__ import annotations
@@ -23,13 +24,12 @@ from harness.option_cards import make
 from harness.progress import silent
 from harness.tokens import Encoder, make_encoder
 from tests.harness.conftest import pair_rows, write_jsonl
+from tests.suites.samples import FILE_OF, SAMPLES
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # suite -> the settings with which it loads offline; those that a suite does not have are left out.
-SETTINGS = {
-    "imdb-sentiment": {"answers": "written"},
-    "hh-rlhf": {"path": str(SHARED / "hh-rlhf")},
-}
+SETTINGS = {"imdb-sentiment": {"answers": "written"}}
+SETS = ("hh-rlhf", "oasst", "pandalm", "persona")  # with real rows in SHARED, where that is there
 FILES = {"pairs.jsonl": pair_rows(60), "judged.jsonl": [
     {"prompt": row["prompt"], "completion": row["chosen"], "label": number % 2 == 0}
     for number, row in enumerate(pair_rows(60))
@@ -46,6 +46,8 @@ def texts(request, tmp_path_factory):
     else:
         known = suites.get(name).settings
         settings = {key: value for key, value in SETTINGS.get(name, {}).items() if key in known}
+        if "path" in known:
+            settings["path"] = str(path_of(name, tmp_path_factory.mktemp("public")))
     try:
         suite = suites.load(name, settings)
     except suites.SuiteError as error:
@@ -53,6 +55,16 @@ def texts(request, tmp_path_factory):
     if not isinstance(suite, suites.Suite):
         pytest.skip(f"{request.param} holds no rows before a model has sampled them")
     return suite.rows[:: max(1, len(suite.rows) // ROWS)]
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Where the rows of a public set are: real ones, else its sample."""
+    if name in SETS and (SHARED / name).is_dir():
+        return SHARED / name
+    sample = next(sample for sample in SAMPLES if sample.suite == name)
+    path = folder / f"{FILE_OF.get(name, 'train')}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    return write_jsonl(path, sample.rows)
 
 
 @pytest.fixture(scope="module", params=["smollm2", "byt5"])

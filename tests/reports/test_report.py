@@ -10,6 +10,7 @@ import pytest
 
 import reports
 import results
+from results import store
 
 COMMAND = "python -m harness run suite=hh-rlhf losses=dpo,ipo"
 ATTACK = '<script>alert("x")</script>|`=HYPERLINK("a")`\x1b[31m'
@@ -248,6 +249,18 @@ def test_failure_modes_stand_with_evidence_rule_and_remedy(make, tmp_path):
         assert "Rule: " in line and "Try: raise beta" in line and "sft" not in line
     terminal = " ".join(reports.terminal(results.read(tmp_path), width=200).split())
     assert "likelihood displacement in ipo beta 0.1, lr 1e-5" in terminal
+
+
+def test_a_finding_about_noise_names_the_share_of_contradictory_rows_of_its_protocols_audit(make, tmp_path):
+    noisy = {"validation_preference_accuracy": 0.57, "effective_beta": 0.5}
+    learned = make.curve().assign(accuracy=0.7)
+    for loss, protocol in (("ipo", "p1"), ("dpo", "p2")):
+        row = make.cell(loss, cell=loss, protocol=protocol, **noisy)
+        store.write_cell(tmp_path / loss, cell={}, row=row, pairs=None, curve=learned, log="")
+    store.write_audit(tmp_path, "p2", {"contradictory": 30, "kept": 200})
+    text = reports.write(tmp_path)["report.md"].read_text().replace("\\", "")
+    told = sorted(line for line in text.splitlines() if "Noisy preferences: " in line)
+    assert ["contradictory share 0.15" in line for line in told] == [True, False]  # dpo, then ipo
 
 
 def test_without_findings_there_is_no_diagnosis(make, tmp_path):

@@ -87,7 +87,7 @@ def test_the_door_offers_its_names_and_refuses_others():
 
     assert results.columns is columns and results.metrics is metrics
     assert set(dir(results)) == {
-        "annotations", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
+        "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
         "read_annotations", "statistics", "store", "verdicts",
     }  # fmt: skip
     assert results.read_annotations is results.annotations.read_annotations

@@ -179,6 +179,8 @@ def test_preferences_of_which_many_are_wrong(cell):
     assert "noisy_preferences" in modes(found)
     finding = diagnosis.noisy_preferences(*found.parts, {"contradictory": 12, "kept": 196})
     assert finding.evidence["contradictory_share"] == pytest.approx(12 / 196)
+    for other in (None, {}, {"contradictory": "many", "kept": 196}):
+        assert "contradictory_share" not in diagnosis.noisy_preferences(*found.parts, other).evidence
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-from dataclasses import dataclass
 
 import suites
 from suites import Example, Message, Pair, Suite
@@ -81,15 +80,10 @@ def test_a_held_out_row_that_nearly_repeats_a_training_prompt_is_a_leak():
 
 
 def test_agreement_is_the_mean_over_rows_with_votes():
-    @dataclass(frozen=True)
-    class Voted(Pair):
-        agreement: float | None = None
-
-    seen = suites.audit._Seen()
-    for number, agreement in enumerate((0.5, 1.0, None)):
-        seen.see(Voted(str(number), (Message("user", "p"),), "a", "b", "c", "train", agreement=agreement))
-    assert list(seen.agreements) == [0.5, 1.0]
-    low = dataclasses.replace(audit(SUITE), agreement=0.65, agreement_rows=2)
+    votes = (0.5, 0.8, None)
+    rows = [dataclasses.replace(pair(str(n), f"p{n}", "a", "b"), agreement=share) for n, share in enumerate(votes)]
+    low = audit(Suite("voted", rows, "pairs", read=3))
+    assert (low.agreement, low.agreement_rows) == (0.65, 2)
     assert "agreement: 0.650 of votes, over 2 rows with votes" in "\n".join(lines(low))
     assert "annotators agree in 65% of votes, under 70%" in " ".join(low.advice)
 
