@@ -19,7 +19,9 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "win_rate", "win_rate_se", "win_rate_baseline", "win_rate_length_controlled",
         "win_rate_length_controlled_se", "generated_tokens", "length_ratio", "truncated_fraction", "distinct_2",
         "kl", "kl_se", "judge", "judged_prompts", "tie_share", "invalid_share", "position_consistency",
-        "length_agreement", "length_agreement_se",
+        "length_agreement", "length_agreement_se", "generated_prompts", "generation", "distinct_2_reference",
+        "gold_reward", "gold_reward_se", "gold_reward_reference", "gold_reward_reference_se", "gold_reward_gain",
+        "gold_reward_gain_se",
     }  # fmt: skip
     optional = {"reason", "plugin_digest", "micro_batch"}
     empty = {name for name in runs.columns if pd.isna(runs.loc["dpo", name]) or runs.loc["dpo", name] == ""}

@@ -24,7 +24,8 @@ def test_the_defaults_are_the_documented_ones():
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "controls": True, "workers": None, "layout": "auto", "micro_batch": None, "micro_tokens": None,
         "threads": None, "activation_checkpointing": False, "store": True, "checkpoint_steps": 0, "save": "none",
-        "out": "runs", "judge": "none",
+        "out": "runs", "judge": "none", "generate": 0, "prompts": None, "max_new_tokens": None, "temperature": 1.0,
+        "top_p": 1.0,
         "plugins": (),
         "model_revision": None, "suite_settings": {}, "loss_settings": {},
     }  # fmt: skip
