@@ -50,6 +50,9 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         evaluate += held_out * options.evals
     for seed in {trial.seed for trial in trained if "reference" in losses.get(trial.loss).needs}:
         train += _tokens(data.training_rows(seed)) // 3
+    if trials:
+        # Written one at a time, each token costs about two that are read at once; the reference writes too.
+        evaluate += 2 * options.generate * data.max_new_tokens * (len(trained) + 1)
     if options.start == "sft" and trained:
         train += _tokens(data.training_rows(START_SEED)) * options.epochs
     return Work(train, evaluate)

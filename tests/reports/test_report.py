@@ -233,3 +233,13 @@ def test_an_old_report_survives_a_write_that_fails(
         reports.write(tmp_path, runs.assign(preference_accuracy=0.1))
     assert (tmp_path / "report.md").read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_generated_answers_are_in_both_reports_and_their_columns_explained(make, tmp_path: Path) -> None:
+    row = make.cell("dpo", generated_prompts=8, generation="g", generated_tokens=9.0, kl=1.25, kl_se=0.5)
+    written = reports.write(make.store(tmp_path, [row]))
+    page, text = written["report.html"].read_text(), written["report.md"].read_text()
+    for report in (page, text):
+        assert "Generated answers" in report and "1.25 ± 0.50" in report and "Answers to 8 prompts" in report
+        assert "KL(policy, reference) per sequence" in html.unescape(report)
+    Tags(page)
