@@ -28,12 +28,14 @@ SAMPLING = 1
 
 @dataclass(frozen=True)
 class Author:
-    """A model that answers: its weights' digest, how to get it (asked for only when needed), its tokenizer."""
+    """A model that answers: its weights' digest, how to get it (asked for only when needed), its tokenizer, and
+    the precision of its products."""
 
     weights: str
     load: Callable[[], nn.Module]
     tokenizer: Any
     end_of_turn: int
+    precision: str = "fp32"
 
     @cached_property
     def model(self) -> nn.Module:
@@ -57,7 +59,7 @@ def kept_answers(
         if answers is None:
             answers = generate(
                 author.model, block, sampling, tokenizer=author.tokenizer, end_of_turn=author.end_of_turn,
-                samples=samples,
+                samples=samples, precision=author.precision,
             )  # fmt: skip
             with writing(path) as temporary:
                 temporary.write_text(json.dumps([asdict(answer) for answer in answers]))
@@ -69,7 +71,7 @@ def kept_answers(
 def _path(author: Author, block: Sequence[Prompt], sampling: Sampling, samples: int) -> Path:
     content = {
         "version": SAMPLING, "weights": author.weights, "end_of_turn": author.end_of_turn, "prompts": block,
-        "sampling": asdict(sampling), "samples": samples,
+        "sampling": asdict(sampling), "samples": samples, "precision": author.precision,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return cache_folder("answers", key[:2]) / f"{key}.json"

@@ -48,7 +48,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     """
     if is_trained(bench, folder, save=save) and (addition := _answers_alone(bench, trial, folder)) is not None:
         store.add_measurement(folder, **addition._asdict())
-        return store.read_row(folder)
+        return {name: math.nan if value is None else value for name, value in store.read_row(folder).items()}
     identity = bench.identity
     cell = identity.cell_id(trial)
     began, started = time.perf_counter(), datetime.now(UTC)
@@ -90,7 +90,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     if addition is not None:
         store.add_measurement(folder, **addition._asdict())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return store.read_row(folder)
+    return row
 
 
 def is_trained(bench: Bench, folder: Path, *, save: bool) -> bool:

@@ -50,6 +50,9 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         evaluate += held_out * options.evals
     for seed, knobs in measured_draws(trained):
         train += _tokens(data.training_rows(seed, knobs)) // 3
+    if trials:
+        # Written one at a time, each token costs about two that are read at once; the reference writes too.
+        evaluate += 2 * options.generate * data.max_new_tokens * (len(trained) + 1)
     if options.start == "sft" and trained:
         train += _tokens(data.training_rows(START_SEED, of_start(options))) * options.epochs
     return Work(train, evaluate)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.gradient import NonFinite
+from harness.mixed import MixedPrecision
 
-BATCH = 64  # answers that are written together
+BATCH = 128  # answers that are written together
 SENTENCE_ENDS = (".", "!", "?")
 
 Prompt = tuple[str, tuple[int, ...]]  # id, token ids
@@ -77,11 +79,13 @@ class _Request:
 @torch.no_grad()
 def generate(
     model: nn.Module, prompts: Sequence[Prompt], sampling: Sampling, *, tokenizer: Any, end_of_turn: int,
-    samples: int = 1, batch: int = BATCH, advance: Callable[[int], None] = lambda n: None,
+    samples: int = 1, batch: int = BATCH, precision: str = "fp32", advance: Callable[[int], None] = lambda n: None,
 ) -> list[Generation]:  # fmt: skip
     """Answers to every prompt (id, token ids), `samples` each, in the order of the prompts.
 
-    model: any causal language model of transformers, adapters included. advance: told how many are done.
+    model: any causal language model of transformers, adapters included. precision: "fp32", or "bf16" for bf16
+    products, which is faster and another distribution by a quarter of a nat an answer: for answers to learn from,
+    not to measure. advance: told how many are done.
     Raises: NonFinite where the model's logits hold no distribution.
     """
     requests = [
@@ -95,12 +99,19 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        for start in range(0, len(order), batch):
-            _write(model, order[start : start + batch], sampling, ends)
-            advance(len(order[start : start + batch]))
+        with _products(model, precision):
+            for start in range(0, len(order), batch):
+                _write(model, order[start : start + batch], sampling, ends)
+                advance(len(order[start : start + batch]))
     finally:
         model.train(was_training)
     return [_generation(request, tokenizer, end_of_turn, ends) for request in requests]
+
+
+def _products(model: nn.Module, precision: str) -> AbstractContextManager[None]:
+    if precision == "fp32":
+        return nullcontext()
+    return MixedPrecision(model)(next(model.parameters()).device.type)
 
 
 @cache
@@ -165,10 +176,11 @@ def _pick(logps: Tensor, numbers: Tensor, sampling: Sampling) -> Tensor:
     """
     if sampling.temperature == 0:
         return logps.argmax(-1)
-    probabilities = (logps / sampling.temperature).softmax(-1).double()
+    # Log-probs need no second softmax at temperature 1.
+    probabilities = logps.exp() if sampling.temperature == 1 else (logps / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         probabilities = _nucleus(probabilities, sampling.top_p)
-    edges = probabilities.cumsum(-1)
+    edges = probabilities.cumsum(-1, dtype=torch.float64)
     picked = torch.searchsorted(edges, (numbers * edges[:, -1])[:, None], right=True).squeeze(1)
     return picked.clamp(max=logps.shape[1] - 1)
 

@@ -66,10 +66,10 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     made = {
         **options.model_dump(exclude={"to", "device", "threads"}), "model_digest": source.digest,
         "tokenizer_digest": source.tokenizer_digest, "template": encoder.template, "max_tokens": encoder.max_tokens,
-        "max_new_tokens": asked.limit, "scorer": scorer.id,
+        "max_new_tokens": asked.limit, "precision": machine.precision, "scorer": scorer.id,
     }  # fmt: skip
     tally = Tally()
-    drafts = _sample(options, asked, encoder, author_of(source, encoder, machine.device), scorer, tally, progress)
+    drafts = _sample(options, asked, encoder, author_of(source, encoder, machine), scorer, tally, progress)
     suite = finish(
         drafts, tally, name=path.stem, kind="pairs", source=f"answers of {options.model} to {asked.name}",
         revision=digest(made),

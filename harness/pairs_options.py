@@ -16,7 +16,7 @@ class PairsOptions(BaseModel):
     """Everything that a set of sampled pairs depends on; frozen, complete, every default filled in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    precision: ClassVar[str] = "fp32"  # of answers, as of every measurement
+    precision: ClassVar[str] = "auto"  # answers to learn from need no more than training has
 
     to: Annotated[str, BeforeValidator(Text())] = required("the suite file to write, ending in .jsonl")
     suite: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(

@@ -134,7 +134,8 @@ def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, 
     """Runs the cells; those that another command of this host is at work on are waited for, and run if it dies."""
     while todo:
         run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=save)
-        todo = [t for t in todo if not sweep.is_finished(t) and sweep.failure(t) is None]
+        # A cell that is stored but lacks a measurement was ours, and the measurement failed: it is not tried again.
+        todo = [t for t in todo if not store.is_done(sweep.folder(t)) and sweep.failure(t) is None]
         if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
             for trial in foreign:
                 progress.cell_kept(trial.label, f"not run: {store.holder(sweep.folder(trial))} is at work on it")

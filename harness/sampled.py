@@ -17,7 +17,7 @@ from harness.answers import BLOCK, SAMPLING, Author, kept_answers
 from harness.cache import cache_folder, writing
 from harness.generate import Sampling
 from harness.grid import digest
-from harness.machine import resolve
+from harness.machine import Machine, resolve
 from harness.models import Source, load_policy
 from harness.options import Options
 from harness.progress import Progress
@@ -45,6 +45,7 @@ class Made:
     label_seed: int
     samples: int
     sampling: Mapping[str, Any]
+    precision: str
     counts: Mapping[str, int]
     version: int = field(default=SAMPLING)
 
@@ -54,10 +55,12 @@ class Made:
         return digest({name: value for name, value in asdict(self).items() if name != "model"}, length=32)
 
 
-def author_of(source: Source, encoder: Encoder, device: str) -> Author:
+def author_of(source: Source, encoder: Encoder, machine: Machine) -> Author:
     """The model of a source as one that answers, loaded when it is first asked something new."""
     weights = digest([source.digest, source.tokenizer_digest], length=64)
-    return Author(weights, lambda: load_policy(source, device), encoder.tokenizer, encoder.end_of_turn)
+    return Author(
+        weights, lambda: load_policy(source, machine.device), encoder.tokenizer, encoder.end_of_turn, machine.precision
+    )
 
 
 def sampled_suite(
@@ -72,15 +75,16 @@ def sampled_suite(
         "validation": math.ceil(ROOM * options.eval_pairs),
         "test": math.ceil(ROOM * options.eval_pairs),
     }
+    machine = resolve(options)
     sampling = Sampling(wanted.max_new_tokens, sentence=wanted.sentence)
     made = Made(
         source.name, source.digest, source.tokenizer_digest, encoder.template, encoder.max_tokens,
         digest([[p.id, p.text, p.split] for p in wanted.prompts], length=64), rewards.get(wanted.reward).id,
-        wanted.label, wanted.label_seed, wanted.samples, asdict(sampling), counts,
+        wanted.label, wanted.label_seed, wanted.samples, asdict(sampling), machine.precision, counts,
     )  # fmt: skip
     path = cache_folder("pairs") / f"{wanted.name}-{made.key}.jsonl"
     if not path.is_file():
-        author = author_of(source, encoder, resolve(options).device)
+        author = author_of(source, encoder, machine)
         suite = _sample(wanted, author, encoder, sampling, counts, made.key[:12], progress)
         write_suite(path, suite, asdict(made))
     return read_suite(path, wanted.name)

@@ -123,3 +123,11 @@ def test_an_answer_can_be_over_with_its_first_sentence(model, tokenizer):
         first = next((place for place, token in enumerate(long.tokens) if token in ends), 59)
         assert answer.tokens == long.tokens[: first + 1]
         assert answer.truncated == (answer.tokens[-1] not in ends)
+
+
+def test_bf16_answers_leave_the_model_as_it_was(model, tokenizer):
+    before = ask(model, tokenizer)
+    rounded = generate(model, PROMPTS, Sampling(8), tokenizer=tokenizer, end_of_turn=NO_END, precision="bf16")
+    assert ask(model, tokenizer) == before
+    near = [abs(a.logp - b.logp) for a, b in zip(rounded, before, strict=True) if a.tokens == b.tokens]
+    assert near and 0 < max(near) < 0.5

@@ -102,7 +102,7 @@ def test_too_small_a_limit_leaves_no_prompt_and_says_so(build):
 
 
 def test_the_name_of_a_set_depends_on_what_decides_it_and_not_on_the_models_name():
-    made = harness.sampled.Made("tiny", "d", "t", "chat", 64, "p", "r", "deterministic", 0, 4, {}, {"train": 1})
+    made = harness.sampled.Made("tiny", "d", "t", "chat", 64, "p", "r", "deterministic", 0, 4, {}, "fp32", {"train": 1})
     assert dataclasses.replace(made, model="other").key == made.key
     for field in dataclasses.fields(made):
         if field.name != "model":

@@ -64,3 +64,32 @@ def test_only_failed_cells_still_give_a_text(make) -> None:
 
 def test_no_cells_is_said(runs: pandas.DataFrame) -> None:
     assert reports.terminal(runs.iloc[:0]) == "No cells."
+
+
+def answered(make, loss: str, **given):
+    return make.cell(
+        loss, generated_prompts=128, generation="g1", generated_tokens=13.5, length_ratio=1.1, truncated_fraction=0.05,
+        distinct_2=0.8, **{"kl": 2.5, "kl_se": 0.2, "gold_reward": 0.75, "gold_reward_se": 0.1,
+                           "gold_reward_gain": 0.5, "gold_reward_gain_se": 0.125, **given},
+    )  # fmt: skip
+
+
+def test_answers_stand_in_a_table_of_their_own_reward_beside_kl(make) -> None:
+    rows = [answered(make, "dpo", win_rate=0.61, win_rate_se=0.04, judge="gold"), make.cell("ipo")]
+    text = reports.terminal(make.frame(*rows), width=120)
+    said, _, below = text.partition("Answers to 128 prompts after training; win rates against the reference's answers")
+    table = below.partition("1 seed:")[0]
+    assert "judge gold" in below
+    assert [row for row in table.splitlines() if row.startswith("dpo")] == [
+        "dpo    0.1  1e-5  2.50 ± 0.20  +0.75 ± 0.10  +0.50 ± 0.12  0.610 ± 0.040   13.50    1.10  0.050     0.800"
+    ]
+    assert "ipo" not in table and "KL" not in said
+
+
+def test_without_answers_there_is_no_table_of_them(runs: pandas.DataFrame) -> None:
+    assert "Answers to" not in reports.terminal(runs, width=120)
+
+
+def test_answers_to_other_prompts_are_told_apart(make) -> None:
+    frame = make.frame(answered(make, "dpo"), answered(make, "ipo") | {"generation": "g2"})
+    assert "compare only those that agree" in " ".join(reports.terminal(frame, width=120).split())

@@ -267,3 +267,13 @@ def test_without_findings_there_is_no_diagnosis(make, tmp_path):
     make.store(tmp_path, [make.cell("simpo", displaced_fraction=0.1)])
     assert "Diagnosis" not in reports.write(tmp_path)["report.md"].read_text()
     assert "Diagnosis" not in reports.terminal(results.read(tmp_path), width=200)
+
+
+def test_generated_answers_are_in_both_reports_and_their_columns_explained(make, tmp_path: Path) -> None:
+    row = make.cell("dpo", generated_prompts=8, generation="g", generated_tokens=9.0, kl=1.25, kl_se=0.5)
+    written = reports.write(make.store(tmp_path, [row]))
+    page, text = written["report.html"].read_text(), written["report.md"].read_text()
+    for report in (page, text):
+        assert "Generated answers" in report and "1.25 ± 0.50" in report and "Answers to 8 prompts" in report
+        assert "KL(policy, reference) per sequence" in html.unescape(report)
+    Tags(page)
