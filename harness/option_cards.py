@@ -40,9 +40,9 @@ def kinds(of: type[BaseModel] = Options) -> dict[str, str]:
     return {card.name: card.kind for card in cards(of)}
 
 
-def values_of(words: Words) -> dict[str, Any]:
+def values_of(words: Words, of: type[BaseModel] = Options) -> dict[str, Any]:
     """The field values that were typed, still as text."""
-    fields = {card.name: card.field for card in cards()}
+    fields = {card.name: card.field for card in cards(of)}
     values: dict[str, Any] = {fields[key]: value for key, value in words.values.items()}
     if words.suite_settings:
         values["suite_settings"] = words.suite_settings

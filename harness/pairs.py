@@ -39,7 +39,7 @@ def read_pairs_options(argv: Sequence[str]) -> PairsOptions:
     words.loss_settings.clear()
     options = None
     try:
-        options = make(values_of(words), PairsOptions)
+        options = make(values_of(words, PairsOptions), PairsOptions)
     except UsageError as error:
         errors += error.messages
     if errors or options is None:

@@ -23,7 +23,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool =
         if cut and len(row[-1]) > width:
             lines.append(start + row[-1][: width - 1].rstrip() + "…")
             continue
-        wrapped = textwrap.wrap(row[-1], width, break_on_hyphens=False) or [""]
+        wrapped = textwrap.wrap(row[-1], width, break_on_hyphens=False, break_long_words=False) or [""]
         lines += [(start + wrapped[0]).rstrip()] + [" " * indent + rest for rest in wrapped[1:]]
     return "\n".join(lines) + "\n"
 

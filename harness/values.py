@@ -61,7 +61,6 @@ class Number:
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
-    maximum: float | None = None
 
     @property
     def allowed(self) -> str:
@@ -69,7 +68,6 @@ class Number:
         limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         limits += [f"> {self.above:g}"] if self.above is not None else []
         limits += [f"< {self.below:g}"] if self.below is not None else []
-        limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         return " ".join(["number", " and ".join(limits)]) if limits else "finite number"
 
     def __call__(self, value: object) -> float:
@@ -84,7 +82,6 @@ class Number:
             and (self.maximum is None or number <= self.maximum)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
-            and (self.maximum is None or number <= self.maximum)
         )
 
 

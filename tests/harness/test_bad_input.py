@@ -104,7 +104,7 @@ def test_a_plugin_that_secretly_averages_over_the_batch_is_refused(refused, tmp_
         "    h = pair.chosen_log_ratio - pair.rejected_log_ratio\n"
         "    return (beta * (h - h.mean())).square() - h\n"
     )
-    said = refused("plugins=sly.py", "losses=sly")
+    said = refused("plugins=sly.py", "losses=sly", "suite.answers=written")
     assert "sly" in said and "batch_coupled" in said
 
 

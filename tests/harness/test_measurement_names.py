@@ -10,7 +10,8 @@ GOOD = ["suite=imdb-sentiment", "losses=dpo"]
 
 
 def test_a_right_command_is_read_with_its_judges_and_their_settings():
-    options, _ = read_options([*GOOD, "judge=logprob:tiny,length", "judge.max_invalid=0.2", "lm_eval=everyday"])
+    words = ("judge=logprob:tiny,length", "judge.max_invalid=0.2", "lm_eval=everyday", "generate=8")
+    options, _ = read_options([*GOOD, *words])
     assert options.judge == ("logprob:tiny", "length") and options.judge_settings == {"max_invalid": 0.2}
     assert options.lm_eval == ("everyday",) and options.refusal == "none"
     assert read_options([*GOOD, "judge=none", "lm_eval=none"]).options.judge == ()

@@ -8,6 +8,7 @@ import pytest
 import losses
 import suites
 from harness import estimate
+from harness.footprint import Shape, footprint
 from harness.names import read_options
 from harness.options import UsageError
 from harness.reproduce import hub
@@ -64,8 +65,8 @@ def test_simpo_s_table_has_its_five_settings_and_ten_methods_less_sft():
 def test_memory_and_hours_are_those_of_the_estimator():
     recipe = read_recipe("zephyr-dpo")
     (setting,) = recipe.settings
-    options, _ = read_options(with_known_suite(recipe.words(setting, ("dpo",), "runs")))
-    assert recipe.gpu_memory_gib == pytest.approx(estimate.memory_bytes(options, int(setting.parameters)) / 2**30)
+    held = footprint(Shape(int(setting.parameters), 0, 0, 0, 0, 0), second_model=True)
+    assert recipe.gpu_memory_gib == pytest.approx(held.total / 2**30)
     tokens = trials(setting) * setting.pairs * int(recipe.tokens_per_pair)
     rates = estimate.Rates(6 * setting.parameters / (GPU_RATE * estimate.ASSUMED_EFFICIENCY), 0.0)
     assert recipe.gpu_hours == pytest.approx(estimate.seconds(estimate.Work(tokens, 0), rates) / 3600, rel=0.02)
