@@ -6,9 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.options import _option as option
-from harness.options import _required as required
-from harness.options import _whole as whole
+from harness.options import option, required, whole
 from harness.values import Auto, Choice, Device, Number, Text, WholeNumber
 
 
