@@ -82,6 +82,7 @@ def test_a_failed_side_is_named_and_gives_no_ratio():
     assert ratio(turns, "trl", "ours", "seconds") is None
 
 
+@pytest.mark.slow
 def test_every_loss_of_the_sweep_runs_through_its_trainer_of_trl():
     from benchmarks import peer_cells
 

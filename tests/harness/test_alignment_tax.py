@@ -66,6 +66,7 @@ def test_each_cell_is_measured_beside_its_start_and_a_second_command_measures_no
     assert command("losses=dpo", "lm_eval=everyday").trained == [] and len(requests) == 3
 
 
+@pytest.mark.slow
 def test_asked_for_later_it_needs_the_model_saved_or_trained_again(command, requests, tmp_path, monkeypatch):
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
     command("losses=dpo", "controls=false", "save=all", out="kept")

@@ -47,6 +47,7 @@ def test_save_best_keeps_the_winner_alone_and_it_loads(command, tmp_path, capsys
     assert command("losses=dpo,simpo", "save=best").trained == []
 
 
+@pytest.mark.slow
 def test_asking_later_for_the_best_model_trains_the_best_cell_again(command, tmp_path):
     command("losses=dpo,simpo")
     before = comparable(results.read(tmp_path / "runs"))
@@ -59,6 +60,7 @@ def test_save_all_keeps_every_trained_cell(command, tmp_path):
     assert sorted(p.parent.name.split("-")[0] for p in (tmp_path / "runs").rglob("model")) == ["dpo", "sft"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_start_sft_begins_every_cell_at_the_tuned_weights_and_is_made_once(command, tmp_path, tuning):
     told = command("losses=dpo,simpo", "start=sft", f"tuning={tuning}")

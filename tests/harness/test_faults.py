@@ -91,6 +91,7 @@ def test_a_full_cache_says_which_folder_and_the_command_goes_on(command, tmp_pat
         assert [p for p in temporaries(tmp_path / "cache") if "safetensors" in p.name] == []
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_for_good_fails_the_cell_alone(command, tmp_path, monkeypatch):
     real = harness.cell.train
 
@@ -128,6 +129,7 @@ def test_memory_that_really_runs_out_in_a_worker_fails_its_cell_and_the_sweep_go
     assert temporaries(tmp_path / "runs") == []
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_changes_no_number_and_loses_no_cell(command, tmp_path, monkeypatch):
     from datetime import datetime, timedelta
 

@@ -77,6 +77,7 @@ def test_answers_change_no_other_number_and_the_same_command_asks_nothing(comman
     assert again.trained == []
 
 
+@pytest.mark.slow
 def test_answers_asked_later_of_cells_without_models_train_them_again_with_a_note(command, tmp_path, trainings):
     command("losses=dpo")
     before = comparable(results.read(tmp_path / "runs"))
@@ -88,6 +89,7 @@ def test_answers_asked_later_of_cells_without_models_train_them_again_with_a_not
     pd.testing.assert_frame_equal(after[same], before[same], check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_a_saved_model_answers_later_without_training_and_says_the_same(command, tmp_path, trainings, tuning):
     words = ("losses=dpo", f"tuning={tuning}", "save=all")
@@ -118,6 +120,7 @@ def test_the_gold_judge_compares_each_answer_with_the_references(command, tmp_pa
     assert set(json.loads((folders["sft"] / "row.json").read_text())["files"]) >= {GENERATIONS, verdicts.name}
 
 
+@pytest.mark.slow
 def test_training_once_more_keeps_what_was_added(command, tmp_path):
     command(*ASK, "controls=false")
     before = comparable(results.read(tmp_path / "runs"))

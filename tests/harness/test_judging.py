@@ -112,6 +112,7 @@ def misbehaving(asked, count):
     return verdict(asked)
 
 
+@pytest.mark.slow
 def test_a_server_that_misbehaves_in_every_way_ends_in_the_right_counts(cells, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
@@ -136,6 +137,7 @@ def test_a_server_that_misbehaves_in_every_way_ends_in_the_right_counts(cells, t
     assert not any(KEY.encode() in path.read_bytes() for path in files)
 
 
+@pytest.mark.slow
 def test_a_measurement_cut_off_in_the_middle_goes_on_where_it_was(cells, tmp_path):
     memory = Memory(tmp_path / "v.sqlite")
     state = {"left": 30}

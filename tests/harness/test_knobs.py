@@ -184,6 +184,7 @@ def test_unpaired_rows_have_their_labels_reversed(command, tmp_path):
     assert gaps[0.0] > 0 > gaps[1.0]
 
 
+@pytest.mark.slow
 def test_several_numbers_of_training_pairs_follow_their_trials(command, tmp_path):
     told = command("losses=dpo", "train_pairs=16,32", "save=best")
     assert told.code == 0

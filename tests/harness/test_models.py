@@ -81,6 +81,7 @@ def ask(tmp_path, *, endpoint: str, offline: bool, revision: str = "") -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_downloaded_pinned_and_found_again_offline(source, tmp_path):
     own = as_folder(source, tmp_path)
     files = {path.name: path.read_bytes() for path in own.iterdir()}

@@ -53,6 +53,7 @@ def test_work_follows_each_trials_rows_and_noise_needs_no_reference_of_its_own(w
     assert work(options, sweep.data, sweep.trials).train == sum(2 * count + count // 3 for count in tokens)
 
 
+@pytest.mark.slow
 def test_a_plan_knows_what_is_finished(words, capsys):
     options, _ = read_options([*words, "losses=dpo"])
     run(options, silent(), "command")

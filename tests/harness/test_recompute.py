@@ -52,6 +52,7 @@ def test_a_model_without_such_layers_is_refused():
             pass
 
 
+@pytest.mark.slow
 def test_a_command_with_it_trains_the_same_weights(command, tmp_path):
     command("losses=dpo", "controls=false", out="a")
     assert command("losses=dpo", "controls=false", "activation_checkpointing=true", out="a").trained == []

@@ -81,12 +81,14 @@ def test_the_pairs_are_made_once_and_say_where_they_come_from(build, tmp_path, m
     assert str(tmp_path) not in note.read_text()
 
 
+@pytest.mark.slow
 def test_more_pairs_keep_the_answers_that_are_there(build):
     few, many = build(), build(train_pairs=40)
     kept = {row.id: row for row in many.suite.rows}
     assert all(kept[row.id] == row for row in few.suite.rows)
 
 
+@pytest.mark.slow
 def test_another_label_rule_is_another_set_of_the_same_answers(build, monkeypatch):
     sure = build()
     monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was asked again"))

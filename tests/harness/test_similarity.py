@@ -44,6 +44,7 @@ def test_rows_without_a_similarity_lack_it():
     assert table["ches"].notna().tolist() == [True, False] and math.isnan(table["ches_normalized"][1])
 
 
+@pytest.mark.slow
 def test_a_run_with_ches_has_the_columns_and_measures_a_finished_cell_anew(command, tmp_path):
     assert command("losses=dpo", "controls=false").trained == ["dpo"]
     before = results.read(tmp_path / "runs").iloc[0]

@@ -40,6 +40,7 @@ def plugin(tmp_path: Path, act: str) -> str:
     return f"plugins={path}"
 
 
+@pytest.mark.slow
 def test_workers_store_the_rows_that_one_process_stores_to_the_last_bit(command, tmp_path):
     words = ("losses=dpo,kto,dpo+0.2*sft", "threads=1")
     assert command(*words, "workers=0", out="a").code == 0

@@ -30,6 +30,7 @@ def test_statements_are_distinct_and_the_held_out_ones_are_not_trained():
     assert all(pair.chosen == "No" and pair.rejected == "Never" for pair in train + held_out)
 
 
+@pytest.mark.slow
 def test_saturation_measures_the_margins_of_all_three_losses(request_of):
     checks = ipo_saturation.reproduce(request_of(model="tiny", seeds=(0, 1)))
     assert [check.row for check in checks] == ["ipo_sum", "ipo", "dpo", "dpo"]
@@ -37,6 +38,7 @@ def test_saturation_measures_the_margins_of_all_three_losses(request_of):
     assert all(math.isfinite(check.low) and check.low <= check.ours <= check.high for check in checks)
 
 
+@pytest.mark.slow
 def test_displacement_measures_any_loss_that_is_asked_for(request_of):
     checks = likelihood_displacement.reproduce(request_of(model="tiny", seeds=(0, 1), rows=("dpo", "sppo_hard")))
     assert [(c.row, c.quantity.partition(":")[0]) for c in checks] == [
