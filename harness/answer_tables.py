@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.judges.protocol import JudgeError
 from harness.tokens import plain_text
 from results import store
+from results.store import GENERATIONS
 from suites import Message
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from harness.data import Data
 
-GENERATIONS = "generations.jsonl"
 _TURN_TO_COME = plain_text(())  # what a transcript ends with where an answer is to follow
 
 

@@ -21,6 +21,7 @@ from harness.logprobs import Scorer
 from harness.options import Options, UsageError
 from harness.reference import measure
 from results import generations
+from results.store import GENERATIONS
 from suites import SuiteError, rewards
 from suites.prompts import load_prompts
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from harness.bench import Bench
 
-GENERATIONS = "generations.jsonl"
 
 # Apart from the numbers with which a sampled suite's answers were drawn.
 SEED = 1

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.judges.settings import parse as judge_values
-from harness.values import Auto, Choice, Device, Flag, NoneOr, Number, OrNone, Several, Text, WholeNumber
+from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
 from harness.words import AXIS, LIST, SCALAR
 
 
@@ -177,10 +177,10 @@ class Options(BaseModel):
     top_p: Annotated[float, BeforeValidator(Number(above=0, maximum=1))] = option(
         1.0, "answers draw each token from the likeliest ones that together have this probability"
     )
-    judge: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = option(
+    judge: Annotated[Names, BeforeValidator(SeveralOrNone(Several(Text())))] = option(
         (), "who judges generated answers: names of `list judges`, the first of them in the tables", LIST, shown="none"
     )
-    lm_eval: Annotated[Names, BeforeValidator(NoneOr(Several(Text())))] = option(
+    lm_eval: Annotated[Names, BeforeValidator(SeveralOrNone(Several(Text())))] = option(
         (), "tasks that measure what training costs in capability, before and after: everyday (packaged), names of "
         "`list tasks`, or folders of lm-eval task files", LIST, shown="none",
     )

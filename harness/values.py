@@ -176,7 +176,7 @@ class OrNone:
 
 
 @dataclass(frozen=True)
-class NoneOr:
+class SeveralOrNone:
     """Several values, or the word `none`: no value at all."""
 
     parser: Callable[[object], Any]

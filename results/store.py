@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done", "read_row",
-    "verdicts_file", "write_audit", "write_cell", "write_failed",
+    "GENERATIONS", "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done",
+    "read_row", "verdicts_file", "write_audit", "write_cell", "write_failed",
 ]
 
 ROW = "row.json"
+GENERATIONS = "generations.jsonl"  # what a cell's model answered
 CELL = "cell.json"
 PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"

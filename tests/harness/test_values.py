@@ -7,10 +7,10 @@ from harness.values import (
     Choice,
     Device,
     Flag,
-    NoneOr,
     Number,
     OrNone,
     Several,
+    SeveralOrNone,
     Text,
     WholeNumber,
     nearest,
@@ -137,7 +137,7 @@ def test_the_sentence_for_an_unknown_name_has_a_guess_only_where_one_is_close():
 
 
 def test_none_stands_alone_and_is_no_value_at_all():
-    parser = NoneOr(Several(Text()))
+    parser = SeveralOrNone(Several(Text()))
     assert parser("none") == parser(("none",)) == parser(()) == ()
     assert parser(("length", "random")) == ("length", "random")
     with pytest.raises(ValueError, match="'none' stands alone"):
