@@ -3,6 +3,7 @@
     results.read("runs")      one row a cell
     results.pairs("runs")     one row a held-out pair
     results.curves("runs")    one row a logged training step
+    results.metrics_long("runs")    one row a cell and metric, with its error, count, unit and direction
     results.compare("runs")   one row a comparison of two settings, with its verdict
     results.audits("runs")    what was found about the rows, by protocol
     results.read_annotations("annotations.json")    one row a published verdict
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
     from results.annotations import read_annotations
     from results.comparison import compare
     from results.reading import audits, curves, pairs, read
+    from results.tidy import metrics_long
 
 _FUNCTIONS = {
-    "audits": "reading", "compare": "comparison", "curves": "reading", "pairs": "reading", "read": "reading",
-    "read_annotations": "annotations",
+    "audits": "reading", "compare": "comparison", "curves": "reading", "metrics_long": "tidy", "pairs": "reading",
+    "read": "reading", "read_annotations": "annotations",
 }  # fmt: skip
-_MODULES = ("annotations", "columns", "comparison", "diagnosis", "metrics", "statistics", "store", "verdicts")
+_MODULES = (
+    "annotations", "columns", "comparison", "diagnosis", "frontiers", "metrics", "settings", "statistics", "store",
+    "verdicts",
+)
 
 __all__ = [
-    "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "metrics", "pairs", "read",
-    "read_annotations", "statistics", "store", "verdicts",
+    "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "frontiers", "metrics",
+    "metrics_long", "pairs", "read", "read_annotations", "settings", "statistics", "store", "verdicts",
 ]  # fmt: skip
 
 

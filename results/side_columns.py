@@ -1,5 +1,6 @@
-"""The columns of the tables beside a run's own: generated answers, a judge's verdicts, comparisons of losses."""
+"""The columns of the tables beside a run's own: generated answers, a judge's verdicts, comparisons, the long form."""
 
+from results.columns import ROW_COLUMNS
 from results.schema import Column
 from results.schema import count as _count
 from results.schema import flag as _flag
@@ -55,3 +56,17 @@ COMPARISON_COLUMNS: tuple[Column, ...] = (
     _text("verdict", "better, worse or not distinguishable (higher or lower without a good direction), or no claim"),
 )
 """Columns of `results.compare`, one row a comparison."""
+
+_LONG_KEYS = ("protocol", "suite", "model", "cell", "loss", "control", "hyperparameters", "beta", "lr", "seed",
+              "train_pairs", "label_noise", "status")  # fmt: skip
+
+LONG_COLUMNS: tuple[Column, ...] = (
+    *(column for column in ROW_COLUMNS if column.name in _LONG_KEYS),
+    _text("metric", "name of the measured column"),
+    _real("value", "see unit", "what was measured"),
+    _real("se", "see unit", "standard error of value; missing where there is none"),
+    _count("n", "rows", "test pairs, prompts or steps that value is a mean over; missing where it is not counted"),
+    _text("unit", "unit of value and se"),
+    _text("better", "direction in which value improves: up, down or none"),
+)
+"""Columns of `results.metrics_long`, one row a cell and metric."""

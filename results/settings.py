@@ -1,0 +1,78 @@
+"""Settings: what was chosen for a run but its seed. Means over the seeds of each, and a metric over beta and lr.
+
+    results.settings.means(runs, ["preference_accuracy", "kl"])     # one row a setting
+    results.settings.surface(runs, "preference_accuracy")           # one row a loss, beta and lr
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.columns import KNOBS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTING: tuple[str, ...] = ("protocol", "loss", "hyperparameters", "lr", *KNOBS)
+"""The columns that the seeds of one setting share."""
+
+_CARRIED = ("control", "beta", "reward")
+
+
+def keys(runs: "pd.DataFrame") -> list[tuple[Any, ...]]:
+    """One hashable key a row, equal for the seeds of a setting; missing values are None."""
+    import pandas as pd
+
+    found = [runs[name].astype(object).where(pd.notna(runs[name]), None) if name in runs.columns
+             else [None] * len(runs) for name in SETTING]  # fmt: skip
+    return list(zip(*found, strict=True))
+
+
+def means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """The finished cells averaged over seeds: one row a setting, in the order in which settings first appear.
+
+    Columns: those of SETTING, control, beta, reward, seeds (how many), and of each asked column its mean, `<column>_se`
+    (the mean of the cells' errors: all seeds are measured on the same rows, so more seeds do not shorten it),
+    `<column>_low` and `<column>_high` (over seeds). A cell without a value does not count.
+    Raises: KeyError for a column that the runs lack.
+    """
+    import pandas as pd
+
+    done = runs[runs["status"] == "done"]
+    order: dict[tuple[Any, ...], list[int]] = {}
+    for place, key in enumerate(keys(done)):
+        order.setdefault(key, []).append(place)
+    lines = []
+    for key, places in order.items():
+        same = done.iloc[places]
+        line = dict(zip(SETTING, key, strict=True))
+        line |= {name: same[name].iloc[0] for name in _CARRIED if name in same.columns}
+        line["seeds"] = max(1, int(same["seed"].nunique())) if "seed" in same.columns else len(same)
+        for name in columns:
+            values = same[name].astype("float64")
+            errors = same[f"{name}_se"].astype("float64") if f"{name}_se" in same.columns else values * float("nan")
+            line |= {name: values.mean(), f"{name}_se": errors.mean(), f"{name}_low": values.min(),
+                     f"{name}_high": values.max()}  # fmt: skip
+        lines.append(line)
+    made = [name + end for name in columns for end in ("", "_se", "_low", "_high")]
+    return pd.DataFrame(lines, columns=list(dict.fromkeys([*SETTING, *_CARRIED, "seeds", *made])))
+
+
+def surface(runs: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    """A metric over beta and lr: one row a protocol, loss, equal knobs, beta and lr, controls left out.
+
+    Columns: protocol, loss, the knobs, beta (missing for a loss without one), lr, value (mean over the settings that
+    share them, so over further hyper-parameters and seeds), settings and seeds (how many). Cells without the metric
+    are left out.
+    """
+    import pandas as pd
+
+    columns = ["protocol", "loss", *KNOBS, "beta", "lr"]
+    found = means(runs, [metric])
+    control = found["control"].fillna(False).astype(bool)
+    found = found[found[metric].notna() & found["lr"].notna() & ~control]
+    lines = [
+        dict(zip(columns, key, strict=True))
+        | {"value": same[metric].mean(), "settings": len(same), "seeds": int(same["seeds"].min())}
+        for key, same in found.groupby(columns, sort=False, dropna=False)
+    ]
+    return pd.DataFrame(lines, columns=[*columns, "value", "settings", "seeds"])
