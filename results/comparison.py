@@ -12,7 +12,7 @@ rows, m = the metric.
 import json
 import math
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -53,11 +53,12 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Side:
-    """The runs of one setting: m of each seed [S], and m's pseudo-values [S, N] by cluster."""
+class Side:
+    """The runs of one setting: their cells [S], m of each seed [S], and m's pseudo-values [S, N] by cluster."""
 
     label: str
     loss: str
+    cells: tuple[str, ...]
     rows: tuple[str, ...]
     values: Floats
     pseudo: Floats
@@ -111,16 +112,21 @@ def compare(
     tables = {cell: table for cell, table in pairs(path).groupby("cell", sort=False)}
     found: list[dict[str, Any]] = []
     for protocol, rows in runs.groupby("protocol", sort=True, dropna=False):
-        sides = list(_sides(rows, tables, metric))
-        lines = [_line(a, b, metric) for a, b in _declared(sides, against)]
-        corrected = holm(np.array([line["p"] for line in lines]))
-        for line, p in zip(lines, corrected, strict=True):
-            found.append({"protocol": protocol, **line, "p_holm": p, "verdict": _verdict(line, float(p), metric)})
+        lines = compared(sides(rows, tables, metric), metric, against)
+        found += [{"protocol": protocol, **line} for line in lines]
     if not found:
         settings = runs["loss"].nunique()
         raise ValueError(f"Nothing to compare at {str(path)!r}: the selected cells hold {settings} "
                          "loss, and no protocol has two settings measured on the same rows.")  # fmt: skip
     return rows_frame(found, COMPARISON_COLUMNS)
+
+
+def compared(of: Sequence[Side], metric: str, against: str | None = None) -> list[dict[str, Any]]:
+    """The declared comparisons of the settings of one protocol, each with its corrected p and its verdict."""
+    lines = [_line(a, b, metric) for a, b in _declared(of, against)]
+    corrected = holm(np.array([line["p"] for line in lines]))
+    return [line | {"p_holm": p, "verdict": _verdict(line, float(p), metric)}
+            for line, p in zip(lines, corrected, strict=True)]  # fmt: skip
 
 
 def _selected(runs: "pd.DataFrame", losses: Sequence[str] | None, against: str | None) -> "pd.DataFrame":
@@ -137,8 +143,12 @@ def _selected(runs: "pd.DataFrame", losses: Sequence[str] | None, against: str |
     return done[~control | (done["loss"] == against)]
 
 
-def _sides(runs: "pd.DataFrame", tables: dict[Hashable, "pd.DataFrame"], metric: str) -> Iterator[_Side]:
-    """The settings of one protocol, each with all its seeds."""
+def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metric: str) -> list[Side]:
+    """The settings of one protocol, each with all its seeds; `tables` are pair tables of test rows by cell.
+
+    Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
+    """
+    found = []
     present = [name for name in _SETTING if name in runs.columns]
     varying = [name for name in present if runs[name].nunique(dropna=False) > 1]
     for key, cells in runs.groupby(varying or ["loss"], sort=True, dropna=False):
@@ -149,10 +159,11 @@ def _sides(runs: "pd.DataFrame", tables: dict[Hashable, "pd.DataFrame"], metric:
                              "compare the folders of one run at a time.")  # fmt: skip
         measured = [(row, tables[row["cell"]]) for row in cells.to_dict("records") if row["cell"] in tables]
         if measured:
-            yield _side(label, measured, metric)
+            found.append(_side(label, measured, metric))
+    return found
 
 
-def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", metric: str) -> _Side:
+def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", metric: str) -> Side:
     values, pseudo, rows = [], [], set()
     for row, table in measured:
         table = table.sort_values("pair_id")
@@ -165,7 +176,8 @@ def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", met
     if len(rows) > 1:
         raise ValueError(f"The seeds of {label} were measured on different test rows, so they are no sample of one "
                          "thing; compare the folders of one run at a time.")  # fmt: skip
-    return _Side(label, str(measured[0][0]["loss"]), rows.pop(), np.array(values), np.stack(pseudo))
+    cells = tuple(str(row["cell"]) for row, _ in measured)
+    return Side(label, str(measured[0][0]["loss"]), cells, rows.pop(), np.array(values), np.stack(pseudo))
 
 
 def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Floats:
@@ -179,7 +191,7 @@ def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Flo
     return len(groups) * whole - (len(groups) - 1) * np.array(without)
 
 
-def _declared(sides: Sequence[_Side], against: str | None) -> list[tuple[_Side, _Side]]:
+def _declared(sides: Sequence[Side], against: str | None) -> list[tuple[Side, Side]]:
     """The comparisons: all pairs, or all settings against those of one loss. Other rows are left out, and told."""
     pairs_of = (list(combinations(sides, 2)) if against is None
                 else [(a, b) for b in sides if b.loss == against for a in sides if a.loss != against])  # fmt: skip
@@ -190,7 +202,7 @@ def _declared(sides: Sequence[_Side], against: str | None) -> list[tuple[_Side, 
     return comparable
 
 
-def _line(a: _Side, b: _Side, metric: str) -> dict[str, Any]:
+def _line(a: Side, b: Side, metric: str) -> dict[str, Any]:
     """The numbers of one comparison; se and p only with enough seeds."""
     from scipy.stats import t
 

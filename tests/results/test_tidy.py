@@ -13,7 +13,8 @@ from results.tidy import _COUNTED_BY
 def runs(stored, four_pairs):
     measured = metrics.measure(four_pairs, reward="log_ratio", beta=0.1, noise_floor=0.0)
     extra = {"preference_accuracy[mine]": 0.75, "preference_accuracy[mine]_se": 0.1, "n[mine]": 4,
-             "capability_everyday": -0.02, "capability_everyday_se": 0.01, "capability_everyday_before": 0.7}  # fmt: skip
+             "capability_everyday": -0.02, "capability_everyday_se": 0.01,
+             "capability_everyday_before": 0.7}  # fmt: skip
     stored("none", "n", control=True)
     folder = stored("dpo", "d", control=False, beta=0.1, kl=2.0, kl_se=0.5, generated_prompts=8, steps=3,
                     clipped_fraction=0.5, win_rate=0.6, judged_prompts=7, **measured, **extra)  # fmt: skip

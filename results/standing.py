@@ -1,0 +1,78 @@
+"""Where each setting stands on one metric: its value with an interval over runs and rows, and who is best.
+
+    results.standing.standing(rows, tables, "preference_accuracy")
+
+Best is the setting with the best mean; every setting that the corrected test of `comparison.py` cannot tell from it is
+`tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
+"""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from results.columns import METRIC_COLUMNS
+from results.comparison import CLAIM_SEEDS, Side, compared, sides
+from results.statistics import Estimate, interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Place(NamedTuple):
+    """One setting: its cells, seeds, mean, error over runs and rows, 95 % interval, and whether it may be the best."""
+
+    label: str
+    loss: str
+    cells: tuple[str, ...]
+    seeds: int
+    value: float
+    se: float
+    low: float
+    high: float
+    tied: bool
+
+
+class Standing(NamedTuple):
+    """The settings of one table, the best first, and every comparison between them (columns of COMPARISON_COLUMNS but
+    the protocol). `best` is None where the metric has no good direction."""
+
+    metric: str
+    places: tuple[Place, ...]
+    comparisons: tuple[Mapping[str, Any], ...]
+    best: Place | None
+
+
+def standing(
+    runs: "pd.DataFrame", tables: "Mapping[Hashable, pd.DataFrame]", metric: str = "preference_accuracy"
+) -> Standing:
+    """The standing of the finished cells of one protocol that may be ranked together; settings with fewer than three
+    seeds are left out. `tables` are pair tables of test rows by cell.
+
+    SE^2 = var(seeds)/S + var(cluster pseudo-values of the seeds' mean)/N, with the degrees of freedom of Welch and
+    Satterthwaite (Biometrics Bulletin 2, 1946).
+    Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
+    """
+    direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
+    known = [side for side in sides(runs, tables, metric) if len(side.values) >= CLAIM_SEEDS]
+    ordered = sorted(known, key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())
+    comparisons = compared(ordered, metric)
+    best = ordered[0].label if ordered and direction != "none" else None
+    apart = {line["b"] for line in comparisons if line["a"] == best and line["verdict"] != "not distinguishable"}
+    places = tuple(_place(side, best is not None and side.label not in apart) for side in ordered)
+    return Standing(metric, places, tuple(comparisons), places[0] if best is not None else None)
+
+
+def _place(side: Side, tied: bool) -> Place:
+    found, degrees = _mean(side)
+    ends = interval(found, degrees)
+    return Place(side.label, side.loss, side.cells, len(side.values), found.value, found.se, ends.low, ends.high, tied)
+
+
+def _mean(side: Side) -> tuple[Estimate, float]:
+    """The mean over seeds with its error over runs and rows, and the degrees of freedom of that error."""
+    seeds, clusters = side.pseudo.shape
+    over_runs = float(side.values.var(ddof=1)) / seeds
+    over_rows = float(side.pseudo.mean(axis=0).var(ddof=1)) / clusters if clusters > 1 else math.nan
+    whole = over_runs + over_rows
+    parts = over_runs**2 / (seeds - 1) + over_rows**2 / max(clusters - 1, 1)
+    return Estimate(float(side.values.mean()), math.sqrt(whole)), whole**2 / parts if parts > 0 else math.inf
