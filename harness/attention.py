@@ -18,7 +18,7 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.modeling_utils import AttentionInterface
 
 from harness import tiles
-from harness.layout import Layout, visible
+from harness.layout import PADDING, STEM, Layout, visible
 
 FLEX = "packed_flex"  # under which transformers finds FlexAttention as it is called here
 
@@ -98,7 +98,7 @@ def mask_rule(layout: Layout, window: int | None) -> Callable[..., Tensor]:
 
     def rule(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         distance = positions[query] - positions[key]
-        seen = (owners[query] == owners[key]) & (owners[query] >= 0) & (distance >= 0)
+        seen = ((owners[query] == owners[key]) | (owners[key] == STEM)) & (owners[query] != PADDING) & (distance >= 0)
         seen = seen & ((segments[key] == 0) | (segments[key] == segments[query]))
         if window is not None:
             seen = seen & (distance < window)

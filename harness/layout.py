@@ -5,7 +5,8 @@ tokens in all. Three layouts give the same log-probs:
 
     plain   one padded row an answer, as every model takes it
     shared  one padded row an item: the prompt once, then its answers, positions restarting after the prompt
-    packed  all items end to end in one row, so that nothing is padding either
+    packed  all items end to end in one row, so that nothing is padding either, after the stem: what all their
+            prompts begin with (a system's turn, the opening of a chat template), written and computed once
 
 What a token may see is the same rule in all three (`visible`); attention.py turns it into masks or blocks.
 """
@@ -21,6 +22,9 @@ import torch
 from torch import Tensor
 
 
+STEM, PADDING = -2, -1  # owners of tokens that are no item's own
+
+
 class Item(NamedTuple):
     """A prompt with the answers to score after it, as token ids."""
 
@@ -34,9 +38,10 @@ class Layout:
 
     kind:         "plain", "shared" or "packed".
     input_ids, position_ids: [R, L].
-    owners:       [R, L] which item a token belongs to, -1 for padding.
+    owners:       [R, L] which item a token belongs to, STEM for what all share, PADDING for none.
     segments:     [R, L] 0 in the prompt, n in the item's n-th answer.
-    parts:        for each owner, in order: the lengths of its prompt and of its answers.
+    stem:         tokens that open every prompt and stand once, at the start of a packed row.
+    parts:        for each owner, in order: the lengths of its prompt (after the stem) and of its answers.
     where:        [M] index into R * L of the position that predicts each scored token.
     targets:      [M] the scored tokens.
     place:        [M] index into N * T of each scored token.
@@ -49,6 +54,7 @@ class Layout:
     position_ids: Tensor
     owners: Tensor
     segments: Tensor
+    stem: int
     parts: tuple[tuple[int, ...], ...]
     where: Tensor
     targets: Tensor
@@ -74,14 +80,15 @@ class Layout:
 def visible(layout: Layout, window: int | None = None) -> Tensor:
     """[R, 1, L, L] bool: whether a query (third axis) may see a key (fourth).
 
-    A key is seen from its own item, where it lies in the prompt or in the query's own answer, not after the
-    query, and (under a sliding window) less than `window` positions before it. Positions count, not places
-    in the row: an answer follows its prompt directly, wherever it is written. A padding token sees itself:
-    a softmax over nothing would be NaN.
+    A key is seen from its own item (one of the stem from every item), where it lies in the prompt or in the
+    query's own answer, not after the query, and (under a sliding window) less than `window` positions before
+    it. Positions count, not places in the row: an answer follows its prompt directly, wherever it is written.
+    A padding token sees itself: a softmax over nothing would be NaN.
     """
     query = {name: getattr(layout, name)[:, :, None] for name in ("owners", "segments", "position_ids")}
     key = {name: getattr(layout, name)[:, None, :] for name in query}
-    seen = (query["owners"] == key["owners"]) & (query["owners"] >= 0)
+    seen = (query["owners"] == key["owners"]) | (key["owners"] == STEM)
+    seen &= query["owners"] != PADDING
     seen &= (key["segments"] == 0) | (key["segments"] == query["segments"])
     distance = query["position_ids"] - key["position_ids"]
     seen &= distance >= 0
@@ -101,17 +108,18 @@ class _Strip(NamedTuple):
     parts: tuple[int, ...]
 
 
-def _strip(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Strip:
-    """Prompt and answers side by side; the first token of each answer is predicted by the prompt's last."""
-    ids, positions, segments = list(prompt), list(range(len(prompt))), [0] * len(prompt)
-    starts = []
+def _strip(prompt: Sequence[int], answers: Sequence[Sequence[int]], stem: int = 0) -> _Strip:
+    """Prompt (after the stem) and answers side by side; the first token of each answer is predicted by the
+    prompt's last."""
+    ids, positions, own = list(prompt[stem:]), list(range(stem, len(prompt))), len(prompt) - stem
+    segments, starts = [0] * own, []
     for number, answer in enumerate(answers, start=1):
         begin = len(ids)
-        starts.append([len(prompt) - 1, *range(begin, begin + len(answer) - 1)])
+        starts.append([own - 1, *range(begin, begin + len(answer) - 1)])
         ids += answer
         positions += range(len(prompt), len(prompt) + len(answer))
         segments += [number] * len(answer)
-    return _Strip(ids, positions, segments, starts, (len(prompt), *map(len, answers)))
+    return _Strip(ids, positions, segments, starts, (own, *map(len, answers)))
 
 
 def plain(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
@@ -130,27 +138,42 @@ def shared(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Lay
 # The packed row is filled up to a multiple of this, so that few distinct shapes occur: kernels are made and
 # memory is reused by shape.
 MULTIPLE = 64
+SHORTEST_STEM = 8  # a shorter one saves less than its keys cost, which join those of every item
 
 
 def packed(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
-    """One row for all items, end to end."""
-    strips = [_strip(item.prompt, item.answers) for item in items]
-    return _assemble("packed", strips, items, list(range(len(strips))) if with_prompt else None, pad)
+    """One row for all items, end to end, after what their prompts have in common."""
+    stem = _stem([item.prompt for item in items])
+    strips = [_strip(item.prompt, item.answers, stem) for item in items]
+    return _assemble("packed", strips, items, list(range(len(strips))) if with_prompt else None, pad, stem)
+
+
+def _stem(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with; each keeps one token at least, which predicts its answers."""
+    most = min(map(len, prompts)) - 1 if len(prompts) > 1 else 0
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))  # what these two share, all between them in order share too
+    common = next((n for n in range(most) if first[n] != last[n]), most)
+    return common if common >= SHORTEST_STEM else 0
 
 
 def _assemble(
-    kind: str, strips: Sequence[_Strip], items: Sequence[Item], prompt_strips: list[int] | None, pad: int
-) -> Layout:
+    kind: str, strips: Sequence[_Strip], items: Sequence[Item], prompt_strips: list[int] | None, pad: int,
+    stem: int = 0,
+) -> Layout:  # fmt: skip
     """Writes the strips into rows and lists, for every scored token, its predictor, id and place in [N, T]."""
     sizes = [len(strip.ids) for strip in strips]
     if kind == "packed":
-        shape = (1, -(-sum(sizes) // MULTIPLE) * MULTIPLE)
-        offsets = list(accumulate(sizes, initial=0))[:-1]
+        shape = (1, -(-(stem + sum(sizes)) // MULTIPLE) * MULTIPLE)
+        offsets = list(accumulate(sizes, initial=stem))[:-1]
     else:
         shape = (len(strips), max(sizes))
         offsets = [index * shape[1] for index in range(len(strips))]
     fields = {name: torch.full(shape, fill).view(-1) for name, fill in _FILL.items()}
     fields["input_ids"].fill_(pad)
+    if stem:
+        fields["input_ids"][:stem] = torch.tensor(items[0].prompt[:stem])
+        fields["position_ids"][:stem] = torch.arange(stem)
+        fields["owners"][:stem] = STEM
     sequences: list[tuple[list[int], Sequence[int]]] = []
     answers = iter(answer for item in items for answer in item.answers)
     for number, (offset, size, strip) in enumerate(zip(offsets, sizes, strips, strict=True)):
@@ -162,11 +185,13 @@ def _assemble(
         sequences += [([offset + p for p in starts], next(answers)) for starts in strip.starts]
     for index, item in zip(prompt_strips or [], items, strict=prompt_strips is not None):
         # The first token of a prompt has nothing before it, so it is never scored.
-        sequences.append(([offsets[index] + p for p in range(len(item.prompt) - 1)], item.prompt[1:]))
+        own = range(offsets[index], offsets[index] + len(item.prompt) - 1 - stem)
+        sequences.append(([*range(stem), *own], item.prompt[1:]))
     width = max(len(targets) for _, targets in sequences)
     return Layout(
         kind=kind,
         **{name: field.view(shape) for name, field in fields.items()},
+        stem=stem,
         parts=tuple(strip.parts for strip in strips),
         where=torch.tensor([p for predictors, _ in sequences for p in predictors]),
         targets=torch.tensor([t for _, targets in sequences for t in targets]),
@@ -175,7 +200,7 @@ def _assemble(
     )
 
 
-_FILL = {"input_ids": 0, "position_ids": 0, "owners": -1, "segments": 0}
+_FILL = {"input_ids": 0, "position_ids": 0, "owners": PADDING, "segments": 0}
 
 Build = Callable[..., Layout]
 LAYOUTS: dict[str, Build] = {"plain": plain, "shared": shared, "packed": packed}

@@ -5,6 +5,7 @@ masked attention computes them all, and the CPU's fused kernel is slow in bf16 a
 221 tokens (9 heads of 64) forward and backward took 27.8 ms in it and 9.6 ms as three matrix products with
 a softmax between them. So each item is cut into pieces, and each piece is one small dense attention over the
 pieces that it may see: short items are one piece, long ones are cut so that the work follows what is visible.
+The stem, which every item sees, is the first piece.
 
 Letters: K key-value heads, G query heads for each of them, H = K * G, T tokens of the row, D size of a head,
 n queries and m keys of a tile.
@@ -77,9 +78,10 @@ class Plan:
 def plan(layout: Layout) -> Plan:
     """Cuts a packed row into pieces."""
     positions, segments = layout.position_ids[0].cpu(), layout.segments[0].cpu()
-    pieces: list[Piece] = []
+    pieces = list(_runs(layout.stem, 0, ()))
+    stem = tuple(range(len(pieces)))
     for parts in layout.parts:
-        pieces += _pieces(parts, len(pieces))
+        pieces += _pieces(parts, len(pieces), stem)
     sizes = [piece.tokens for piece in pieces]
     padding = layout.tokens - sum(sizes)
     return Plan(
@@ -87,21 +89,22 @@ def plan(layout: Layout) -> Plan:
     )
 
 
-def _pieces(parts: Sequence[int], first: int) -> Iterator[Piece]:
-    """The pieces of one item, numbered from `first`: a prompt piece sees the prompt so far, an answer's the
-    whole prompt and the answer so far."""
+def _pieces(parts: Sequence[int], first: int, stem: tuple[int, ...]) -> list[Piece]:
+    """The pieces of one item, numbered from `first`: a prompt piece sees the stem and the prompt so far, an
+    answer's the stem, the whole prompt and the answer so far."""
     if sum(parts) <= WHOLE:
-        yield Piece(sum(parts), (first,))
-        return
-    number, prompt = first, ()
-    for segment, length in enumerate(parts):
-        own: tuple[int, ...] = ()
-        for start in range(0, length, PIECE):
-            own = (*own, number)
-            yield Piece(min(PIECE, length - start), (*prompt, *own))
-            number += 1
-        if segment == 0:
-            prompt = own
+        return [Piece(sum(parts), (*stem, first))]
+    pieces = list(_runs(parts[0], first, stem))
+    prompt = (*stem, *range(first, first + len(pieces)))
+    for length in parts[1:]:
+        pieces += _runs(length, first + len(pieces), prompt)
+    return pieces
+
+
+def _runs(length: int, first: int, before: tuple[int, ...]) -> Iterator[Piece]:
+    """One segment in pieces numbered from `first`; each sees the pieces `before`, its own so far and itself."""
+    for number, start in enumerate(range(0, length, PIECE), start=first):
+        yield Piece(min(PIECE, length - start), (*before, *range(first, number + 1)))
 
 
 _current: ContextVar[Plan] = ContextVar("tiles")

@@ -112,8 +112,14 @@ def items(
     return [Item(draw(prompt), [draw(n) for n in parts]) for prompt, parts in zip(prompts, answers, strict=True)]
 
 
+def opened(given: Sequence[Item], length: int = 11) -> list[Item]:
+    """The items with `length` tokens before every prompt, the same for all, as chat templates write them."""
+    opening = [(5 * n + 2) % VOCABULARY for n in range(length)]
+    return [Item([*opening, *item.prompt], item.answers) for item in given]
+
+
 def random_rows(count: int) -> list[Row]:
-    """Pairs of random tokens, most of them longer than the window, each a cluster of its own."""
+    """Pairs of random tokens whose prompts open alike, longer than the window, each a cluster of its own."""
     lengths = [(3 + 7 * i % 20, (1 + 5 * i % 13, 2 + 3 * i % 11)) for i in range(count)]
-    found = items(7, [prompt for prompt, _ in lengths], [answers for _, answers in lengths])
+    found = opened(items(7, [prompt for prompt, _ in lengths], [answers for _, answers in lengths]))
     return [Row(str(i), str(i), "train", tuple(x.prompt), tuple(map(tuple, x.answers))) for i, x in enumerate(found)]

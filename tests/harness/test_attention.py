@@ -9,7 +9,7 @@ from harness import attention, tiles
 from harness.layout import LAYOUTS, Item, Layout, packed, plain, shared, visible
 from harness.layout_check import EXACT, stock_logps
 from harness.logprobs import Scorer
-from tests.harness.architectures import CONFIGS, WINDOW, build, items
+from tests.harness.architectures import CONFIGS, WINDOW, build, items, opened
 
 ITEMS = [Item([1, 2, 3], [[4, 5], [6]]), Item([7], [[8], [9, 10, 11]])]
 
@@ -87,7 +87,7 @@ def test_a_type_of_layer_that_is_unknown_is_refused():
 
 @pytest.mark.parametrize("window", [None, 1, 3, WINDOW])
 def test_the_flex_rule_is_the_visible_rule_for_every_pair(window):
-    for given in (ITEMS, items()):
+    for given in (ITEMS, items(), opened(items())):
         layout = packed(given, pad=0)
         length = torch.arange(layout.tokens)
         rule = attention.mask_rule(layout, window)
@@ -110,7 +110,7 @@ def test_flex_blocks_hold_every_visible_pair_and_skip_blocks_without_one(window)
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "gpt2"])  # gpt2 takes no block mask
 def test_a_forward_pass_through_flex_attention_gives_the_stock_models_log_probs(name):
-    model, given = build(name), items()
+    model, given = build(name), opened(items())
     layout, config = packed(given, pad=0), model.config.get_text_config()
     # Not compiled: the definition, slow and without a backward pass on a CPU. What is tested is the mask.
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), attention._implementation(config, attention.FLEX):
@@ -124,7 +124,7 @@ def test_a_forward_pass_through_flex_attention_gives_the_stock_models_log_probs(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_models_numbers_depend_on_no_other_item_of_the_batch(layout):
-    model, given = build("gemma3"), items()
+    model, given = build("gemma3"), opened(items())
     with torch.no_grad():
         together = Scorer(model)(LAYOUTS[layout](given, pad=0)).logps.sum(-1)
         alone = [Scorer(model)(LAYOUTS[layout]([item], pad=0)).logps.sum(-1) for item in given]

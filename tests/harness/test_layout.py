@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.layout import LAYOUTS, MULTIPLE, Item, packed, plain, shared, visible
+from harness.layout import LAYOUTS, MULTIPLE, PADDING, SHORTEST_STEM, STEM, Item, packed, plain, shared, visible
 
 TWO = [Item([1, 2, 3], [[4, 5], [6]]), Item([7], [[8], [9, 10, 11]])]
 each_layout = pytest.mark.parametrize("build", LAYOUTS.values(), ids=LAYOUTS)
@@ -34,9 +34,57 @@ def test_packed_writes_the_items_end_to_end_and_fills_one_row_up_to_a_multiple()
 
 
 def test_a_packed_row_that_ends_at_a_multiple_gets_no_padding():
-    layout = packed([Item([1] * 30, [[2] * 20, [3] * 14])] * 2, pad=0)
+    layout = packed([Item([first] * 30, [[2] * 20, [3] * 14]) for first in (1, 9)], pad=0)
     assert layout.tokens == 128
     assert (layout.owners >= 0).all()
+
+
+OPENING = list(range(20, 20 + SHORTEST_STEM))
+OPENED = [Item([*OPENING, *item.prompt], item.answers) for item in TWO]
+
+
+def test_what_all_prompts_of_a_packed_row_begin_with_is_written_once_and_belongs_to_all():
+    layout = packed(OPENED, pad=99)
+    stem = len(OPENING)
+    assert layout.stem == stem
+    assert layout.input_ids[0, : stem + 12].tolist() == [*OPENING, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 99]
+    assert layout.position_ids[0, :stem].tolist() == list(range(stem))
+    assert (layout.position_ids[0, stem : stem + 11] - stem).tolist() == [0, 1, 2, 3, 4, 3, 0, 1, 1, 2, 3]
+    assert layout.owners[0, : stem + 12].tolist() == [STEM] * stem + [0] * 6 + [1] * 5 + [PADDING]
+    assert layout.parts == ((3, 2, 1), (1, 1, 3))
+
+
+@pytest.mark.parametrize("given, stem", [
+    ([OPENING + [1], OPENING + [2]], SHORTEST_STEM),
+    ([OPENING, OPENING + [2]], 0),  # one token is left to each prompt, and the rest is too short
+    ([OPENING + [1, 2], OPENING + [1, 2]], SHORTEST_STEM + 1),
+    ([OPENING + [1, 2], OPENING + [1, 3], OPENING + [4]], SHORTEST_STEM),
+    ([OPENING[:-1] + [1], OPENING[:-1] + [2]], 0),
+    ([OPENING + [1, 2]], 0),  # alone, there is nobody to share it with
+    ([tuple(OPENING) + (1,), OPENING + [2]], SHORTEST_STEM),
+])
+def test_a_stem_is_the_longest_common_opening_that_leaves_each_prompt_a_token(given, stem):
+    assert packed([Item(prompt, [[3], [4]]) for prompt in given], pad=0).stem == stem
+
+
+def test_every_item_sees_the_stem_and_the_stem_sees_itself_alone():
+    seen = visible(packed(OPENED, pad=0))[0, 0]
+    stem = len(OPENING)
+    assert torch.equal(seen[:stem, :stem], torch.ones(stem, stem).tril().bool())
+    assert seen[stem : stem + 11, :stem].all() and not seen[:stem, stem:].any() and not seen[stem + 11 :, :stem].any()
+    assert torch.equal(seen[stem : stem + 11, stem : stem + 11], visible(packed(TWO, pad=0))[0, 0, :11, :11])
+
+
+@each_layout
+def test_behind_a_common_opening_every_scored_token_is_predicted_from_the_one_before_it(build):
+    layout = build(OPENED, pad=0, with_prompt=True)
+    flat, places = layout.input_ids.flatten(), layout.position_ids.flatten()
+    before = [(int(flat[w]), int(t)) for w, t in zip(layout.where, layout.targets, strict=True)]
+    answers = [(3, 4), (4, 5), (3, 6), (7, 8), (7, 9), (9, 10), (10, 11)]
+    opening = list(zip(OPENING, OPENING[1:], strict=False))
+    assert before == answers + [*opening, (27, 1), (1, 2), (2, 3)] + [*opening, (27, 7)]
+    assert places[layout.where][-8:].tolist() == list(range(8))
+    assert layout.counts.tolist() == [2, 1, 1, 3, 10, 8]
 
 
 @each_layout

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from harness import attention, layout_check, tiles
-from harness.layout import LAYOUTS, Item, visible
+from harness.layout import LAYOUTS, Item, packed, visible
 from harness.layout_check import EXACT, LayoutCheck, check_layout, stock_logps
 from harness.logprobs import Scorer
-from tests.harness.architectures import CONFIGS, UNSHARED, WINDOW, build, items
+from tests.harness.architectures import CONFIGS, UNSHARED, WINDOW, build, items, opened
 
 WINDOWED = ["mistral windowed", "qwen2 windowed", "gemma3", "gemma2"]
 # prompts and answers of one to several pieces, beyond the window and within it, an answer longer than its prompt
@@ -34,6 +34,21 @@ def pieces(request, monkeypatch):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_architecture_with_exchangeable_attention_is_packed(name, pieces):
     assert check(build(name)) == ("packed", "")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_architecture_is_packed_behind_a_common_opening(name, pieces):
+    assert packed(opened(items(**LENGTHS)), pad=0).stem == 11
+    assert check_layout(build(name), opened(items(**LENGTHS)), wanted="auto", pad=0) == ("packed", "")
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "gemma3"])
+def test_an_item_that_does_not_see_the_common_opening_is_caught(monkeypatch, name):
+    made = tiles._pieces
+    monkeypatch.setattr(tiles, "_pieces", lambda parts, first, stem: made(parts, first, ()))
+    found = check_layout(build(name), opened(items(**LENGTHS)), wanted="auto", pad=0)
+    assert found.layout == "shared"
+    assert found.reason.startswith("the packed layout is off by")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -106,9 +121,9 @@ def lost_window(monkeypatch):
 def test_a_lost_window_is_caught_by_a_row_that_is_longer_than_it(lost_window, name, pieces):
     found = check(build(name))
     assert found.layout == "plain"
-    packed, shared = found.reason.split("; ")
-    assert packed.startswith("the packed layout is off by")
-    assert shared.startswith("the shared layout is off by")
+    first, second = found.reason.split("; ")
+    assert first.startswith("the packed layout is off by")
+    assert second.startswith("the shared layout is off by")
 
 
 @pytest.mark.parametrize("name", WINDOWED)
@@ -129,9 +144,9 @@ def test_a_rejected_answer_that_sees_the_chosen_one_is_caught(monkeypatch, name)
     monkeypatch.setattr(tiles, "plan", lambda layout: plan(merged(layout)))
     found = check(build(name))
     assert found.layout == "plain"
-    packed, shared = found.reason.split("; ")
-    assert packed.startswith("the packed layout is off by")
-    assert shared.startswith("the shared layout is off by")
+    first, second = found.reason.split("; ")
+    assert first.startswith("the packed layout is off by")
+    assert second.startswith("the shared layout is off by")
 
 
 def test_a_packed_item_that_sees_its_neighbour_is_caught(monkeypatch):

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from harness.layout import LAYOUTS, Item, packed
 from harness.logprobs import Scorer
-from tests.harness.architectures import CONFIGS, UNSHARED, VOCABULARY, adapted, build, gradients, items
+from tests.harness.architectures import CONFIGS, UNSHARED, VOCABULARY, adapted, build, gradients, items, opened
 
 EXACT = 1e-3  # nats a sequence: DESIGN.md's allowance
 each_model = pytest.mark.parametrize("name", CONFIGS)
@@ -47,11 +47,12 @@ def assert_equal_gradients(one, two, rtol=1e-4) -> None:
 
 @each_layout
 @each_model
-def test_every_token_has_the_log_prob_that_the_stock_model_gives_it(name, layout):
+@pytest.mark.parametrize("given", [items(), opened(items())], ids=["", "common opening"])
+def test_every_token_has_the_log_prob_that_the_stock_model_gives_it(name, layout, given):
     model = build(name)
     with torch.no_grad():
-        seen = Scorer(model)(LAYOUTS[layout](items(), pad=0)).logps
-        oracle = stock(model, items())
+        seen = Scorer(model)(LAYOUTS[layout](given, pad=0)).logps
+        oracle = stock(model, given)
     assert seen.dtype == torch.float32 and seen.shape == oracle.shape
     assert (seen - oracle).abs().sum(-1).max() <= EXACT
     assert oracle.sum(-1).max() < -5  # sharp enough to be wrong
@@ -61,9 +62,10 @@ def test_every_token_has_the_log_prob_that_the_stock_model_gives_it(name, layout
 def test_prompt_tokens_are_scored_as_the_stock_model_does(layout):
     for model in (build("llama"), build("gemma3"), adapted()):
         with torch.no_grad():
-            seen = Scorer(model)(LAYOUTS[layout](items(), pad=0, with_prompt=True)).logps
-            oracle = stock(model, items(), with_prompt=True)
-        assert (seen - oracle).abs().sum(-1).max() <= EXACT
+            for given in (items(), opened(items())):
+                seen = Scorer(model)(LAYOUTS[layout](given, pad=0, with_prompt=True)).logps
+                oracle = stock(model, given, with_prompt=True)
+                assert (seen - oracle).abs().sum(-1).max() <= EXACT
 
 
 @pytest.mark.parametrize("name", UNSHARED)
