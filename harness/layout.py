@@ -21,7 +21,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
 STEM, PADDING = -2, -1  # owners of tokens that are no item's own
 
 
@@ -151,7 +150,8 @@ def packed(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Lay
 def _stem(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with; each keeps one token at least, which predicts its answers."""
     most = min(map(len, prompts)) - 1 if len(prompts) > 1 else 0
-    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))  # what these two share, all between them in order share too
+    # What the first and the last in order share, all between them share too.
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
     common = next((n for n in range(most) if first[n] != last[n]), most)
     return common if common >= SHORTEST_STEM else 0
 
