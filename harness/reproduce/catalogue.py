@@ -48,7 +48,7 @@ def _exact(name: str, what: str, paper: str, time: str = "seconds") -> Recipe:
 
 
 def _measured(name: str, what: str, paper: str, minutes: int) -> Recipe:
-    paper = f"arXiv:{paper}"
+    paper = f"arXiv:{paper}" if paper else "tutorials"
     return Recipe(name, 3, what, paper, "packaged model", f"{minutes} min", _module(name.replace("-", "_")))
 
 
@@ -73,10 +73,16 @@ def recipes() -> dict[str, Recipe]:
         _module("alpacaeval"),
     )  # fmt: skip
     measured = [
-        _measured("likelihood-displacement", "No against Never and Yes, twelve losses", "2410.08847 table 1", 20),
-        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 6),
-        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 10),
-    ]
+        _measured("likelihood-displacement", "No over Never, Yes over No: the chosen answer falls",
+                  "2410.08847 table 1", 6),
+        _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 9),
+        _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 5),
+        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 1),
+        _measured("lr-cliff", "ten times the learning rate: worse and poorer answers", "2603.19335", 1),
+        _measured("folk-rules", "beta against lr, beta of 1, many epochs", "", 3),
+        _measured("label-noise", "accuracy lost to wrong labels, loss by loss", "2403.00409", 6),
+        _measured("length-exploitation", "dpo prefers length where the data do; its cures", "2403.19159", 6),
+    ]  # fmt: skip
     return {recipe.name: recipe for recipe in (*exact, given, *measured, *map(_hub, HUB_NAMES))}
 
 

@@ -1,7 +1,11 @@
 """What a reproduction hands back: a paper's figure beside ours, what difference is allowed, and the verdict.
 
 A check is made by `number` (equal within a tolerance), `bound` (a claim that holds between limits), `phenomenon` (a
-sign or an order, measured over training runs) or `order` (two rankings).
+sign or a size, measured over training runs), `order` and `order_by_seed` (two rankings), or `reported` (no claim).
+
+What was measured over runs is contradicted, and the command fails, only where the claim follows from the loss itself
+(the trained margin grows; ipo's stops at its target) and the whole interval lies outside its limits. What papers saw
+in larger models is "not reproduced at this scale" where our interval does not show it, even where it shows the reverse.
 """
 
 from __future__ import annotations
@@ -93,18 +97,27 @@ def bound(
 
 def phenomenon(
     row: str, quantity: str, published: str, values: Sequence[float], *, low: float = -math.inf,
-    high: float = math.inf, note: str = "",
+    high: float = math.inf, note: str = "", follows: bool = False,
 ) -> Check:
     """A claim measured over training runs: it is reproduced where the whole 95 % interval lies in [low, high].
 
-    values: one a seed. With fewer than two there is no interval, hence no verdict.
+    values: one a seed. With fewer than two there is no interval, hence no verdict. follows: the claim follows from
+    the loss itself, so an interval wholly outside the limits is a mismatch.
     """
     seen = interval(values)
     if math.isnan(seen.low):
-        verdict, note = REPORTED, f"one seed: no verdict. {note}".strip()
+        verdict, note = REPORTED, f"{'no interval' if len(values) > 1 else 'one seed'}: no verdict. {note}".strip()
+    elif low <= seen.low and seen.high <= high:
+        verdict = SEEN
     else:
-        verdict = SEEN if low <= seen.low and seen.high <= high else NOT_SEEN
+        verdict = MISMATCH if follows and (seen.high < low or high < seen.low) else NOT_SEEN
     return Check(row, quantity, published, seen.value, limits(low, high), verdict, note, seen.low, seen.high)
+
+
+def reported(row: str, quantity: str, values: Sequence[float], note: str = "", published: str = "-") -> Check:
+    """What was measured over training runs, one value a seed, without a claim about it."""
+    seen = interval(values)
+    return Check(row, quantity, published, seen.value, "-", REPORTED, note, seen.low, seen.high)
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -135,6 +148,19 @@ def order(row: str, quantity: str, published: Sequence[float], ours: Sequence[fl
         low, high = math.tanh(middle - half), math.tanh(middle + half)
     verdict = REPORTED if math.isnan(low) else SEEN if low > 0 else NOT_SEEN
     return Check(row, quantity, "their order", tau, "> 0", verdict, note, low, high)
+
+
+def order_by_seed(
+    row: str, quantity: str, published: Sequence[float], ours: Sequence[Sequence[float]], note: str = ""
+) -> Check:
+    """Kendall's tau-b between a published ranking and ours, one ranking a seed; its interval is over seeds.
+
+    A tau that is the same for every seed has an interval of width 0.
+    """
+    from scipy import stats
+
+    taus = [float(stats.kendalltau(published, ranking).statistic) for ranking in ours]
+    return phenomenon(row, quantity, "their order", taus, low=0.0, note=note)
 
 
 def limits(low: float, high: float) -> str:

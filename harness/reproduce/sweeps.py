@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.entries import ENTRIES
 from harness.options import UsageError
 from harness.progress import Progress
+from harness.reproduce.frame import Request
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+PACKAGED = "smollm2-135m"
 
 
 class Texts(NamedTuple):
@@ -27,10 +32,14 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """rows: one a finished cell. curves: one row a logged step, with the cell's beta, lr and seed beside it."""
+    """rows: one a finished cell. curves: one row a logged step, with the cell's beta, lr and seed beside it.
+
+    place: the folder of the suite's cells.
+    """
 
     rows: pd.DataFrame
     curves: pd.DataFrame
+    place: Path
 
     def by_seed(self, loss: str, column: str, **settings: float) -> list[float]:
         """A column of a loss's cells at these settings (beta, lr), in the order of seeds."""
@@ -40,6 +49,15 @@ class Measured:
         """A curve column of a loss's cells, step by step, one list a seed."""
         groups = _picked(self.curves, loss, settings).sort_values("step").groupby("seed")
         return [group[column].astype(float).tolist() for _, group in groups]
+
+    def accuracies(self, loss: str) -> list[list[float]]:
+        """Accuracy on the test rows at each evaluation of a loss's cells, one list a seed."""
+        import results
+
+        cells = _picked(self.rows, loss, {}).sort_values("seed")["cell"]
+        measured = results.pairs(self.place, step="all").groupby(["cell", "step"])
+        found = measured.apply(results.metrics.preference_accuracy)
+        return [found[cell].sort_index().tolist() for cell in cells]
 
 
 def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> Measured:
@@ -69,7 +87,7 @@ def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> M
     if len(failed):
         raise UsageError([f"{row.loss} failed: {row.reason}" for row in failed.itertuples()])
     curves = results.curves(place).merge(rows[["cell", "beta", "lr", "seed"]], on="cell", suffixes=("_now", ""))
-    return Measured(rows, curves)
+    return Measured(rows, curves, place)
 
 
 def write_pairs(path: Path, train: Sequence[Texts], held_out: Sequence[Texts]) -> Path:
@@ -89,3 +107,14 @@ def _picked(frame: pd.DataFrame, loss: str, settings: dict[str, float]) -> pd.Da
     if kept.empty:
         raise LookupError(f"no cell of {loss} at {settings}")
     return kept
+
+
+def learning_rate(request: Request, times: float) -> float:
+    """A multiple of the model's own learning rate; of a model without an entry, of the packaged one's."""
+    entry = ENTRIES.get(request.model or PACKAGED, ENTRIES[PACKAGED])
+    return float(f"{times * entry.lr:.3g}")
+
+
+def less(minuend: Sequence[float], subtrahend: Sequence[float]) -> list[float]:
+    """The differences, pair by pair: of two settings at the same seeds."""
+    return [a - b for a, b in zip(minuend, subtrahend, strict=True)]

@@ -15,7 +15,9 @@ from harness.reproduce.frame import (
     interval,
     number,
     order,
+    order_by_seed,
     phenomenon,
+    reported,
 )
 
 
@@ -66,3 +68,23 @@ def test_an_order_is_judged_by_tau_and_only_with_enough_things():
     assert order("setting", "tau", theirs, theirs[::-1]).verdict == NOT_SEEN
     few = order("setting", "tau", [1.0, 2.0], [1.0, 2.0])
     assert few.verdict == REPORTED and math.isnan(few.low)
+
+
+def test_what_follows_from_the_loss_is_contradicted_only_by_a_whole_interval():
+    assert phenomenon("dpo", "margin", "grows", [-2.0, -2.1, -1.9], low=0.0, follows=True).verdict == MISMATCH
+    assert phenomenon("dpo", "margin", "grows", [-2.0, 0.5, 0.1], low=0.0, follows=True).verdict == NOT_SEEN
+    assert phenomenon("ipo", "margin", "1", [1.9, 2.0, 2.1], low=0.8, high=1.2, follows=True).verdict == MISMATCH
+    assert phenomenon("ipo", "margin", "1", [1.0, 1.01, 1.02], low=0.8, high=1.2, follows=True).verdict == SEEN
+
+
+def test_rankings_are_compared_seed_by_seed():
+    same = order_by_seed("dpo", "tau", [1, 2, 3], [[10, 20, 30], [1, 5, 9], [2, 3, 4]])
+    assert (same.ours, same.low, same.high, same.verdict) == (1, 1, 1, SEEN)
+    mixed = order_by_seed("dpo", "tau", [1, 2, 3], [[10, 20, 30], [9, 5, 1]])
+    assert mixed.ours == 0 and mixed.verdict == NOT_SEEN
+
+
+def test_a_report_has_an_interval_and_no_verdict():
+    check = reported("kto", "drift", [1.0, 1.2, 1.1])
+    assert check.verdict == REPORTED and check.low < 1.1 < check.high and check.allowed == "-"
+    assert "no interval" in phenomenon("dpo", "drift", "falls", [math.nan, 1.0, 2.0], low=0.0).note

@@ -1,0 +1,92 @@
+"""`folk-rules`: three rules of tutorials on dpo, measured on controlled sentiment with AdamW.
+
+1. "Halving beta is doubling the learning rate." The early training margin follows lr^p * beta^q; the rule wants
+   p + q = 0, theory of AdamW p = 1 and q = 0. `beta-against-lr` has both optimisers in theory; here is the model.
+2. "A beta of 1 and more learns nothing": the held-out margin as a share of that at beta 0.1.
+3. "Quality drops after three to five epochs": held-out accuracy after six epochs less that after two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, linear_regression
+
+from harness.reproduce.claims import figure_of, signed
+from harness.reproduce.frame import Check, Request, phenomenon, reported
+from harness.reproduce.sentiment import rate, sweep_word, train
+from harness.reproduce.sweeps import less
+
+BETAS = (0.05, 0.1, 1, 5)
+TIMES = (0.1, 1)
+EARLY = slice(2, 5)  # of the ten steps: after the warm-up, while the margin is small against 1/beta
+NEAR = 0.25  # of an exponent
+NOTHING = 0.1  # of the margin at beta 0.1
+PAIRS, EPOCHS, EVALS = 32, 6, 3
+
+
+def reproduce(request: Request) -> list[Check]:
+    """Exponents, shares of the margin, and accuracy over epochs."""
+    base = rate(request)
+    betas = train(request, ["losses=dpo", sweep_word("dpo.beta", BETAS), f"dpo.lrs={base:g}"])
+    rates = train(request, ["losses=dpo", sweep_word("dpo.lrs", [rate(request, times) for times in TIMES])])
+    return [
+        *_exponents(
+            {beta: [fmean(curve[EARLY]) for curve in betas.curve("dpo", "margin", beta=beta)] for beta in BETAS},
+            {times: [fmean(curve[EARLY]) for curve in rates.curve("dpo", "margin", lr=rate(request, times))]
+             for times in TIMES},
+        ),
+        *_strong({beta: betas.by_seed("dpo", "margin", beta=beta) for beta in BETAS}),
+        *_epochs(request),
+    ]  # fmt: skip
+
+
+def _exponents(by_beta: dict[float, list[float]], by_rate: dict[float, list[float]]) -> list[Check]:
+    """Exponents of the early margin, fitted seed by seed."""
+    p, q = ([exponent(list(margins), list(seed)) for seed in zip(*margins.values(), strict=True)]
+            for margins in (by_rate, by_beta))  # fmt: skip
+    rule = figure_of("halving beta is doubling lr: exponents", "sum")
+    both = [a + b for a, b in zip(p, q, strict=True)]
+    return [
+        phenomenon("early margin", "exponent of lr", "1 in theory", p, low=1 - NEAR, high=1 + NEAR),
+        phenomenon("early margin", "exponent of beta", "0 in theory of AdamW", q, low=-NEAR, high=NEAR),
+        phenomenon("halving beta is doubling lr", "sum of both exponents", f"{rule.value:g} by the rule", both,
+                   low=rule.value - NEAR, high=rule.value + NEAR),
+    ]  # fmt: skip
+
+
+def exponent(settings: Sequence[float], margins: Sequence[float]) -> float:
+    """The slope of log margin on log setting by least squares; NaN where a margin is not positive."""
+    if min(margins) <= 0:
+        return math.nan
+    return linear_regression([math.log(x) for x in settings], [math.log(y) for y in margins]).slope
+
+
+def _strong(margins: dict[float, list[float]]) -> list[Check]:
+    """The held-out margin at each strength from 1 on as a share of that at 0.1."""
+    rule = figure_of("beta of 1 and more: share of the margin", "size")
+    return [
+        phenomenon(f"beta={beta:g} learns nothing", "margin over that at beta 0.1", f"{rule.value:g} by the rule",
+                   [strong / weak for strong, weak in zip(found, margins[0.1], strict=True)], low=-NOTHING,
+                   high=NOTHING)
+        for beta, found in margins.items() if beta >= 1
+    ]  # fmt: skip
+
+
+def _epochs(request: Request) -> list[Check]:
+    """Held-out accuracy after each third of the epochs, and its change from the first to the last."""
+    found = train(
+        request, ["losses=dpo", f"dpo.lrs={rate(request):g}", f"epochs={EPOCHS}", f"evals={EVALS}"], pairs=PAIRS,
+        answers=False,
+    )  # fmt: skip
+    accuracy = found.accuracies("dpo")
+    passed = [EPOCHS * (number + 1) // EVALS for number in range(EVALS)]
+    loss = [less(curve[-4:], curve[:4]) for curve in found.curve("dpo", "loss_value")]
+    return [
+        *(reported("epochs", f"accuracy after {epoch}", [seed[number] for seed in accuracy])
+          for number, epoch in enumerate(passed)),
+        signed("epochs", "after three to five epochs: accuracy", [seed[-1] - seed[0] for seed in accuracy],
+               quantity=f"accuracy after {passed[-1]} less after {passed[0]}"),
+        phenomenon("epochs", "change of the training loss", "< 0, by the loss", [fmean(seed) for seed in loss],
+                   high=0.0, follows=True),
+    ]  # fmt: skip
