@@ -10,77 +10,62 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from harness.reproduce.claims import figure_of, signed
 from harness.reproduce.frame import Check, Request, order_by_seed, reported
 from harness.reproduce.sentiment import rate, shared_words, sweep_word, train
 from harness.reproduce.sweeps import Measured, less
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 BETAS = (0.05, 0.1, 1, 5)
 TIMES = (0.1, 10)  # further rates of dpo at its default strength: more points of its frontier
+COLUMNS = ("kl", "gold_reward_gain")
 OTHERS = ("sft", "unlikelihood")
 ANSWERS = 16  # of the untrained model to each prompt
 SIZES = (1, 4, 16)  # n of best-of-n
 
 
-class Point(NamedTuple):
-    """One trained policy: KL from the reference in nats, gain in gold reward over the reference."""
-
-    kl: float
-    gain: float
-
-
 def reproduce(request: Request) -> list[Check]:
     """Every method's point, dpo's frontier against each, and the order of KL by strength."""
-    base = rate(request)
-    by_beta = train(request, ["losses=dpo", sweep_word("dpo.beta", BETAS), f"dpo.lrs={base:g}"])
+    import pandas as pd
+
+    by_beta = train(request, ["losses=dpo", sweep_word("dpo.beta", BETAS), f"dpo.lrs={rate(request):g}"])
     by_rate = train(request, ["losses=dpo", sweep_word("dpo.lrs", [rate(request, times) for times in TIMES])])
     others = train(request, [f"losses={','.join(OTHERS)}"])
-    checks, frontiers = [], []
+    runs = pd.concat([by_beta.rows, by_rate.rows])
+    frontiers = [runs[runs["seed"] == seed] for seed in sorted(runs["seed"].unique())]
+    checks = []
     for beta in BETAS:
-        frontiers.append(_points(by_beta, "dpo", beta=beta))
-        checks += _shown(f"dpo beta={beta:g}", frontiers[-1])
-    for times in TIMES:
-        lr = rate(request, times)
-        frontiers.append(_points(by_rate, "dpo", lr=lr))
-        checks += _shown(f"dpo lr={lr:g}", frontiers[-1])
-    by_seed = list(zip(*frontiers, strict=True))
+        checks += _shown(f"dpo beta={beta:g}", by_beta, "dpo", beta=beta)
+    for lr in (rate(request, times) for times in TIMES):
+        checks += _shown(f"dpo lr={lr:g}", by_rate, "dpo", lr=lr)
     for loss in OTHERS:
-        points = _points(others, loss)
-        checks += _shown(loss, points)
-        ahead = [reward_at(frontier, point.kl) - point.gain for frontier, point in zip(by_seed, points, strict=True)]
-        checks.append(
-            signed(f"dpo over {loss}", f"dpo over {loss}: reward at equal KL", ahead, note="of dpo's frontier")
-        )
-    checks += _best_of(request, by_seed)
+        checks += _shown(loss, others, loss)
+        kls, gains = (others.by_seed(loss, column) for column in COLUMNS)
+        ahead = [reward_at(own, kl) - gain for own, kl, gain in zip(frontiers, kls, gains, strict=True)]
+        checks.append(signed(f"dpo over {loss}", f"dpo over {loss}: reward at equal KL", ahead))
+    checks += _best_of(request, frontiers)
     ranks = [-figure_of(f"dpo beta={beta:g}", "rank of the KL").value for beta in BETAS]
-    kls = [[point.kl for point in seed[: len(BETAS)]] for seed in by_seed]
-    return [*checks, order_by_seed("dpo", "Kendall tau of the KLs over beta", ranks, kls, "arXiv:2305.18290 fig. 2")]
+    kls = zip(*(by_beta.by_seed("dpo", "kl", beta=beta) for beta in BETAS), strict=True)
+    tau = order_by_seed("dpo", "Kendall tau of the KLs over beta", ranks, list(kls), "arXiv:2305.18290 fig. 2")
+    return [*checks, tau]
 
 
-def reward_at(points: Sequence[Point], kl: float) -> float:
-    """The best gain of a frontier at this KL: linear between its points and the reference (0, 0), flat beyond."""
-    import numpy as np
+def reward_at(runs: pd.DataFrame, kl: float) -> float:
+    """The gain of the frontier of one loss's cells at this KL, or at their largest KL where it is beyond."""
+    from results.frontiers import matched
 
-    ordered = sorted([Point(0.0, 0.0), *points])
-    best = np.maximum.accumulate([point.gain for point in ordered])
-    return float(np.interp(kl, [point.kl for point in ordered], best))
+    return float(matched(runs, at=[min(kl, float(runs["kl"].max()))])["value"].iloc[0])
 
 
-def _points(found: Measured, loss: str, **settings: float) -> list[Point]:
-    columns = (found.by_seed(loss, column, **settings) for column in ("kl", "gold_reward_gain"))
-    return [Point(kl, gain) for kl, gain in zip(*columns, strict=True)]
+def _shown(row: str, found: Measured, loss: str, **settings: float) -> list[Check]:
+    return [reported(row, column, found.by_seed(loss, column, **settings)) for column in COLUMNS]
 
 
-def _shown(row: str, points: Sequence[Point]) -> list[Check]:
-    return [
-        reported(row, "KL, nats", [point.kl for point in points]),
-        reported(row, "gain in gold reward", [point.gain for point in points]),
-    ]
-
-
-def _best_of(request: Request, frontiers: Sequence[Sequence[Point]]) -> list[Check]:
+def _best_of(request: Request, frontiers: Sequence[pd.DataFrame]) -> list[Check]:
     """The untrained model's best of n answers by gold reward, and dpo's frontier at the same KL."""
     gains = _best_gains(request)
     checks = []

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 import losses
@@ -20,10 +21,9 @@ from harness.reproduce import (
 from harness.reproduce.catalogue import recipes
 from harness.reproduce.claims import figure_of, signed
 from harness.reproduce.frame import MISMATCH, NOT_SEEN, REPORTED, SEEN
-from harness.reproduce.reward_against_kl import Point
 from harness.reproduce.statements import STATEMENTS, TRAINED, pairs
 from harness.reproduce.sweeps import measure
-from results import literature
+from results import frontiers, literature
 from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
 
 
@@ -137,10 +137,11 @@ def test_length_exploitation_measures_the_bias_of_dpo_and_of_each_cure(request_o
     assert {check.verdict for check in checks} <= {SEEN, NOT_SEEN, REPORTED}
 
 
-def test_the_frontier_is_linear_between_its_best_points_and_flat_beyond():
-    points = [Point(2.0, 1.0), Point(4.0, 0.5), Point(5.0, 2.0)]
-    assert [reward_against_kl.reward_at(points, kl) for kl in (0, 1, 2, 3, 4.5, 9)] == [0, 0.5, 1, 1, 1.5, 2]
-    assert reward_against_kl.reward_at([Point(1.0, -1.0)], 3.0) == 0  # the reference itself is at hand
+def test_beyond_its_largest_kl_the_frontier_is_what_it_was_there(monkeypatch):
+    asked = []
+    monkeypatch.setattr(frontiers, "matched", lambda runs, at: asked.extend(at) or pd.DataFrame({"value": [0.7]}))
+    runs = pd.DataFrame({"kl": [0.5, 2.0]})
+    assert [reward_against_kl.reward_at(runs, kl) for kl in (1.0, 9.0)] == [0.7, 0.7] and asked == [1.0, 2.0]
 
 
 def test_the_best_of_n_is_a_mean_over_groups():
