@@ -2,7 +2,7 @@
 
     python -m benchmarks.report cells=1000 [out=DIR]
 
-Made up are pair tables of 96 rows, curves of 64 steps, generated answers' numbers, a judge and three levels of label
+Made up are pair tables of 240 rows, curves of 64 steps, generated answers' numbers, a judge and three levels of label
 noise; the numbers of a row are derived from its tables as a run's are. With out= the cells and their report stay there
 to be looked at; otherwise they go to a folder that is removed.
 """
@@ -28,7 +28,7 @@ from harness.words import SCALAR, split
 from results import store
 from results.derived import derived
 
-PAIRS, STEPS = 96, 64
+PAIRS, STEPS = 240, 64
 
 
 class Made(NamedTuple):
@@ -126,8 +126,8 @@ def _cell(loss: str, beta: float | None, lr: float | None, seed: int | None, noi
         "control": beta is None, "reward": made.ruler if lr else None, "suite": "made-up", "model": "made-up",
         "protocol": "made-up", "cell": f"{_hash_of(name):012x}", "status": "done", "train_pairs": 512 if lr else 0,
         "label_noise": noise,
-        "tuning": "full", "precision": "fp32", "start": "model", "test_pairs": PAIRS, "eval_pairs": PAIRS,
-        "device": "made up", "generated_prompts": 64, "generation": "g", "judge": "gold",
+        "tuning": "full", "precision": "fp32", "start": "model", "test_pairs": PAIRS * 3 // 4,
+        "eval_pairs": PAIRS, "device": "made up", "generated_prompts": 64, "generation": "g", "judge": "gold",
         "kl": 6 * reach**2, "kl_se": 0.3, "gold_reward": 1 + reward, "gold_reward_se": 0.1,
         "gold_reward_gain": reward, "gold_reward_gain_se": 0.08, "win_rate": win_rate, "win_rate_se": 0.05,
         "generated_tokens": 40.0 + 9 * reach, "length_ratio": 1 + reach / 5, "truncated_fraction": 0.1,
@@ -147,12 +147,12 @@ def _pairs(draw: np.random.Generator, gain: float, drift: float) -> pd.DataFrame
     lengths = rows.integers(5, 120, (PAIRS, 2))
     start = -4 * lengths + rows.normal(0, 5, (PAIRS, 2))
     liked = rows.normal(0, 1.5, PAIRS)
-    moved = 0.6 * gain + 0.5 * liked * gain + draw.normal(0, 0.5, PAIRS) * bool(gain)
-    chosen = drift * lengths[:, 0] / 60 + moved / 2
-    rejected = drift * lengths[:, 1] / 60 - moved / 2
+    moved = (0.6 + 0.8 * liked) * gain + draw.normal(0, 0.3, PAIRS) * bool(gain)
+    chosen = drift * lengths[:, 0] / 180 + moved / 2
+    rejected = drift * lengths[:, 1] / 180 - moved / 2
     return pd.DataFrame({
         "pair_id": [f"p{i}" for i in range(PAIRS)], "cluster_id": [f"c{i // 2}" for i in range(PAIRS)],
-        "split": ["test"] * (PAIRS * 2 // 3) + ["validation"] * (PAIRS // 3), "step": STEPS,
+        "split": ["test"] * (PAIRS * 3 // 4) + ["validation"] * (PAIRS // 4), "step": STEPS,
         "policy_chosen_logp": start[:, 0] + chosen, "policy_rejected_logp": start[:, 1] + rejected,
         "reference_chosen_logp": start[:, 0], "reference_rejected_logp": start[:, 1],
         "chosen_tokens": lengths[:, 0], "rejected_tokens": lengths[:, 1], "prompt_tokens": 30,

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -140,27 +139,14 @@ def _pairs(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
-    """Write the report of a folder of results and print its table."""
-    if len(words) > 1 or any("=" in word or word.startswith("-") for word in words):
-        return _refuse([f"report takes one path at most, seen {shlex.join(words)}; for example: report runs"])
-    folder = Path(words[0] if words else "runs").expanduser()
-    if not folder.is_dir():
-        return _refuse([f"no such folder: {folder}; name the folder that a run wrote (out=, default runs)"])
-    import reports
-    import results
+    """Write the report of a folder of results, its tables and figures where asked for, and print its table."""
+    from harness.options import UsageError
+    from harness.report import report
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            runs = results.read(folder)
-        except FileNotFoundError as error:
-            return _refuse([str(error)])
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    written = reports.write(folder, runs)
-    print(reports.terminal(runs))
-    for path in written.values():
-        print(path)
+    try:
+        print(report(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
+    except UsageError as error:
+        return _refuse(error.messages)
     return 0
 
 

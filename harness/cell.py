@@ -22,6 +22,7 @@ from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
 from harness.knobs import eligible
+from harness.loss_card import conventions
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.secrets import redacted
 from harness.similarity import with_ches
@@ -209,6 +210,8 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "control": trial.control,
         "reward": loss.reward if loss else None,
         "paper": loss.paper if loss else None,
+        "formula": loss.formula if loss else None,
+        "conventions": conventions(loss) if loss else None,
         "suite": data.suite.name,
         "model": identity.source.name,
         "protocol": identity.protocol,

@@ -22,9 +22,18 @@ SHIFT = {
 def letters(loss: Loss) -> str:
     """The legend of the formula: the paragraph "Letters: ..." at the top of the loss's file."""
     module = inspect.getmodule(loss.fn)
-    paragraphs = (inspect.getdoc(module) or "").split("\n\n") if module and not loss.parts else []
-    found = [" ".join(text.split()) for text in paragraphs if text.startswith("Letters:")]
-    return found[0].removeprefix("Letters:").strip() if found else ""
+    return _paragraph(inspect.getdoc(module) if module and not loss.parts else "", "Letters:")
+
+
+def conventions(loss: Loss) -> str:
+    """Where public implementations differ: the paragraph "Conventions: ..." of the loss's docstring."""
+    return _paragraph(inspect.getdoc(loss.fn) if not loss.parts else "", "Conventions:")
+
+
+def _paragraph(text: str | None, start: str) -> str:
+    """The paragraph that begins with a word, on one line and without the word; empty where there is none."""
+    found = [" ".join(part.split()) for part in (text or "").split("\n\n") if part.startswith(start)]
+    return found[0].removeprefix(start).strip() if found else ""
 
 
 def measured(loss: Loss) -> list[tuple[str, str]]:

@@ -37,6 +37,8 @@ _EXAMPLES = {
     "report": """\
   python -m harness report
   python -m harness report runs/hh-rlhf
+  python -m harness report runs/hh-rlhf tables=latex,markdown,csv figures=svg,png
+  python -m harness report runs/hh-rlhf tables=latex metrics=preference_accuracy,chosen_logp_drift,kl
 """,
     "compare": """\
   python -m harness compare
@@ -74,7 +76,7 @@ _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "pairs": "suite=SUITE|prompts=FILE to=FILE.jsonl [KEY=VALUE ...]",
-    "report": "[PATH]",
+    "report": "[PATH] [tables=latex,markdown,csv] [metrics=COLUMN,COLUMN] [figures=svg,png]",
     "compare": "[PATH] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN]",
     "verify": "[PATH] [rerun=CELL [KEY=VALUE ...]]",
     "export": "CELL|best [PATH] [format=trl]",
@@ -88,7 +90,9 @@ _NOTES = {
     "plan": "It takes the same words as run.\n",
     "pairs": "Beside FILE.jsonl lies FILE.provenance.json, which says what it was made of; suite=FILE.jsonl trains\n"
     "on it.\n",
-    "report": "PATH is a folder of results (default: runs), one suite in it, or one cell.\n",
+    "report": "PATH is a folder of results (default: runs), one suite in it, or one cell. tables= writes the table of\n"
+    "settings into PATH/tables, metrics= chooses its measures (`list metrics`), figures= writes every figure into\n"
+    "PATH/figures.\n",
     "compare": "PATH is as for report. Without loss= every pair of settings is compared, controls left out; against=\n"
     "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed.\n",
     "verify": "PATH is a folder of results (default: runs), one suite in it, or one cell. Metrics are derived again\n"

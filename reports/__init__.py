@@ -1,6 +1,8 @@
 """How results are shown: a DataFrame comes in, text, tables and figures go out.
 
     reports.write("runs")           report.md, report.html, results.parquet and results.csv beside the cells
+    reports.write("runs", tables=["latex"], figures=["svg", "png"])    and tables/ and figures/ with files of their own
+    reports.table("runs", "latex", metrics=["preference_accuracy", "kl"])    the table of settings as text
     reports.main_table(runs)        the main table as a DataFrame, one row a finished cell
     print(reports.terminal(runs))   the same for a terminal
     print(reports.comparison(results.compare("runs")))   the verdicts on pairs of settings
@@ -15,17 +17,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reports.compare import comparison
     from reports.console import terminal
+    from reports.exports import table
     from reports.report import write
     from reports.tables import main_table
+
+TABLES = {"latex": "tex", "markdown": "md", "csv": "csv"}
+"""The forms of a table as a file, with how its name ends."""
+
+FIGURES = ("svg", "png")
+"""The forms of a figure as a file."""
 
 _DOOR = {
     "comparison": ("reports.compare", "comparison"),
     "write": ("reports.report", "write"),
+    "table": ("reports.exports", "table"),
     "main_table": ("reports.tables", "main_table"),
     "terminal": ("reports.console", "terminal"),
 }
 
-__all__ = ["comparison", "main_table", "terminal", "write"]
+__all__ = ["FIGURES", "TABLES", "comparison", "main_table", "table", "terminal", "write"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,59 +1,88 @@
-"""Draws accuracy against an axis of the training rows as one inline SVG, a line a setting, all losses together.
+"""Draws accuracy against an axis of the training rows, a line a setting, all losses together.
 
-Lines take the page's colours of their losses and its ink, as in `figures.py`. What is drawn comes from `axes.py`.
+What is drawn comes from `axes.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas
 
-from reports import render
-from reports.figures import DASHES, Drawing, Panel, frame, inline_svg, svg_text
+from reports import axes, drawing, render
+from reports.blocks import FigureBlock
+from reports.drawing import DASHES, Drawing, Paint, dashes_of
+from reports.grids import Grid, Head, crossed
+from reports.render import Field
 
-_SIZE_INCHES = (5.2, 2.8)
+_CAPTION = (
+    "Means over seeds; bars are one standard error over the test pairs, which more seeds do not shorten because all "
+    "are measured on the same pairs. Points of several lines are moved a little aside. The thin level is one half."
+)
+
+
+def axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
+    """One block for each axis that varies among the finished cells."""
+    for name in axes.DRAWN:
+        points = axes.against(done, name)
+        if points.empty:
+            continue
+        several = points.groupby("setting")["value"].transform("nunique") > 1
+        points = points[several] if several.any() else points
+        field = axes.FIELDS[name]
+        made = axis_drawing(points, field.head, colours, f"{prefix}-{name}")
+        losses = _losses(points)
+        keys = zip(made.keys, (colours[loss] for loss in losses), dashes_of(losses), strict=True)
+        slug = f"accuracy-{name.replace('_', '-')}"
+        yield FigureBlock(slug, made.title, _CAPTION, (made,), tuple(keys), _grid(points, field))
 
 
 def axis_drawing(points: pandas.DataFrame, name: str, colours: Mapping[str, str], prefix: str) -> Drawing:
     """Accuracy against an axis, a line a setting: `points` are those of `axes.against`, `name` the axis in words.
 
-    The bars are one standard error. `colours` maps a displayed loss to the page's colour of it; a loss's further
-    settings are told apart by dashes. `keys` are the settings, in order.
+    The bars are one standard error. `colours` maps a displayed loss to its colour key; a loss's further settings are
+    told apart by dashes. `keys` are the settings, in order.
     """
-    series = [(setting, same) for setting, same in points.groupby("setting", sort=False)]
+    series = [(str(setting), same) for setting, same in points.groupby("setting", sort=False)]
     values = sorted(set(points["value"]))
     spread = values[-1] > 8 * max(values[0], 1e-9) and values[0] > 0
-    losses = [render.number(same["loss"].iloc[0], "text") for _, same in series]
+    losses = _losses(points)
 
-    def fill(axes: Any) -> None:
-        axes.set_xscale("log" if spread else "linear")
-        frame(axes, Panel(f"accuracy against {name}", (), level=0.5))
-        axes.set_xticks(values, [render.tick(value) for value in values])
-        axes.minorticks_off()
-        axes.set_xlabel(name)
-        axes.set_ylabel("preference accuracy")
-        for place, (_, same) in enumerate(series):
-            axes.errorbar(
+    def fill(panel: Any, paint: Paint) -> None:
+        panel.set_xscale("log" if spread else "linear")
+        drawing.frame(panel, paint, level=0.5)
+        panel.set_xticks(values, [render.tick(value) for value in values])
+        panel.minorticks_off()
+        panel.set_xlabel(name)
+        panel.set_ylabel("preference accuracy")
+        for place, (setting, same) in enumerate(series):
+            panel.errorbar(
                 _apart(same["value"], place, len(series), values, ratio=spread), same["preference_accuracy"],
-                yerr=same["preference_accuracy_se"], color=_series_colour(place), capsize=2, markersize=3.5,
-                marker="o", linewidth=1.2, elinewidth=0.8, linestyle=DASHES[dashes_of(losses)[place]],
+                yerr=same["preference_accuracy_se"], color=paint.series[colours[losses[place]]], capsize=2,
+                markersize=3.5, marker="o", linewidth=1.2, elinewidth=0.8,
+                linestyle=DASHES[dashes_of(losses)[place]], label=setting,
             )  # fmt: skip
 
     title = f"preference accuracy against {name}"
-    svg = inline_svg(svg_text(fill, _SIZE_INCHES), prefix, title)
-    for place, loss in enumerate(losses):
-        svg = svg.replace(_series_colour(place), f"var(--c{colours[loss]})")
-    return Drawing(title, tuple(str(setting) for setting, _ in series), svg)
+    return drawing.drawn(title, fill, prefix, drawing.WIDE, keys=tuple(setting for setting, _ in series))
 
 
-def dashes_of(losses: Sequence[str]) -> list[int]:
-    """Which dashes each line takes: the first of a loss is solid, its others take the next ones in turn."""
-    return [losses[:place].count(loss) % len(DASHES) for place, loss in enumerate(losses)]
+def _losses(points: pandas.DataFrame) -> list[str]:
+    """The displayed loss of each setting, in order."""
+    return [render.number(same["loss"].iloc[0], "text") for _, same in points.groupby("setting", sort=False)]
 
 
-def _series_colour(place: int) -> str:
-    """A stand-in for the colour of a line, replaced in the text of the drawing."""
-    return "#04" + str(place).zfill(4)
+def _grid(points: pandas.DataFrame, axis: Field) -> Grid:
+    """Accuracies as text: a line a setting, a column a value, "0.612 ± 0.031"."""
+    column = render.COLUMNS["preference_accuracy"]
+
+    def head(value: float) -> Head:
+        meaning = f"{column.name}: {column.meaning}"
+        return Head(render.number(value, axis.style), axis.head, meaning, render.ARROWS[column.better], True)
+
+    def text(row: Mapping[str, Any]) -> str:
+        return render.with_error(row["preference_accuracy"], row["preference_accuracy_se"], "share")
+
+    return crossed(points, "setting", "value", head, text)
 
 
 def _apart(

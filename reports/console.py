@@ -8,8 +8,9 @@ import pandas
 
 from reports import notes, render
 from reports.fields import ANSWERS, MEASURES
+from reports.grids import Grid, grid
 from reports.judgements import JUDGE, JUDGED, judgements
-from reports.render import Field, Grid
+from reports.render import Field
 from reports.tables import (
     Protocol,
     answered,
@@ -76,23 +77,23 @@ def _fitted(rows: pandas.DataFrame, measures: Sequence[Field], width: int) -> tu
 def _aligned(frame: pandas.DataFrame, fields: Sequence[Field]) -> str:
     """The rows under their two-line headings, numbers to the right, a rule between controls and losses, and between
     rows that are not compared."""
-    grid = render.grid(frame, fields)
+    shown = grid(frame, fields)
     heads = [("\n" + field.short).split("\n")[-2:] for field in fields]
     widths = [
-        max(len(text) for text in (*head, *(line.texts[place] for line in grid.lines)))
+        max(len(text) for text in (*head, *(line.texts[place] for line in shown.lines)))
         for place, head in enumerate(heads)
     ]
     rule = _GAP.join("-" * width for width in widths)
     lines = [
-        _row([head[0] for head in heads], grid, widths),
-        _row([head[1] for head in heads], grid, widths),
+        _row([head[0] for head in heads], shown, widths),
+        _row([head[1] for head in heads], shown, widths),
         rule,
     ]
-    for number, line in enumerate(grid.lines):
-        before = grid.lines[number - 1]
+    for number, line in enumerate(shown.lines):
+        before = shown.lines[number - 1]
         if number and (before.group != line.group or (before.control and not line.control)):
             lines.append(rule)
-        lines.append(_row(line.texts, grid, widths))
+        lines.append(_row(line.texts, shown, widths))
     return "\n".join(lines)
 
 

@@ -42,6 +42,24 @@ def markdown_code(text: str) -> str:
     return f"{fence}\n{visible(text)}\n{fence}"
 
 
+_LATEX = {
+    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "_": "\\_", "%": "\\%",
+    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
+    "|": "\\textbar{}", "±": "$\\pm$", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\to$", "·": "$\\cdot$",
+    "–": "--", "-": "{-}",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """The text as LaTeX that shows exactly these characters with no package; others than ASCII are written out."""
+    shown = "".join(_LATEX.get(character) or _latex_character(character) for character in visible(text))
+    return re.sub(r"^\{-\}(?=[0-9.])", "$-$", shown)
+
+
+def _latex_character(character: str) -> str:
+    return character if character.isascii() else f"[U+{hex(ord(character))[2:].upper()}]"
+
+
 def csv_cell(text: str) -> str:
     """The visible text, marked with a leading apostrophe where a spreadsheet would run it as a formula."""
     return f"'{visible(text)}" if text.startswith(_FORMULA_START) else visible(text)

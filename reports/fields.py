@@ -35,6 +35,12 @@ MEASURES: tuple[Field, ...] = (
     Field("effective_beta", "effective beta", "ratio", _STRENGTH, short="effect.\nbeta", drop=7),
     Field("train_seconds", "train, s", "seconds", _COST, short="train\ns", drop=7),
 )
+_IN_CELLS_ONLY = (
+    "mean_likelihood_accuracy_gain", "accuracy_length_balanced", "margin", "effective_beta", "train_seconds",
+)  # fmt: skip
+INTERVAL = Field("interval", "95 %", "text", _ACCURACY)
+SEEDS = Field("seeds", "seeds", "count")
+ROLE = Field("role", "role", "text")
 DETAILS: tuple[Field, ...] = (
     Field("validation_preference_accuracy", "validation sum ratio", "share", "accuracy", error=True),
     Field("reward_accuracy_gain", "own ruler gain", "change", "accuracy"),
@@ -46,24 +52,24 @@ DETAILS: tuple[Field, ...] = (
     *JUDGED,
     Field("refusal_rate", "refusals", "share", "answers", error=True),
     Field("refusal_rate_reference", "the reference's", "share", "answers"),
-    Field("length_bias", "length bias", "change", "length"),
-    Field("reward_length_bias", "own ruler length bias", "change", "length"),
-    Field("length_bias_preference_part", "length bias, preference part", "change", "length"),
-    Field("length_bias_length_part", "length bias, length part", "change", "length"),
-    Field("length_spearman", "length Spearman", "change", "length"),
-    Field("length_slope", "length slope", "drift", "length"),
-    Field("reward_length_correlation", "reward-length correlation", "change", "length"),
-    Field("margin_std", "margin sd", "nats", "margin, nats"),
-    Field("margin_preference_part", "preference part", "drift", "margin, nats"),
-    Field("margin_length_part", "length part", "drift", "margin, nats"),
-    Field("chosen_logp_drift_per_token", "chosen drift per token", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_per_token", "rejected drift per token", "change", "log-prob drift, nats"),
-    Field("chosen_logp_drift_first", "chosen drift, first 10 tokens", "change", "log-prob drift, nats"),
-    Field("chosen_logp_drift_rest", "chosen drift, later tokens", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_first", "rejected drift, first 10 tokens", "change", "log-prob drift, nats"),
-    Field("rejected_logp_drift_rest", "rejected drift, later tokens", "change", "log-prob drift, nats"),
-    Field("displacement_similarity", "fall with similarity", "change", "log-prob drift, nats"),
-    Field("displacement_ches", "fall with ches", "change", "log-prob drift, nats"),
+    Field("length_bias", "length bias", "change", "by answer length"),
+    Field("reward_length_bias", "own ruler length bias", "change", "by answer length"),
+    Field("length_bias_preference_part", "length bias, preference part", "change", "by answer length"),
+    Field("length_bias_length_part", "length bias, length part", "change", "by answer length"),
+    Field("length_spearman", "length Spearman", "change", "by answer length"),
+    Field("length_slope", "length slope", "drift", "by answer length"),
+    Field("reward_length_correlation", "reward-length correlation", "change", "by answer length"),
+    Field("margin_std", "sd", "nats", "margin"),
+    Field("margin_preference_part", "preference part", "drift", "margin"),
+    Field("margin_length_part", "length part", "drift", "margin"),
+    Field("chosen_logp_drift_per_token", "chosen drift per token", "change", "log-prob drift"),
+    Field("rejected_logp_drift_per_token", "rejected drift per token", "change", "log-prob drift"),
+    Field("chosen_logp_drift_first", "chosen drift, first 10 tokens", "change", "log-prob drift"),
+    Field("chosen_logp_drift_rest", "chosen drift, later tokens", "change", "log-prob drift"),
+    Field("rejected_logp_drift_first", "rejected drift, first 10 tokens", "change", "log-prob drift"),
+    Field("rejected_logp_drift_rest", "rejected drift, later tokens", "change", "log-prob drift"),
+    Field("displacement_similarity", "fall with similarity", "change", "log-prob drift"),
+    Field("displacement_ches", "fall with ches", "change", "log-prob drift"),
     Field("steps", "steps", "count", "training"),
     Field("clipped_fraction", "clipped", "share", "training"),
     Field("tokens_per_second", "tokens per s", "count", "training"),
@@ -89,3 +95,12 @@ ANSWERS: tuple[Field, ...] = (
     Field("distinct_2", "distinct-2", "share", _SAMPLES, short="distinct\n2", drop=1),
 )
 """The table of generated answers: what a policy gained in reward, and the KL at which it did."""
+HEADLINE: tuple[Field, ...] = (
+    MEASURES[0],
+    INTERVAL,
+    *(field for field in MEASURES[1:] if field.column not in _IN_CELLS_ONLY),
+    Field("gold_reward_gain", "gold gain", "drift", "generated answers", error=True),
+    Field("win_rate", "win rate", "share", "generated answers"),
+    Field("kl", "KL, nats", "nats", "generated answers"),
+)  # fmt: skip
+"""The table that answers first."""

@@ -125,6 +125,15 @@ def diagnosed(protocol: Protocol) -> str:
     return f"Diagnosis (the report has the evidence): {'. '.join(told)}." if told else ""
 
 
+def warnings(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> tuple[tuple[str, str], ...]:
+    """Each failure mode that some cell shows, with the losses of those cells: ("beta inert", "dpo, orpo")."""
+    shown: dict[str, dict[str, None]] = {}
+    for row in protocol.contenders.to_dict("records"):
+        for finding in findings.get(row["cell"], ()):
+            shown.setdefault(finding.mode.replace("_", " "), {})[render.number(row["loss"], "text")] = None
+    return tuple((mode, ", ".join(losses)) for mode, losses in shown.items())
+
+
 def diagnosis(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> tuple[str, ...]:
     """One paragraph a failure mode: the cells that show it with their evidence, the rule, what to try.
 
@@ -163,6 +172,21 @@ def rulers(protocol: Protocol) -> str:
         f"{render.number(loss, 'text')} {render.number(ruler, 'text')}" for loss, ruler in named.to_numpy()
     ]
     return f"Own rulers: {', '.join(told)}." if told else ""
+
+
+def reading(protocol: Protocol) -> str:
+    """How to read the table of settings."""
+    several = seeds_per_setting(protocol.contenders) >= CLAIM_SEEDS
+    errors = (
+        "Errors of tested columns are over seeds and test pairs; bold are all values that the test cannot tell from "
+        "the best of their column."
+        if several
+        else "Standard errors are over pairs, clustered on the first human turn, and say nothing about another seed."
+    )
+    return (
+        "Held-out test pairs. ↑ and ↓ say which way a column improves; columns without an arrow have no good "
+        f"direction. {errors} Controls are shaded. {rulers(protocol)}"
+    ).strip()
 
 
 def _name(protocol: Protocol, row: Mapping[str, Any]) -> str:

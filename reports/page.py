@@ -1,5 +1,6 @@
 """Composes what a report says, as plain data that the templates lay out; `report.py` writes it to files."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,30 +9,31 @@ from typing import Any
 import pandas
 from markupsafe import Markup
 
-from reports import axes, axis_figures, escape, figures, notes, render, tables
+from reports import escape, figures, headline, notes, render, strips, tables, verdict
+from reports.axis_figures import axis_blocks
+from reports.blocks import FigureBlock
 from reports.data_notes import DataNotes, data_notes
+from reports.drawing import Drawing
+from reports.evidence import Evidence
 from reports.fields import ANSWERS, DETAILS, MEASURES
-from reports.render import Grid
+from reports.frontier_figures import frontier_blocks
+from reports.grids import Grid, grid
+from reports.sensitivity_figures import sensitivity_block
 from reports.tables import Protocol
+from reports.verdict import Verdict
 from results.columns import ROW_COLUMNS
-from results.diagnosis import Finding
 
-_SEED_MEASURES = (
-    "preference_accuracy",
-    "mean_ratio_accuracy",
-    "accuracy_length_balanced",
-    "chosen_logp_drift",
-    "margin",
-)
 _CURVE_ENDS = ("reward_chosen", "reward_rejected", "margin", "accuracy", "chosen_logp")
 
 
 @dataclass(frozen=True)
 class LossCard:
-    """A loss in words: where it comes from, its own ruler, and the settings of its cells."""
+    """A loss in words: its formula, where it comes from, its own ruler, conventions, the settings of its cells."""
 
     name: str
     colour: str
+    formula: str
+    conventions: str
     paper: str
     ruler: str
     settings: tuple[str, ...]
@@ -46,45 +48,33 @@ class CurveBlock:
     cells: tuple[tuple[str, str], ...]
     left_out: str
     smoothing: str
-    drawings: tuple[figures.Drawing, ...]
+    drawings: tuple[Drawing, ...]
     ends: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
-class AxisBlock:
-    """Accuracy against one axis of the training rows: a drawing, the words for its lines, and the same as a table.
-
-    keys: (setting, colour, dashes) of each line.
-    """
-
-    title: str
-    svg: str
-    keys: tuple[tuple[str, str, int], ...]
-    grid: Grid
-
-
-@dataclass(frozen=True)
 class Section:
-    """One protocol on the page."""
+    """One protocol on the page: the answer, what was compared, then everything behind it."""
 
     anchor: str
     title: str
-    identity: tuple[tuple[str, str], ...]
-    summary: str
-    claim: str
-    notes: tuple[str, ...]
-    diagnosis: tuple[str, ...]
-    rulers: str
-    unfinished: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     main: Grid | None
     strips: tuple[str, ...]
     span: tuple[str, str]
+    identity: tuple[tuple[str, str], ...]
+    summary: str
+    warnings: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    diagnosis: tuple[str, ...]
+    reading: str
+    unfinished: tuple[str, ...]
     answers: Grid | None
     answers_note: str
-    details: Grid | None
-    seeds: Grid | None
+    cells: Grid | None
+    details: Mapping[str, Grid]
     sources: Grid | None
-    axes: tuple[AxisBlock, ...]
+    figures: tuple[FigureBlock, ...]
     cards: tuple[LossCard, ...]
     curves: tuple[CurveBlock, ...]
     panels: int
@@ -93,23 +83,16 @@ class Section:
 
 
 def page(
-    runs: pandas.DataFrame,
-    curves: Mapping[str, pandas.DataFrame],
-    findings: Mapping[str, Sequence[Finding]],
-    audits: Mapping[str, Mapping[str, Any]],
-    absent: Sequence[str],
-    stored: int,
-    command: str,
-) -> dict[str, Any]:
-    """Everything that the templates lay out; curves and the findings of a diagnosis by cell id."""
+    runs: pandas.DataFrame, evidence: Evidence, absent: Sequence[str], stored: int, command: str
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that the templates lay out."""
     found = tables.protocols(runs)
     colours = tables.loss_colours(runs)
     sections: list[Section] = []
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
-        drawn = figures.loss_curves(protocol.done, curves, f"s{place}", room)
-        data = data_notes(audits.get(protocol.id, {}))
-        sections.append(_section(protocol, f"protocol-{place + 1}", curves, findings, drawn, colours, data))
+        drawn = figures.loss_curves(protocol.done, evidence.curves, colours, f"s{place}", room)
+        sections.append(_section(protocol, f"protocol-{place + 1}", evidence, drawn, colours))
     fields = (*MEASURES, *ANSWERS, *DETAILS)
     shown = {field.column for field in fields}
     return {
@@ -142,43 +125,49 @@ def _extent(shown: int, stored: int) -> str:
 
 
 def _section(
-    protocol: Protocol,
-    anchor: str,
-    curves: Mapping[str, pandas.DataFrame],
-    findings: Mapping[str, Sequence[Finding]],
-    drawn: Sequence[figures.LossCurves],
+    protocol: Protocol, anchor: str, evidence: Evidence, drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
-    data: DataNotes,
-) -> Section:
+) -> Section:  # fmt: skip
     done = protocol.done
     settings = tables.setting_fields(done)
     rows = tables.with_parameters(done, settings)
-    span = figures.strip_range(done)
     named = [str(protocol.shared[name]) for name in ("suite", "model") if name in protocol.shared]
     return Section(
         anchor=anchor,
         title=escape.visible(" · ".join(named)) or "unnamed data and model",
+        **_first_screen(protocol, evidence),
         identity=notes.identity(protocol),
         summary=notes.summary(protocol),
-        claim=notes.claim(protocol),
+        warnings=notes.warnings(protocol, evidence.findings),
         notes=notes.notes(protocol),
-        diagnosis=notes.diagnosis(protocol, findings),
-        rulers=notes.rulers(protocol),
+        diagnosis=notes.diagnosis(protocol, evidence.findings),
+        reading=notes.reading(protocol),
         unfinished=notes.unfinished(protocol),
-        main=render.grid(rows, (*settings, *MEASURES)) if len(done) else None,
-        strips=tuple(Markup(figures.strip(row, span)) for row in done.to_dict("records")),
-        span=(render.tick(span[0]), render.tick(span[1])),
         **_answers(rows, settings),
-        details=render.grid(rows, (*settings, *tables.detail_fields(done))) if len(done) else None,
-        seeds=_seeds(protocol),
-        sources=render.grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
-        axes=tuple(_axis_blocks(done, colours, anchor)),
+        cells=grid(rows, (*settings, *MEASURES)) if len(done) else None,
+        details=_details(rows, settings),
+        sources=grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
+        figures=tuple(_figures(done, colours, anchor)),
         cards=_cards(protocol, colours),
-        curves=tuple(_curve_block(one, curves, colours, seed=protocol.several_seeds) for one in drawn),
+        curves=tuple(_curve_block(one, evidence.curves, colours, seed=protocol.several_seeds) for one in drawn),
         panels=max((len(one.drawings) for one in drawn), default=1),
-        undrawn=_undrawn(done, curves, drawn),
-        data=data,
+        undrawn=_undrawn(done, evidence.curves, drawn),
+        data=data_notes(evidence.audits.get(protocol.id, {})),
     )
+
+
+def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
+    """The verdict and the table of settings with its strips."""
+    found = headline.standings(protocol, evidence)
+    shown = headline.table(protocol, found)
+    span = strips.strip_range(shown)
+    fields = tables.headline_fields(shown)
+    return {
+        "verdicts": verdict.verdicts(protocol, found),
+        "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
+        "strips": tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records")),
+        "span": tuple(render.tick(end) for end in span),
+    }
 
 
 def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Any]:
@@ -187,7 +176,21 @@ def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[s
     if asked.empty:
         return {"answers": None, "answers_note": ""}
     fields = (*settings, *tables.detail_fields(asked, ANSWERS))
-    return {"answers": render.grid(asked, fields), "answers_note": notes.answers(asked)}
+    return {"answers": grid(asked, fields), "answers_note": notes.answers(asked)}
+
+
+def _details(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Grid]:
+    """The further measures of every cell, a table for each of their groups."""
+    shown = itertools.groupby(tables.detail_fields(rows), key=lambda field: field.group)
+    return {group: grid(rows, (*settings, *(replace(field, group="") for field in fields))) for group, fields in shown}
+
+
+def _figures(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
+    """The figures over all cells, in the order of the page."""
+    yield from axis_blocks(done, colours, prefix)
+    if block := sensitivity_block(done, colours, prefix):
+        yield block
+    yield from frontier_blocks(done, colours, prefix)
 
 
 def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[figures.LossCurves]) -> str:
@@ -197,34 +200,15 @@ def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[
     return f"Not drawn: {render.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
 
 
-def _seeds(protocol: Protocol) -> Grid | None:
-    """The means over seeds, or None where every setting has one seed."""
-    means = tables.over_seeds(protocol.done, _SEED_MEASURES)
-    return render.seed_grid(means, [name for name in _SEED_MEASURES if name in means.columns]) if len(means) else None
-
-
-def _axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], anchor: str) -> Iterator[AxisBlock]:
-    """One block for each axis that varies among the finished cells."""
-    for name in axes.DRAWN:
-        points = axes.against(done, name)
-        if points.empty:
-            continue
-        field = axes.FIELDS[name]
-        drawing = axis_figures.axis_drawing(points, field.head, colours, f"{anchor}-{name}")
-        losses = [render.number(same["loss"].iloc[0], "text") for _, same in points.groupby("setting", sort=False)]
-        keys = zip(drawing.keys, (colours[loss] for loss in losses), axis_figures.dashes_of(losses), strict=True)
-        yield AxisBlock(drawing.title, Markup(drawing.svg), tuple(keys), render.axis_grid(points, field))
-
-
 def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ...]:
     cards = []
     for loss, rows in protocol.done.groupby("loss", sort=False):
         records = rows.to_dict("records")
         told = dict.fromkeys(render.settings(row, seed=False) for row in records)
         first = records[0]
-        paper, ruler = (_or_empty(first.get(name)) for name in ("paper", "reward"))
+        words = (_or_empty(first.get(name)) for name in ("formula", "conventions", "paper", "reward"))
         name = render.number(loss, "text")
-        cards.append(LossCard(name, colours[name], paper, ruler, tuple(text for text in told if text)))
+        cards.append(LossCard(name, colours[name], *words, tuple(text for text in told if text)))
     return tuple(cards)
 
 
@@ -249,7 +233,7 @@ def _curve_block(
         smoothing=f"smoothed over {render.counted(drawn.window, 'step')}"
         if drawn.window > 1
         else "not smoothed",
-        drawings=tuple(replace(drawing, svg=Markup(drawing.svg)) for drawing in drawn.drawings),
+        drawings=drawn.drawings,
         ends=tuple(
             (label, *_ends(curves[row["cell"]])) for label, row in zip(labels, drawn.rows, strict=True)
         ),

@@ -1,12 +1,11 @@
 """Turns values into text: the only file that formats numbers.
 
-A table is first shown as a `Grid` of strings, which the HTML, Markdown and terminal writers only lay out.
 Text is made visible here (no control characters) and escaped for its medium by the writer.
 """
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,11 @@ Style = Literal["text", "share", "change", "nats", "drift", "ratio", "lr", "coun
 MISSING = "–"
 ARROWS = {"up": "↑", "down": "↓", "none": ""}
 COLUMNS = {column.name: column for column in ROW_COLUMNS}
+MADE = {
+    "seeds": "trained seeds of the setting",
+    "interval": "95 % interval of preference_accuracy: over seeds and test pairs from 3 seeds on, else over test pairs",
+}
+"""What columns mean that a report makes itself."""
 
 
 @dataclass(frozen=True)
@@ -38,39 +42,6 @@ class Field:
     error: bool = False
     short: str = ""
     drop: int = 0
-
-
-@dataclass(frozen=True)
-class Head:
-    """The heading of a displayed column; `meaning` and `arrow` come from the declared schema."""
-
-    text: str
-    group: str
-    meaning: str
-    arrow: str
-    numeric: bool
-
-
-@dataclass(frozen=True)
-class Line:
-    """One displayed row: its texts, a fuller text per value for hovering, and the cell's loss.
-
-    Rows of one `group` may be compared with each other.
-    """
-
-    texts: tuple[str, ...]
-    hovers: tuple[str, ...]
-    loss: str
-    control: bool
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table as text."""
-
-    heads: tuple[Head, ...]
-    lines: tuple[Line, ...]
 
 
 def is_missing(value: Any) -> bool:
@@ -155,86 +126,6 @@ def _setting(value: Any) -> str:
 def label(row: Mapping[str, Any], *, seed: bool) -> str:
     """A cell in words: its loss and what was set for it."""
     return " ".join(part for part in (number(row["loss"], "text"), settings(row, seed=seed)) if part)
-
-
-def grid(table: "pandas.DataFrame", fields: Sequence[Field]) -> Grid:
-    """A table as text, one column a field."""
-    records = table.to_dict("records")
-    return Grid(tuple(_head(field) for field in fields), tuple(_line(record, fields) for record in records))
-
-
-def _head(field: Field) -> Head:
-    column = COLUMNS.get(field.column.partition("[")[0])
-    meaning = (
-        f"{column.name}: {column.meaning} ({column.unit})" if column else f"hyper-parameter {field.head}"
-    )
-    arrow = ARROWS[column.better] if column else ""
-    text = f"{field.head} ± se" if field.error else field.head
-    return Head(escape.visible(text), field.group, escape.visible(meaning), arrow, field.style != "text")
-
-
-def _line(record: Mapping[str, Any], fields: Sequence[Field]) -> Line:
-    shown, hovers = [], []
-    for field in fields:
-        value, error = record.get(field.column), record.get(f"{field.column}_se")
-        full = with_error(value, error, field.style)
-        shown.append(full if field.error else number(value, field.style))
-        hovers.append("" if full == shown[-1] else f"{full} (standard error)")
-    group = record.get("knobs") or ""
-    return Line(tuple(shown), tuple(hovers), number(record["loss"], "text"), bool(record["control"]), group)
-
-
-def axis_grid(points: "pandas.DataFrame", axis: Field) -> Grid:
-    """Accuracies against an axis as text: a line a setting, a column a value, "0.612 ± 0.031"."""
-    column = COLUMNS["preference_accuracy"]
-    values = sorted(set(points["value"]))
-    heads = [Head("setting", "", "loss and settings", "", False)] + [
-        Head(number(value, axis.style), axis.head, f"{column.name}: {column.meaning}", ARROWS[column.better], True)
-        for value in values
-    ]
-    lines = []
-    for setting, same in points.groupby("setting", sort=False):
-        by_value = {record["value"]: record for record in same.to_dict("records")}
-        first = same.iloc[0]
-        texts = [
-            with_error(by_value[value]["preference_accuracy"], by_value[value]["preference_accuracy_se"], "share")
-            if value in by_value
-            else MISSING
-            for value in values
-        ]
-        shown = (str(setting), *texts)
-        lines.append(Line(shown, ("",) * len(shown), number(first["loss"], "text"), bool(first["control"])))
-    return Grid(tuple(heads), tuple(lines))
-
-
-def seed_grid(means: "pandas.DataFrame", columns: Sequence[str]) -> Grid:
-    """The means over seeds as text, each with its lowest and highest value: "0.61 (0.60 to 0.63)"."""
-    styles: dict[str, Style] = {name: "share" if "accuracy" in name else "drift" for name in columns}
-    heads = [
-        Head("setting", "", "loss and settings", "", False),
-        Head("seeds", "", "trained seeds", "", True),
-    ]
-    for name in columns:
-        column = COLUMNS[name]
-        heads.append(
-            Head(name.replace("_", " "), "", f"{name}: {column.meaning}", ARROWS[column.better], True)
-        )
-    lines = []
-    for record in means.to_dict("records"):
-        texts = (
-            record["setting"],
-            number(record["seeds"], "count"),
-            *(_ranged(record, name, styles[name]) for name in columns),
-        )
-        lines.append(
-            Line(texts, ("",) * len(texts), number(record["loss"], "text"), bool(record["control"]))
-        )
-    return Grid(tuple(heads), tuple(lines))
-
-
-def _ranged(record: Mapping[str, Any], name: str, style: Style) -> str:
-    low, high = (number(record[f"{name}_{end}"], style) for end in ("low", "high"))
-    return f"{number(record[name], style)} ({low} to {high})"
 
 
 def change(first: float, last: float, column: str) -> str:

@@ -1,21 +1,25 @@
 """Writes a report's files beside the cells, each in one atomic step. What the report says is in `page.py`."""
 
+import base64
+import hashlib
 import itertools
 import json
 import os
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas
+from markupsafe import Markup
 
 import results
-from reports import escape, render
+from reports import escape, exports, palette, render
+from reports.evidence import read_evidence
+from reports.grids import Grid
 from reports.page import page
-from reports.render import Grid
 from results.claims import is_running
-from results.diagnosis import Finding, diagnose
 
 
 def write(
@@ -23,15 +27,24 @@ def write(
     runs: pandas.DataFrame | None = None,
     cells: Sequence[str] | None = None,
     command: str = "",
+    *,
+    tables: Sequence[str] = (),
+    figures: Sequence[str] = (),
+    metrics: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Writes report.md, report.html, results.parquet and results.csv into `out`; returns the paths by name.
 
     `runs` is a frame of `results.read`; None reads `out`. `cells` limits the two reports to these cell ids,
     in answer to one command; the two tables always hold every row. `command` is printed as the way to repeat.
+    `tables` ("latex", "markdown", "csv") and `figures` ("svg", "png") also write the table of settings and every figure
+    as files of their own, into tables/ and figures/; `metrics` are the measures of those tables, row columns in place
+    of the usual ones.
 
-    Raises: ValueError when there is no row to show; FileNotFoundError when `runs` is None and `out` has none.
+    Raises: ValueError when there is no row to show, or for an unknown form or metric; FileNotFoundError when `runs` is
+    None and `out` has none.
     """
     folder = Path(out)
+    exports.check(tables, figures, metrics)
     frame = results.read(folder) if runs is None else runs
     shown = frame if cells is None else frame[frame["cell"].isin(list(cells))]
     if shown.empty:
@@ -41,42 +54,27 @@ def write(
         stored = render.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
-    curves, audits = _read_curves(folder), results.audits(folder)
-    content = page(shown, curves, _diagnose(shown, curves, audits, folder), audits, absent, len(frame), command)
-    folder.mkdir(parents=True, exist_ok=True)
+    evidence = read_evidence(folder, shown)
+    content = page(shown, evidence, absent, len(frame), command) | _decoration()
     contents = {
         "report.md": _template("report.md", html=False).render(content).encode(),
         "report.html": _template("report.html", html=True).render(content).encode(),
         "results.csv": render.csv_text(frame).encode(),
         "results.parquet": _parquet(frame),
+        **{f"tables/{name}": text.encode() for name, text in exports.table_files(shown, evidence, tables, metrics)},
+        **{f"figures/{name}": drawn for name, drawn in exports.figure_files(content["sections"], figures)},
     }
+    for place in {(folder / name).parent for name in contents}:
+        place.mkdir(parents=True, exist_ok=True)
     return {name: _write_atomically(folder / name, content) for name, content in contents.items()}
 
 
-def _read_curves(folder: Path) -> dict[str, pandas.DataFrame]:
-    """The stored training curves by cell id; none where nothing was stored (the page then says so)."""
-    try:
-        curves = results.curves(folder)
-    except FileNotFoundError:
-        return {}
-    return {str(cell): table for cell, table in curves.groupby("cell", sort=False)}
-
-
-def _diagnose(
-    runs: pandas.DataFrame, curves: dict[str, pandas.DataFrame], audits: dict[str, dict[str, Any]], folder: Path
-) -> dict[str, tuple[Finding, ...]]:
-    """The findings of the finished cells by cell id, from their rows, curves, pair tables with every evaluation, and
-    the audit of their protocol's rows."""
-    try:
-        stored = results.pairs(folder, step="all", split=None)
-    except FileNotFoundError:
-        tables: dict[str, pandas.DataFrame] = {}
-    else:
-        tables = {str(cell): table for cell, table in stored.groupby("cell", sort=False)}
-    return {
-        row["cell"]: diagnose(row, curves.get(row["cell"]), tables.get(row["cell"]), audits.get(row["protocol"]))
-        for row in runs[runs["status"] == "done"].to_dict("records")
-    }
+def _decoration() -> dict[str, Any]:
+    """The page's colours and its script, with the digest that lets this script run and no other."""
+    script = resources.files("reports").joinpath("templates/sort.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"light": Markup(palette.css(palette.LIGHT)), "dark": Markup(palette.css(palette.DARK)),
+            "script": Markup(script), "script_digest": f"sha256-{digest}"}  # fmt: skip
 
 
 def _template(name: str, *, html: bool) -> jinja2.Template:
@@ -91,7 +89,10 @@ def _template(name: str, *, html: bool) -> jinja2.Template:
     environment.filters |= {
         "md": escape.markdown,
         "md_code": escape.markdown_code,
+        "md_table": exports.markdown,
         "head_groups": _head_groups,
+        "drawn": Markup,
+        "capitalised": lambda text: text[:1].upper() + text[1:],
     }
     return environment.get_template(name)
 

@@ -10,13 +10,10 @@ from typing import Any
 
 import pandas
 
-from reports import axes, render
-from reports.fields import BETA, BY_SOURCE, DETAILS, LOSS, LR, MEASURES, SEED
+from reports import axes, palette, render
+from reports.fields import BETA, BY_SOURCE, DETAILS, HEADLINE, LOSS, LR, MEASURES, ROLE, SEED, SEEDS
 from reports.render import Field
 from results.columns import CAPABILITY_PREFIX, of_source, sources
-
-PALETTE_SIZE = 8
-_CONTROL_COLOUR = "control"
 
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
@@ -152,6 +149,15 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     return (LOSS, *knobs, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
 
 
+def headline_fields(rows: pandas.DataFrame, measures: tuple[Field, ...] = HEADLINE) -> tuple[Field, ...]:
+    """The columns of the table of settings: what names a setting, how many seeds, its role in a claim, the measures
+    that some row has."""
+    named = tuple(field for field in setting_fields(rows) if field is not SEED)
+    several = "seeds" in rows.columns and bool((rows["seeds"] > 1).any())
+    roles = "role" in rows.columns and bool(rows["role"].fillna("").astype(bool).any())
+    return (*named, *((ROLE,) if roles else ()), *((SEEDS,) if several else ()), *detail_fields(rows, measures))
+
+
 def detail_fields(rows: pandas.DataFrame, fields: tuple[Field, ...] | None = None) -> tuple[Field, ...]:
     """The further measures (or the given ones) of which at least one row holds a value, lm-eval's tasks last."""
     wanted = (*DETAILS, *_capability_fields(rows)) if fields is None else fields
@@ -215,38 +221,10 @@ def main_table(runs: pandas.DataFrame) -> pandas.DataFrame:
     return table[[name for name in leading if name in table.columns]]
 
 
-def over_seeds(rows: pandas.DataFrame, columns: tuple[str, ...]) -> pandas.DataFrame:
-    """Mean over seeds of some columns, one row a setting trained with several seeds, with the count of seeds.
-
-    Lowest and highest value stand beside each mean as `<column>_low` and `<column>_high`: with few seeds the
-    range says more honestly than a deviation how far equal runs lie apart.
-    """
-    present = [name for name in columns if name in rows.columns]
-    keyed = rows.assign(setting=[render.label(row, seed=False) for row in rows.to_dict("records")])
-    found = []
-    for name, same in keyed.groupby("setting", sort=False):
-        if same["seed"].nunique() < 2:
-            continue
-        line: dict[str, Any] = {
-            "setting": name,
-            "seeds": int(same["seed"].nunique()),
-            "loss": same["loss"].iloc[0],
-            "control": bool(same["control"].iloc[0]),
-        }
-        for column in present:
-            line |= {
-                column: same[column].mean(),
-                f"{column}_low": same[column].min(),
-                f"{column}_high": same[column].max(),
-            }
-        found.append(line)
-    return pandas.DataFrame(found)
-
-
 def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
     """One colour a loss for the whole page, by its displayed name; controls share a grey."""
     frame = prepared(runs)
     named = frame["loss"].map(lambda loss: render.number(loss, "text"))
     contenders = sorted(set(named[~frame["control"]]))
-    controls = dict.fromkeys(named[frame["control"]], _CONTROL_COLOUR)
-    return controls | {loss: str(place % PALETTE_SIZE) for place, loss in enumerate(contenders)}
+    controls = dict.fromkeys(named[frame["control"]], palette.CONTROL)
+    return controls | {loss: str(place % palette.SIZE) for place, loss in enumerate(contenders)}

@@ -83,6 +83,8 @@ _IDENTITY: tuple[Column, ...] = (
     _flag("control", "a yardstick (untrained, or chosen answers only) and no contender"),
     _text("reward", "the loss's own ruler: log_ratio, mean_log_ratio, log_prob, mean_log_prob or log_odds"),
     _text("paper", "where the loss comes from"),
+    _text("formula", "the loss of one pair, in the letters that `list losses NAME` explains"),
+    _text("conventions", "where public implementations of the loss differ, and which one this is"),
     _text("suite", "name of the preference data"),
     _text("model", "name of the starting model"),
     _text("protocol", "what rows must share to be ranked together, as a hash"),

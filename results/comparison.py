@@ -36,8 +36,8 @@ POWER = 0.8
 CLAIM_SEEDS = 3
 """Fewest seeds of each side from which anything is said about losses instead of runs."""
 
-_OF_A_RUN = {"seed", "cell", "status", "reason", "train_rows_digest", "control", "reward", "paper", "beta",
-             "similarity"}  # fmt: skip
+_OF_A_RUN = {"seed", "cell", "status", "reason", "train_rows_digest", "control", "reward", "paper", "formula",
+             "conventions", "beta", "similarity"}  # fmt: skip
 _SETTING = tuple(name for name in names(ROW_COLUMNS)
                  if name not in set(names(METRIC_COLUMNS)) | VOLATILE | _OF_A_RUN)  # fmt: skip
 

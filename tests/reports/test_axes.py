@@ -65,13 +65,6 @@ def test_cells_stored_without_knobs_count_as_plain(make) -> None:
     assert axes.varying(frame) == ()
 
 
-def test_seeds_of_unlike_knobs_are_not_averaged(swept: pandas.DataFrame) -> None:
-    (protocol,) = tables.protocols(swept)
-    means = tables.over_seeds(protocol.done, ("preference_accuracy",))
-    assert len(means) == 9 and set(means["seeds"]) == {2}
-    assert "dpo beta 0.1, lr 1e-5, label noise 0.2" in set(means["setting"])
-
-
 def test_accuracy_against_an_axis_is_the_mean_of_seeds_with_an_error_that_they_do_not_shrink(swept) -> None:
     points = axes.against(tables.protocols(swept)[0].done, "label_noise")
     assert len(points) == 9 and list(points["setting"].unique()) == [

@@ -27,7 +27,7 @@ def test_each_protocol_shows_its_own_audit_and_no_markup_of_it_works(make, tmp_p
     reports.write(tmp_path, make.frame(*rows))
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     assert page.count("<summary>The data</summary>") == 1 == text.count("### The data")
-    assert "<script" not in page + text and "\x1b" not in page + text
+    assert "<script>alert" not in page + text and page.count("<script") == 1 and "\x1b" not in page + text
     assert HOSTILE.replace("\x1b", "\\x1b") in html.unescape(page)
     assert text.index("## hh-rlhf · other") < text.index("### The data")
     assert "- advice: clean them" in text and "<li>clean them</li>" in page

@@ -1,19 +1,21 @@
-"""Curves and strips as drawings."""
+"""Curves as drawings, on a page and in files."""
 
 import re
 
 import numpy
-import pandas
 import pytest
 
-from reports import figures
+from reports import drawing, figures
+from reports.palette import LIGHT
+
+COLOURS = {"dpo": "0", "ipo": "1", "orpo": "2", "kto": "3"}
 
 
 @pytest.fixture
 def drawn(make) -> list[figures.LossCurves]:
     rows = make.frame(make.cell("dpo", cell="a"), make.cell("orpo", cell="b"), make.cell("kto", cell="c"))
     curves = {"a": make.curve(), "b": make.curve(terms=("nll", "odds"))}
-    return figures.loss_curves(rows, curves, "s0", most=24)
+    return figures.loss_curves(rows, curves, COLOURS, "s0", most=24)
 
 
 def test_a_loss_has_a_panel_for_each_question_and_one_for_its_terms(
@@ -33,14 +35,14 @@ def test_drawings_name_no_colour_no_address_and_share_no_id(drawn: list[figures.
     assert len(ids) == len(set(ids)) > 0
     for svg in drawings:
         assert "http" not in svg
-        assert "var(--series)" in svg and "currentColor" in svg
+        assert re.search(r"var\(--c[02]\)", svg) and "currentColor" in svg
         assert not re.search(r"(?:stroke|fill): #", svg)
         assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', svg)) <= set(ids)
 
 
 def test_equal_curves_give_equal_drawings(make) -> None:
     rows = make.frame(make.cell("dpo", cell="a"))
-    first, second = (figures.loss_curves(rows, {"a": make.curve()}, "x", most=1) for _ in range(2))
+    first, second = (figures.loss_curves(rows, {"a": make.curve()}, COLOURS, "x", most=1) for _ in range(2))
     assert first[0].drawings == second[0].drawings
 
 
@@ -48,13 +50,13 @@ def test_a_curve_of_one_step_and_one_without_values_can_be_drawn(make) -> None:
     short = make.curve(steps=1)
     empty = make.curve().assign(reward_rejected=numpy.nan, margin=numpy.inf)
     rows = make.frame(make.cell("dpo", cell="a"), make.cell("kto", cell="b"))
-    drawn = figures.loss_curves(rows, {"a": short, "b": empty}, "x", most=2)
+    drawn = figures.loss_curves(rows, {"a": short, "b": empty}, COLOURS, "x", most=2)
     assert [one.window for one in drawn] == [1, 3]
 
 
 def test_many_cells_of_a_loss_are_sampled_with_both_ends(make) -> None:
     rows = make.frame(*(make.cell("dpo", cell=f"c{place}") for place in range(20)))
-    (drawn,) = figures.loss_curves(rows, {name: make.curve() for name in rows["cell"]}, "x", most=1)
+    (drawn,) = figures.loss_curves(rows, {name: make.curve() for name in rows["cell"]}, COLOURS, "x", most=1)
     assert [row["cell"] for row in drawn.rows] == ["c0", "c3", "c5", "c8", "c11", "c14", "c16", "c19"]
     assert drawn.left_out == 12
     assert drawn.opacities[0] == 1 and list(drawn.opacities) == sorted(drawn.opacities, reverse=True)
@@ -63,21 +65,18 @@ def test_many_cells_of_a_loss_are_sampled_with_both_ends(make) -> None:
 def test_no_more_losses_are_drawn_than_there_is_room_for(make) -> None:
     rows = make.frame(make.cell("dpo", cell="a"), make.cell("ipo", cell="b"))
     curves = {"a": make.curve(), "b": make.curve()}
-    assert [one.loss for one in figures.loss_curves(rows, curves, "x", most=1)] == ["dpo"]
-    assert figures.loss_curves(rows, curves, "x", most=0) == []
+    assert [one.loss for one in figures.loss_curves(rows, curves, COLOURS, "x", most=1)] == ["dpo"]
+    assert figures.loss_curves(rows, curves, COLOURS, "x", most=0) == []
 
 
-def test_the_strips_span_whole_tenths_around_every_value() -> None:
-    rows = pandas.DataFrame({"preference_accuracy": [0.62], "accuracy_chosen_longer": [0.78]})
-    low, high = figures.strip_range(rows)
-    assert (low, high) == (pytest.approx(0.4), pytest.approx(0.9))
+def test_a_file_has_colours_title_and_legend_of_its_own(drawn: list[figures.LossCurves]) -> None:
+    for one, colour in zip(drawn, (LIGHT["c0"], LIGHT["c2"]), strict=True):
+        text = drawing.file_of(one.drawings, f"{one.loss}: curves", "svg").decode()
+        assert text.startswith("<?xml") and f"{one.loss}: curves" in text and colour in text
+        assert "var(" not in text and drawing.PAGE.ink not in text and ">rejected<" in text
+        assert ">margin, nats<" in text  # every panel is named
 
 
-def test_a_strip_places_accuracy_between_its_errors() -> None:
-    svg = figures.strip({"preference_accuracy": 0.5, "preference_accuracy_se": 0.1}, (0.0, 1.0))
-    assert 'cx="50.0"' in svg
-    assert 'd="M41.2 9.0H58.8"' in svg
-
-
-def test_a_cell_without_accuracy_has_no_strip() -> None:
-    assert figures.strip({"preference_accuracy": None}, (0.0, 1.0)) == ""
+def test_a_png_is_a_picture_and_equal_drawings_give_equal_files(drawn: list[figures.LossCurves]) -> None:
+    first, second = (drawing.file_of(drawn[0].drawings, "dpo", "png") for _ in range(2))
+    assert first.startswith(b"\x89PNG") and first == second

@@ -132,16 +132,6 @@ def test_a_ruler_at_exactly_one_half_does_not_disagree(make) -> None:
     assert notes.notes(tables.protocols(even)[0]) == ()
 
 
-def test_seeds_are_summed_up_as_mean_and_range_per_setting(make) -> None:
-    values = {0: 0.60, 1: 0.63, 2: 0.66}
-    rows = [make.cell("dpo", seed=seed, preference_accuracy=value) for seed, value in values.items()]
-    means = tables.over_seeds(make.frame(*rows, make.cell("ipo")), ("preference_accuracy",))
-    (line,) = means.to_dict("records")
-    assert (line["setting"], line["seeds"]) == ("dpo beta 0.1, lr 1e-5", 3)
-    assert line["preference_accuracy"] == pytest.approx(0.63)
-    assert (line["preference_accuracy_low"], line["preference_accuracy_high"]) == (0.60, 0.66)
-
-
 def test_a_frame_without_the_needed_columns_is_refused_by_name(runs: pandas.DataFrame) -> None:
     with pytest.raises(ValueError, match="Columns missing from the runs: protocol, status; found: loss"):
         reports.main_table(runs.drop(columns=["protocol", "status"]))

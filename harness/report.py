@@ -1,0 +1,58 @@
+"""`report`: the report of finished cells, written again, with tables and figures as files where they are asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import reports
+from harness.options import UsageError
+from harness.values import unknown
+from harness.words import LIST, split
+
+KEYS = {"tables": LIST, "figures": LIST, "metrics": LIST}
+
+
+def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
+    """Writes the files and returns what to print: the table for a terminal, then the paths.
+
+    The words are a folder (default runs), tables=, figures= and metrics= (the measures of those tables).
+    Raises: UsageError for words that are not understood, a folder that is not there or holds no cell.
+    """
+    found = split(words, KEYS)
+    given = {key: found.values.get(key, ()) for key in KEYS}
+    folder = Path(found.bare[0] if found.bare else "runs").expanduser()
+    errors = [*found.errors, *_wrong(given)]
+    if len(found.bare) > 1 or found.suite_settings or found.loss_settings or str(folder).startswith("-"):
+        errors.append(f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
+                      "example: report runs/hh-rlhf tables=latex")  # fmt: skip
+    elif not folder.is_dir():
+        errors.append(f"no such folder: {folder}; name the folder that a run wrote (out=, default runs)")
+    if errors:
+        raise UsageError(errors)
+    import results
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            runs = results.read(folder)
+        except FileNotFoundError as error:
+            raise UsageError([str(error)]) from error
+    for warning in caught:
+        warn(str(warning.message))
+    written = reports.write(folder, runs, **given)
+    return "\n".join([reports.terminal(runs), *map(str, written.values())])
+
+
+def _wrong(given: dict[str, Sequence[str]]) -> list[str]:
+    """What is unknown among the asked forms and metrics, in sentences."""
+    from results.columns import ROW_COLUMNS
+
+    numbers = tuple(column.name for column in ROW_COLUMNS if column.dtype in ("float64", "Int64"))
+    allowed = {"tables": tuple(reports.TABLES), "figures": reports.FIGURES, "metrics": numbers}
+    told = [unknown(key.removesuffix("s"), name, allowed[key]) for key in KEYS for name in given[key]
+            if name not in allowed[key]]  # fmt: skip
+    if given["metrics"] and not given["tables"]:
+        told.append("metrics= chooses the columns of tables=, but no table is asked for; add tables=latex, say")
+    return told

@@ -1,0 +1,161 @@
+"""Writes tables and figures for papers and notes: a grid as LaTeX or Markdown, its numbers as CSV, figures as files.
+
+    reports.table("runs/hh-rlhf", "latex")
+    reports.table(runs, "markdown", metrics=["preference_accuracy", "chosen_logp_drift"])
+
+LaTeX needs no package. From a folder, values that may be the best are bold where there are seeds enough; a frame alone
+has no pair tables to test on, so nothing is bold.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas
+
+import results
+from reports import FIGURES, TABLES, drawing, escape, headline, notes, render, tables
+from reports.evidence import Evidence, read_evidence
+from reports.fields import ANSWERS, DETAILS, HEADLINE, MEASURES
+from reports.grids import Grid, Line, grid
+from reports.render import Field
+from reports.tables import Protocol
+
+if TYPE_CHECKING:
+    from reports.page import Section
+
+def table(runs: pandas.DataFrame | Path | str, form: str, metrics: Sequence[str] = ()) -> str:
+    """The table of settings as text, one after another where there are several protocols.
+
+    runs:     a folder of runs, or a frame of `results.read`.
+    form:     "latex", "markdown" or "csv" (numbers in full precision, errors in columns of their own).
+    metrics:  row columns in place of the usual measures.
+    Raises: ValueError for an unknown form or metric, or where no cell has finished; FileNotFoundError without runs.
+    """
+    frame = results.read(runs) if isinstance(runs, Path | str) else runs
+    evidence = read_evidence(Path(runs), frame) if isinstance(runs, Path | str) else Evidence()
+    found = tables.protocols(frame)
+    made = [text for protocol in found if (text := protocol_table(protocol, evidence, form, metrics))]
+    if not made:
+        raise ValueError("Nothing to show: no cell has finished. Run the sweep first.")
+    return "\n".join(made)
+
+
+def check(tables_as: Sequence[str], figures_as: Sequence[str], metrics: Sequence[str]) -> None:
+    """Raises ValueError for an unknown form of a table or figure, or an unknown metric."""
+    for what, given, known in (("table", tables_as, tuple(TABLES)), ("figure", figures_as, FIGURES)):
+        for form in given:
+            if form not in known:
+                raise ValueError(f"unknown form {form!r} of a {what}; known: {', '.join(known)}.")
+    fields_of(metrics)
+
+
+def table_files(
+    runs: pandas.DataFrame, evidence: Evidence, forms: Sequence[str], metrics: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """The tables of settings as file names with their text, one a protocol and form."""
+    found = tables.protocols(runs) if forms else ()
+    for place, protocol in enumerate(found, start=1):
+        name = "main" if len(found) == 1 else f"main-{place}"
+        for form in forms:
+            if text := protocol_table(protocol, evidence, form, metrics):
+                yield f"{name}.{TABLES[form]}", text
+
+
+def figure_files(sections: "Sequence[Section]", forms: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """The figures of a report's sections as file names with their content: curves a loss, then the others."""
+    for place, section in enumerate(sections if forms else (), start=1):
+        start = "" if len(sections) == 1 else f"{place}-"
+        blocks = [(f"curves-{one.loss}", f"{one.loss}: training curves", one.drawings) for one in section.curves]
+        blocks += [(block.name, block.title, block.drawings) for block in section.figures]
+        for (name, title, drawings), form in itertools.product(blocks, forms):
+            yield f"{start}{_slug(name)}.{form}", drawing.file_of(drawings, f"{title} · {section.title}", form)
+
+
+def _slug(name: str) -> str:
+    """A file name for any text: its safe characters, with a digest where others were left out."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def protocol_table(protocol: Protocol, evidence: Evidence, form: str, metrics: Sequence[str] = ()) -> str:
+    """The table of one protocol in one form; empty where no cell has finished. Raises: ValueError as `table`."""
+    check([form], (), metrics)
+    measures = fields_of(metrics) if metrics else HEADLINE
+    shown = headline.table(protocol, headline.standings(protocol, evidence), measures)
+    if shown.empty:
+        return ""
+    fields = tables.headline_fields(shown, measures)
+    rows = tables.with_parameters(shown, fields)
+    if form == "csv":
+        names = [name for field in fields for name in (field.column, f"{field.column}_se") if name in rows.columns]
+        return render.csv_text(rows[[*names, "control", "protocol"]])
+    made = grid(rows, fields)
+    if form == "markdown":
+        return f"{markdown(made)}\n{escape.markdown(_caption(protocol))}\n"
+    return latex(made, _caption(protocol))
+
+
+def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
+    """How some row columns are shown. Raises: ValueError naming those that are no numbers of a row."""
+    known = {field.column: field for field in (*DETAILS, *ANSWERS, *MEASURES)}
+    declared = {name: column for name, column in render.COLUMNS.items() if column.dtype in ("float64", "Int64")}
+    strange = [name for name in metrics if name not in declared]
+    if strange:
+        raise ValueError(f"unknown metrics {', '.join(strange)}; `list metrics` shows those there are.")
+    return tuple(known.get(name) or Field(name, name.replace("_", " "), "ratio") for name in metrics)
+
+
+def _caption(protocol: Protocol) -> str:
+    """What was compared, and what the errors are."""
+    told = ", ".join(f"{name} {value}" for name, value in notes.identity(protocol))
+    claim = notes.claim(protocol)
+    bold = "Bold: not distinguishable from the best. " if notes.seeds_per_setting(headline.ranked(protocol)) >= \
+        notes.CLAIM_SEEDS else ""  # fmt: skip
+    return f"{told}. ± is one standard error. {bold}{claim.replace('`', '')}."
+
+
+def markdown(shown: Grid) -> str:
+    """A grid as a Markdown table: controls in italics, values that may be the best bold."""
+    heads = [escape.markdown(head.text) + (f" {head.arrow}" if head.arrow else "") for head in shown.heads]
+    rule = ["---:" if head.numeric else "---" for head in shown.heads]
+    lines = [_marked(line, escape.markdown, ("*", "*"), ("**", "**")) for line in shown.lines]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, rule, *lines))
+
+
+def latex(shown: Grid, caption: str) -> str:
+    """A grid as a LaTeX table environment that needs no package, with a rule between controls and losses."""
+    columns = "".join("r" if head.numeric else "l" for head in shown.heads)
+    heads = [_two_lines(head.text, head.arrow) for head in shown.heads]
+    lines: list[str] = []
+    for place, line in enumerate(shown.lines):
+        before = shown.lines[place - 1]
+        if place and (before.group != line.group or (before.control and not line.control)):
+            lines.append("\\hline")
+        lines.append(" & ".join(_marked(line, escape.latex, ("\\textit{", "}"), ("\\textbf{", "}"))) + " \\\\")
+    body = "\n".join(lines)
+    return (
+        "\\begin{table}\n\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\hline\n{' & '.join(heads)} \\\\\n\\hline\n{body}\n\\hline\n"
+        f"\\end{{tabular}}\n\\caption{{{escape.latex(caption)}}}\n\\end{{table}}\n"
+    )
+
+
+def _two_lines(text: str, arrow: str) -> str:
+    """A heading over two lines, so that columns stay as narrow as their numbers."""
+    first, _, rest = text.partition(" ")
+    told = " ".join(escape.latex(part) for part in (rest, arrow) if part)
+    return f"\\shortstack{{{escape.latex(first)}\\\\{told}}}" if told else escape.latex(first)
+
+
+def _marked(
+    line: Line, escaped: Callable[[str], str], control: tuple[str, str], best: tuple[str, str]
+) -> list[str]:
+    """The texts of a line, escaped; the first in the form of a control, the best ones in that of the best."""
+    cells = [escaped(text) for text in line.texts]
+    if line.control:
+        cells[0] = cells[0].join(control)
+    return [text.join(best) if place in line.best else text for place, text in enumerate(cells)]

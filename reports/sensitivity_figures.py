@@ -1,0 +1,95 @@
+"""Draws how much a loss depends on its settings: accuracy over beta and learning rate, one small map a loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas
+
+from reports import drawing, render
+from reports.blocks import FigureBlock
+from reports.drawing import Drawing, Paint
+from results import settings
+
+_FEWEST = 3
+_FAINT, _FULL = 0.06, 0.55  # opacities between which dark ink stays readable on light pages, and light on dark
+_MOST_MAPS = 24
+
+
+def sensitivity_block(
+    done: pandas.DataFrame, colours: Mapping[str, str], prefix: str
+) -> FigureBlock | None:
+    """A map for every loss with three settings or more; None where there is none.
+
+    Settings are chosen by the validation pairs, so these are shown where every cell has them.
+    """
+    metric = "validation_preference_accuracy"
+    if metric not in done.columns or done[metric].isna().any():
+        metric = "preference_accuracy"
+    found = _of_most_common_knobs(settings.surface(done, metric))
+    maps = [(str(loss), same) for loss, same in found.groupby("loss", sort=False) if len(same) >= _FEWEST][:_MOST_MAPS]
+    if not maps:
+        return None
+    values = pandas.concat([same["value"] for _, same in maps])
+    span = (float(values.min()), float(values.max()))
+    made = tuple(
+        _map(loss, same, span, colours[render.number(loss, "text")], f"{prefix}-s{place}")
+        for place, (loss, same) in enumerate(maps)
+    )
+    low, high = (render.number(value, "share") for value in span)
+    split = "validation" if metric.startswith("validation") else "test"
+    caption = (
+        f"Preference accuracy on the {split} pairs, from {low} (palest) to {high} (strongest), one scale for all "
+        "losses; means over seeds and further hyper-parameters. A loss whose map is pale but for one field needs "
+        "tuning; one that is even does not."
+    )
+    return FigureBlock("sensitivity", "sensitivity to beta and learning rate", caption, made, small=True)
+
+
+def _of_most_common_knobs(found: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows whose training rows are like those of most others: maps of unlike rows are not compared."""
+    knobs = [name for name in settings.KNOBS if name in found.columns]
+    groups = [same for _, same in found.groupby(knobs, sort=False, dropna=False)]
+    return max(groups, key=len) if groups else found
+
+
+def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: str, prefix: str) -> Drawing:
+    """A field for each pair of beta and lr with its value; dots on log scales where the pairs make no grid."""
+    betas, lrs = (sorted(set(found[name].dropna())) or [None] for name in ("beta", "lr"))
+    is_grid = len(found) >= 0.5 * len(betas) * len(lrs)
+
+    def strength(value: float) -> float:
+        return _FAINT + (_FULL - _FAINT) * (value - span[0]) / max(span[1] - span[0], 1e-9)
+
+    def fields(panel: Any, paint: Paint) -> None:
+        drawing.frame(panel, paint)
+        panel.set_xlim(-0.5, len(betas) - 0.5)
+        panel.set_ylim(-0.5, len(lrs) - 0.5)
+        for row in found.to_dict("records"):
+            x, y = (0 if render.is_missing(row["beta"]) else betas.index(row["beta"])), lrs.index(row["lr"])
+            panel.fill_between([x - 0.48, x + 0.48], y - 0.47, y + 0.47, color=paint.series[colour], linewidth=0,
+                               alpha=strength(row["value"]))  # fmt: skip
+            panel.text(x, y, render.number(row["value"], "share"), ha="center", va="center", fontsize=7)
+        panel.set_xticks(range(len(betas)), ["–" if beta is None else render.tick(beta) for beta in betas])
+        panel.set_yticks(range(len(lrs)), [render.number(lr, "lr") for lr in lrs])
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+        _named(panel)
+
+    def dots(panel: Any, paint: Paint) -> None:
+        drawing.frame(panel, paint)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.minorticks_off()
+        sizes = [12 + 90 * strength(value) for value in found["value"]]
+        panel.scatter(found["beta"].fillna(1.0), found["lr"], s=sizes, color=paint.series[colour], linewidth=0,
+                      alpha=[min(1.0, strength(value) + 0.3) for value in found["value"]])  # fmt: skip
+        _named(panel)
+
+    def _named(panel: Any) -> None:
+        panel.set_xlabel("beta")
+        panel.set_ylabel("lr")
+
+    size = (max(drawing.SMALL[0], 0.5 * len(betas) + 0.8), max(drawing.SMALL[1], 0.32 * len(lrs) + 0.7))
+    many = size[0] > 2 * drawing.SMALL[0] or size[1] > 2 * drawing.SMALL[1]
+    fill, size = (fields, size) if is_grid and not many else (dots, drawing.SMALL)
+    return drawing.drawn(render.number(loss, "text"), fill, prefix, size)
