@@ -43,7 +43,7 @@ def resolve(options: Options) -> Machine:
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({_cpu_name()})"
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({cpu_name()})"
     return Machine(device, name, precision, torch.get_num_threads())
 
 
@@ -70,7 +70,8 @@ def _has_bf16(device: str) -> bool:
 
 
 @cache
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

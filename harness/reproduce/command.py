@@ -27,7 +27,8 @@ PARSERS: dict[str, Callable[[object], object]] = {
     "rows": Several(Text()), "path": Text(), "out": Text(), "format": Choice(("text", "markdown")), "model": Text(),
     "seeds": Several(WholeNumber(0, 2**31 - 1)), "groups": Several(WholeNumber(1, max(GROUPS))),
 }  # fmt: skip
-RUN_BY_ALL = (1, 3)  # what needs neither a file nor a GPU
+MEASURED_HERE = 3  # the group whose figures depend on training runs of this machine
+RUN_BY_ALL = (1, MEASURED_HERE)  # what needs neither a file nor a GPU
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
@@ -120,12 +121,23 @@ def _run(recipe: Recipe, request: Request, tabulate: Table) -> int:
     verdicts = Counter(check.verdict for check in checks)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     seconds = time.perf_counter() - began
+    where = f" on {_machine()}" if recipe.group == MEASURED_HERE else ""
     sys.stdout.write(
-        f"{recipe.name}: {recipe.what} ({recipe.paper})\n\n{tabulate(headings, rows)}\n"
-        f"{recipe.name}: {counted}; {seconds:.1f} s\n\n"
+        f"{'## ' if tabulate is markdown_table else ''}{recipe.name}: {recipe.what} ({recipe.paper})\n\n"
+        f"{tabulate(headings, rows)}\n{recipe.name}: {counted}; {seconds:.1f} s{where}\n\n"
     )
     sys.stdout.flush()
     return int(MISMATCH in verdicts)
+
+
+def _machine() -> str:
+    """What trained the cells of this command, or read them where they were finished before."""
+    import torch
+
+    from harness.machine import cpu_name
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def _chosen(recipe: Recipe, checks: list[Check], rows: Sequence[str]) -> list[Check]:

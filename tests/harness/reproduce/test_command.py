@@ -54,6 +54,7 @@ def test_the_list_imports_nothing_heavy():
 def test_markdown_escapes_what_would_end_a_cell(known, capsys):
     assert main(["reproduce", "good", "format=markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "## good: what good is (a paper)"
     assert "| row | quantity | published | ours | allowed | verdict | note |" in lines
     assert "| dpo | loss | 0.5 | 0.5 | ± 0.001 | match | fine \\| good |" in lines
 
@@ -61,7 +62,8 @@ def test_markdown_escapes_what_would_end_a_cell(known, capsys):
 def test_a_mismatch_exits_1_and_a_match_0(known, capsys):
     assert main(["reproduce", "good"]) == 0
     assert main(["reproduce", "bad"]) == 1
-    assert "bad: 1 match, 1 MISMATCH" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "bad: 1 match, 1 MISMATCH" in out and " threads, torch " in out  # of what is measured here, the machine
 
 
 def test_rows_are_chosen_by_name_or_first_word(known, capsys):

