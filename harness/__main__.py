@@ -121,6 +121,27 @@ def _sweep(verb: str, words: list[str]) -> int:
         return _refuse([str(error)])
 
 
+def _evaluate(words: list[str]) -> int:
+    """Measure models that were trained elsewhere."""
+    from harness.elsewhere import evaluate, read_evaluate_options
+    from harness.options import UsageError
+    from harness.progress import on_stream
+    from harness.secrets import redacted
+    from suites import SuiteError
+
+    try:
+        asked = read_evaluate_options(words)
+        command = redacted(shlex.join(["python", "-m", "harness", "evaluate", *words]))
+        with on_stream(sys.stderr) as progress:
+            for warning in asked.warnings:
+                progress.warn(warning)
+            return evaluate(asked, progress, command)
+    except UsageError as error:
+        return _refuse(error.messages)
+    except SuiteError as error:
+        return _refuse([str(error)])
+
+
 def _pairs(words: list[str]) -> int:
     """Sample answers, rate them, and write the pairs as a suite file."""
     from harness.options import UsageError
@@ -223,8 +244,8 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run, "plan": _plan, "report": _report, "compare": _compare, "pairs": _pairs, "reproduce": _reproduce,
-    "verify": _verify, "export": _export, "list": _list,
+    "run": _run, "plan": _plan, "evaluate": _evaluate, "report": _report, "compare": _compare, "pairs": _pairs,
+    "reproduce": _reproduce, "verify": _verify, "export": _export, "list": _list,
 }  # fmt: skip
 
 

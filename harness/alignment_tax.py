@@ -21,6 +21,7 @@ from harness.grid import digest as digest_of
 from harness.machine import Machine
 from harness.models import token_limit
 from harness.options import UsageError
+from harness.policy import ADAPTER
 from harness.progress import Progress
 from results import store
 from results.columns import CAPABILITY_PREFIX
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from harness.identity import Identity
     from harness.sweep import Sweep
 
-ADAPTER = "adapter_config.json"
 DETAILS = "capability"  # the column with metric and items of each task
 
 
@@ -79,7 +79,9 @@ def of_cell(bench: Bench, trial: Trial) -> dict[str, Any]:
     identity, machine, tasks = bench.identity, bench.machine, bench.options.lm_eval
     with tempfile.TemporaryDirectory(prefix="capability-") as place:
         trained, start = Path(place) / "trained", Path(place) / "start"
-        if trial.loss != "none":
+        if trial.given:
+            trained = trial.given.folder
+        elif trial.loss != "none":
             bench.policy.save(trained, bench.tokenizer)
         with bench.progress.stage(f"capability of {trial.label}", len(tasks)) as stage:
             before = _kept(identity, tasks)
@@ -121,7 +123,7 @@ def complete(sweep: Sweep, progress: Progress) -> None:
         folder = sweep.folder(trial)
         if trial.skip or not store.is_done(folder) or is_measured(store.read_row(folder), tasks):
             continue
-        saved = sweep.model_folder(trial)
+        saved = trial.given.folder if trial.given else sweep.model_folder(trial)
         # An adapter over starting weights of our own (start=sft) lacks what it was trained on.
         lacking = not saved.is_dir() or (sweep.options.start != "model" and (saved / ADAPTER).is_file())
         if before is None or (trial.loss != "none" and lacking):

@@ -24,6 +24,7 @@ from harness.identity import Identity
 from harness.knobs import eligible
 from harness.loss_card import conventions
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
+from harness.policy import WrongWeights
 from harness.secrets import redacted
 from harness.similarity import with_ches
 from harness.sweep import CHECKPOINTS, MODEL_FOLDER
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 # What ends a cell and not the sweep. Anything else is a fault of ours and is shown as such.
-CELL_ERRORS = (NonFinite, StepZeroMismatch)
+CELL_ERRORS = (NonFinite, StepZeroMismatch, WrongWeights)
+
+
+# Columns that are not known of models trained elsewhere.
+OF_TRAINING = ("train_pairs", "dropped_pairs", "batch_size", "epochs", "tuning", "precision")
 
 
 class CellFailed(RuntimeError):
@@ -57,7 +62,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     row = describe(identity, trial) | _provenance(bench)
     log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
-        measured = _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, cell, folder, log)
+        measured = _measured(bench, trial, cell, folder, log)
     except CELL_ERRORS as error:
         reason = redacted(str(error))
         row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
@@ -116,8 +121,9 @@ def _answers_alone(bench: Bench, trial: Trial, folder: Path) -> Addition | None:
         return bench.answering.numbers(read_answers(folder))
     if trial.loss == "none":
         return bench.answering.measure_reference()
-    if (folder / MODEL_FOLDER).is_dir():
-        return bench.answering.measure(bench.answering.ask(bench.policy.load(folder / MODEL_FOLDER)))
+    kept = trial.given.folder if trial.given else folder / MODEL_FOLDER
+    if kept.is_dir():
+        return bench.answering.measure(bench.answering.ask(bench.policy.load(kept)))
     return None
 
 
@@ -147,6 +153,25 @@ class _Measured:
         import pandas as pd
 
         return pd.DataFrame(self.curve) if self.curve else None
+
+
+def _measured(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) -> _Measured:
+    if trial.given is not None:
+        return _measure_given(bench, trial)
+    return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, cell, folder, log)
+
+
+def _measure_given(bench: Bench, trial: Trial) -> _Measured:
+    """A model that was trained elsewhere; step 0, because we took none."""
+    reference = bench.evaluation_reference
+    model = bench.policy.load(trial.given.folder)
+    policy = bench.evaluate(model)
+    broken = sum(not all(answer.isfinite().all() for answer in row) for row in policy)
+    if broken:
+        raise NonFinite(f"{trial.given.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights "
+                        "overflow")  # fmt: skip
+    answers = bench.answering.ask(model) if bench.options.generate else None
+    return _Measured(pair_table(bench.data_rows, policy, reference, 0), [], answers)
 
 
 def _measure_untrained(bench: Bench) -> _Measured:
@@ -198,10 +223,10 @@ def save_model(bench: Bench, folder: Path) -> None:
 def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
     """The columns that are known before a cell runs."""
     options, data = identity.options, identity.data
-    loss = losses.get(trial.loss) if trial.loss != "none" else None
+    loss = losses.get(trial.loss) if trial.loss in losses.names() else None
     trained = trial.lr is not None
     knobs, rows = trial.knobs, data.training_rows(trial.seed, trial.knobs) if trained else []
-    return {
+    row = {
         "loss": trial.loss,
         "beta": trial.hyperparameters.get("beta"),
         "lr": trial.lr,
@@ -239,7 +264,10 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "plugin_digest": loss.source if loss else None,
         "suite_revision": data.suite.revision,
         "model_revision": identity.source.revision,
+        "trained_model": trial.given.name if trial.given else None,
+        "trained_model_revision": trial.given.revision if trial.given else None,
     }
+    return row if identity.trains else row | dict.fromkeys(OF_TRAINING)
 
 
 def _provenance(bench: Bench) -> dict[str, Any]:
@@ -262,7 +290,8 @@ def _provenance(bench: Bench) -> dict[str, Any]:
 def _numbers(bench: Bench, trial: Trial, measured: _Measured) -> dict[str, Any]:
     """Every metric of the last evaluation, and the cost."""
     noise, training_noise = bench.noise_floors
-    reward = losses.get(trial.loss).reward if trial.loss != "none" else None
-    return {"noise_floor": noise, "training_noise_floor": training_noise} | derived(
+    reward = losses.get(trial.loss).reward if trial.loss in losses.names() else None
+    floors = {"noise_floor": noise, "training_noise_floor": training_noise if bench.identity.trains else None}
+    return floors | derived(
         measured.pairs, measured.curve_table(), reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
     )

@@ -112,15 +112,18 @@ class Data:
         return mismatched(self.pool, self.encoder.max_tokens)
 
 
-def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
+def prepare(
+    options: Options, source: Source, tokenizer: Any, progress: Progress, *, training: bool = True
+) -> Data:
     """Loads and tokenises the suite and picks the held-out rows; a sampled suite's answers are sampled first.
 
+    training: whether rows to train on are needed; else the pool stays empty and a suite of test rows will do.
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
     with progress.stage(f"reading {options.suite}", 1):
         loaded = suites.load(options.suite, options.suite_settings)
     sampled = loaded if isinstance(loaded, suites.Sampled) else None
-    if sampled is None and set(values_of(loaded.rows, "split")) == {"test"}:
+    if training and sampled is None and set(values_of(loaded.rows, "split")) == {"test"}:
         raise UsageError([
             f"suite={options.suite} has test rows only ({len(loaded.rows)}) and is for evaluation: there is nothing to "
             "train on; choose a suite with training rows"
@@ -132,8 +135,9 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         overlong=options.overlong,
     )
     suite = sampled_suite(sampled, options, source, encoder, progress) if sampled else loaded
-    with progress.stage(f"tokenising {len(suite.rows):,} rows of {suite.name}", len(suite.rows)) as stage:
-        encoded = encoder.encode(suite.rows, stage.advance)
+    rows = suite.rows if training else _held_out_rows(suite.rows)
+    with progress.stage(f"tokenising {len(rows):,} rows of {suite.name}", len(rows)) as stage:
+        encoded = encoder.encode(rows, stage.advance)
     splits = by_split(encoded.rows)
     shares = suites.shares(options.suite, options.suite_settings)
     counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
@@ -150,9 +154,13 @@ def prepare(options: Options, source: Source, tokenizer: Any, progress: Progress
         sentence=sampled.sentence if sampled else False,
         shares=shares,
     )
-    for note in _checked(options, data, splits):
+    for note in _checked(options, data, splits) if training else _checked_held_out(options, data, splits):
         progress.note(note)
     return data
+
+
+def _held_out_rows(rows: Rows[Any]) -> Rows[Any]:
+    return rows.take([place for place, split in enumerate(values_of(rows, "split")) if split != "train"])
 
 
 def by_split(rows: Rows[Row]) -> dict[str, Rows[Row]]:
@@ -189,6 +197,20 @@ def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) 
         return []
     used = [f"{count} ({knobs.words})" if knobs.words else str(count) for knobs, count in counts.items()]
     return [f"fewer rows than the defaults ask for: {where}; used are {', '.join([*used, str(held[0])])} and {held[1]}"]
+
+
+def _checked_held_out(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) -> list[str]:
+    """As `_checked` where nothing is trained: only test rows are needed. Raises: UsageError."""
+    where, errors = _where(data, splits), []
+    if not data.test:
+        errors.append(f"no test rows: {where}; give more rows, or a `split` column in your file")
+    elif "eval_pairs" in options.model_fields_set and len(data.test) < options.eval_pairs:
+        errors.append(f"eval_pairs={options.eval_pairs}: {where}; ask for at most {len(data.test)}")
+    if errors:
+        raise UsageError(errors)
+    if len(data.test) >= options.eval_pairs:
+        return []
+    return [f"fewer rows than the defaults ask for: {where}; used are {len(data.validation)} and {len(data.test)}"]
 
 
 def _where(data: Data, splits: Mapping[str, Sequence[Row]]) -> str:

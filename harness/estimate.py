@@ -41,7 +41,8 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
     """The tokens of all trials, the reference passes and (where asked for) the start included."""
     held_out = _tokens(data.validation + data.test)
     trained = [trial for trial in trials if trial.lr is not None and not trial.skip]
-    train, evaluate = 0, held_out if trials else 0
+    given = [trial for trial in trials if trial.given]
+    train, evaluate = 0, held_out * (bool(trials) + len(given))
     for trial in trained:
         tokens = _tokens(data.training_rows(trial.seed, trial.knobs)) * options.epochs
         needs = losses.get(trial.loss).needs
@@ -52,7 +53,7 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         train += _tokens(data.training_rows(seed, knobs)) // 3
     if trials:
         # Written one at a time, each token costs about two that are read at once; the reference writes too.
-        evaluate += 2 * options.generate * data.max_new_tokens * (len(trained) + 1)
+        evaluate += 2 * options.generate * data.max_new_tokens * (len(trained) + len(given) + 1)
     if options.start == "sft" and trained:
         train += _tokens(data.training_rows(START_SEED, of_start(options))) * options.epochs
     return Work(train, evaluate)

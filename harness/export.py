@@ -59,6 +59,9 @@ def export(argv: Sequence[str]) -> int:
     if errors:
         raise UsageError(errors)
     folder = find_cell(words.bare[0], Path(words.bare[1] if len(words.bare) == 2 else "runs").expanduser())
+    if store.read_row(folder).get("trained_model"):
+        raise UsageError([f"{folder.name} was trained elsewhere and is measured here only, so its settings are not "
+                          "known; name a cell that was trained here"])  # fmt: skip
     exported = trl(_json(folder / store.CELL), store.read_row(folder))
     sys.stdout.write(yaml(exported, folder.name))
     for note in exported.notes:

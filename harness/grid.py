@@ -11,12 +11,15 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import losses
 from harness.entries import LORA_LR_FACTOR, Grid
 from harness.knobs import PLAIN, Knobs, combinations, shown
 from harness.options import Options
+
+if TYPE_CHECKING:
+    from harness.models import Source
 
 ID_LENGTH = 12  # hex digits of a sha256
 
@@ -31,10 +34,12 @@ NOT_IN_PROTOCOL = NOT_IN_CELL | {"loss", "hyperparameters", "beta", "lr", "seed"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run to do: a loss at one setting and seed; `none` is the untrained control.
+    """One training run to do: a loss at one setting and seed; `none` is the untrained control. Or a model that was
+    trained elsewhere and is measured only.
 
     hyperparameters holds all of the loss's values. lr and seed are None where nothing is trained.
-    skip is the reason why the trial cannot run, or "". knobs are those of its training rows.
+    skip is the reason why the trial cannot run, or "". knobs are those of its training rows. given is the model that
+    was trained elsewhere; loss is then what it was trained with, or a name for it that no loss has.
     """
 
     loss: str
@@ -44,6 +49,7 @@ class Trial:
     control: bool
     skip: str = ""
     knobs: Knobs = PLAIN
+    given: Source | None = None
 
     @property
     def label(self) -> str:
@@ -52,6 +58,7 @@ class Trial:
         parts += [f"lr={self.lr:g}"] if self.lr is not None else []
         parts += [f"seed={self.seed}"] if self.seed is not None else []
         parts += [f"{name}={shown(value)}" for name, value in self.knobs.changed.items()]
+        parts += [f"model={self.given.name}"] if self.given else []
         return " ".join([self.loss, *parts])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import losses
 from harness.data import Data
@@ -26,6 +26,8 @@ START_SEED = 0
 @dataclass(frozen=True)
 class Identity:
     """Names the cells of one command."""
+
+    trains: ClassVar[bool] = True
 
     options: Options
     source: Source
@@ -131,3 +133,24 @@ class Identity:
     def weights(self) -> str:
         """A digest of the starting weights, for the reference store."""
         return digest([self.source.digest, self.start, NUMERICS], length=64)
+
+
+class ElsewhereIdentity(Identity):
+    """Names the cells of models that were trained elsewhere.
+
+    Their budget and rows are not known, so they share a table with each other (the same evaluation rows, tokenisation
+    and reference) and with no cell that was trained here; the untrained control is there once more, for their table.
+    """
+
+    trains: ClassVar[bool] = False
+
+    def cell(self, trial: Trial) -> Mapping[str, Any]:
+        """What decides the numbers of a trial: its weights, and the loss whose ruler is used."""
+        named = {"loss": trial.loss, "hyperparameters": dict(trial.hyperparameters)}
+        weights = {"weights": trial.given.digest, "seed": trial.seed} if trial.given else {}
+        return {**self._common, "trained": "elsewhere", **named, **weights}
+
+    @cached_property
+    def protocol(self) -> str:
+        """The name of their table."""
+        return protocol_id({**self._common, "trained": "elsewhere", "suite": self.data.suite.name})

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES
 from harness.option_cards import cards
-from harness.options import Options, UsageError
+from harness.options import UsageError
 from harness.text_tables import card, table
 from harness.values import unknown
 from harness.words import AXIS, LIST, SCALAR, split
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
+    from harness.option_cards import OptionCard
     from losses import Loss
     from results.columns import Column
     from suites import SuiteEntry
@@ -193,7 +192,7 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     """All keys of `run` and `plan`, or one."""
     by_name = {option.name: option for option in cards()}
     if name is None:
-        return option_table(Options) + "\n" + DOTTED
+        return option_table(cards()) + "\n" + DOTTED
     if name not in by_name:
         raise UsageError([unknown("key", name, by_name)])
     option = by_name[name]
@@ -208,10 +207,10 @@ def _options(name: str | None, _: tuple[str, ...]) -> str:
     )
 
 
-def option_table(of: type[BaseModel]) -> str:
+def option_table(keys: Sequence[OptionCard]) -> str:
     """The keys of a verb's options as a table."""
     commas = {AXIS: "axis", LIST: "list", SCALAR: ""}
-    rows = [(c.name, c.default, commas[c.kind], c.allowed, c.meaning) for c in cards(of)]
+    rows = [(c.name, c.default, commas[c.kind], c.allowed, c.meaning) for c in keys]
     return table(("key", "default", "comma", "allowed", "meaning"), rows)
 
 

@@ -101,6 +101,19 @@ def _make_tiny(target: Path) -> None:
     tokenizer.save_pretrained(target)
 
 
+def locate(name: str, revision: str | None = None, *, weights_needed: bool = True) -> tuple[Path, str]:
+    """The folder behind a packaged name, a local folder's or a hub id, and the hub's commit ("" without one).
+
+    Raises: UsageError when it is none of them, or the hub cannot be reached.
+    """
+    if name in ENTRIES:
+        return folder(name), ""
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser(), ""
+    place = _snapshot(name, revision, weights_needed)
+    return place, place.name
+
+
 def find(name: str, revision: str | None = None, *, weights_needed: bool = True) -> Source:
     """The model's folder and digests: a packaged name, a local folder, or a hub id.
 
@@ -108,13 +121,7 @@ def find(name: str, revision: str | None = None, *, weights_needed: bool = True)
 
     Raises: UsageError when it is none of them, or the hub cannot be reached.
     """
-    if name in ENTRIES:
-        place, commit = folder(name), ""
-    elif Path(name).expanduser().is_dir():
-        place, commit = Path(name).expanduser(), ""
-    else:
-        place = _snapshot(name, revision, weights_needed)
-        commit = place.name
+    place, commit = locate(name, revision, weights_needed=weights_needed)
     weights = sorted(place.glob("*.safetensors"))
     if (weights_needed and not weights) or not (place / "config.json").is_file():
         found = ", ".join(sorted(p.name for p in place.iterdir())[:8]) or "nothing"
@@ -209,9 +216,16 @@ def load_policy(source: Source, device: str) -> torch.nn.Module:
     Weights stay fp32 in every precision: bf16 acts through autocast, so an update of relative size
     1e-5 is not rounded away.
     """
+    return load_folder(source.folder)[0].to(device).eval()
+
+
+def load_folder(place: Path) -> tuple[torch.nn.Module, list[str]]:
+    """The model of a folder in fp32, and the names of weights that its files lack: those are random."""
     causal = _automatic().AutoModelForCausalLM
-    model = causal.from_pretrained(source.folder, dtype=torch.float32, use_safetensors=True)
-    return model.to(device).eval()
+    model, found = causal.from_pretrained(
+        place, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
+    return model, sorted(found["missing_keys"])
 
 
 def empty_model(place: Path) -> torch.nn.Module:

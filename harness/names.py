@@ -45,7 +45,15 @@ def read_options(argv: Sequence[str]) -> Checked:
     errors = [*words.errors, *refusals(argv)]
     for word in words.bare:
         errors.append(f"unexpected word {word!r}; settings are written key=value, without spaces")
-    values = values_of(words)
+    return checked(values_of(words), words, errors)
+
+
+def checked(values: Mapping[str, Any], words: Words, errors: Sequence[str]) -> Checked:
+    """Options from values that are still text, every name looked up; `errors` were found in the words before.
+
+    Raises: UsageError with every problem found, those before included.
+    """
+    errors = list(errors)
     findings = _look_up(values)
     options = None
     try:

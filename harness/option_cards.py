@@ -92,7 +92,7 @@ def _sentences(error: Mapping[str, Any], of: type[BaseModel]) -> list[str]:
     name = str(error["loc"][0]) if error["loc"] else ""
     card = next((card for card in cards(of) if card.field == name), None)
     if error["type"] == "missing":
-        example = {"suite": "suite=hh-rlhf", "losses": "losses=dpo,ipo", "to": "to=my_pairs.jsonl"}[name]
+        example = f"{name}={_example(card)}"
         return [f"{name}= is missing ({card.meaning}); for example {example}"]
     if error["type"] == "extra_forbidden":
         return [unknown("key", name, [card.field for card in cards(of)])]
@@ -108,7 +108,8 @@ def _sentences(error: Mapping[str, Any], of: type[BaseModel]) -> list[str]:
 def _example(card: OptionCard) -> str:
     """A value that the key accepts: its default, or a typical one where the default is not typed."""
     typical = {
-        "suite": "hh-rlhf", "losses": "dpo,ipo", "model_revision": "main", "plugins": "my_loss.py",
+        "suite": "hh-rlhf", "losses": "dpo,ipo", "to": "my_pairs.jsonl", "model": "my-dpo-model",
+        "reference": "smollm2-135m", "seeds": "0,1,2", "model_revision": "main", "plugins": "my_loss.py",
         "betas": "0.05,0.1", "lrs": "5e-6,1e-5",
         "suite.min_margin": "0.5",
     }  # fmt: skip

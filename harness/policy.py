@@ -17,7 +17,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from harness.models import load_folder
+
 Weights = Mapping[str, Tensor]
+
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+class WrongWeights(RuntimeError):
+    """Weights that were trained elsewhere cannot be measured; the message says why."""
 
 
 class Policy:
@@ -60,14 +68,15 @@ class Policy:
         return self.base if self._adapted is None else self._adapted
 
     def load(self, folder: Path) -> nn.Module:
-        """The model of a cell as `save` wrote it."""
-        self.end()
-        if self.tuning == "full":
-            restore(self.base, sorted(folder.glob("*.safetensors")))
-        else:
-            from peft import PeftModel
+        """The model of a folder: whole weights in the place of the starting ones, or an adapter on them.
 
-            self._adapted = PeftModel.from_pretrained(self.base, folder).eval()
+        Raises: WrongWeights where they are not the weights of this model.
+        """
+        self.end()
+        if (folder / ADAPTER).is_file():
+            self._adapted = adapted(self.base, folder)
+        else:
+            overwrite(self.base, folder)
         return self.model
 
     def end(self) -> None:
@@ -118,6 +127,59 @@ def restore(model: nn.Module, start: Weights | Sequence[Path]) -> None:
     for name, value in _stored(start):
         if name in parameters:
             parameters[name].copy_(value)
+
+
+def overwrite(model: nn.Module, folder: Path) -> None:
+    """Puts the weights of a folder into a model of the same shape, one at a time where its files name them as the
+    model does, else (transformers renames some) through a second model. Raises: WrongWeights."""
+    files, shapes = sorted(folder.glob("*.safetensors")), shapes_of(model)
+    stored = {name: shape for name, shape in stored_shapes(files).items() if name in shapes}
+    if stored == shapes:
+        restore(model, files)
+    else:
+        other, missing = load_folder(folder)
+        if missing or shapes_of(other) != shapes:
+            what = f"lacks {len(missing)} weights, first {missing[0]}" if missing else "is of another shape"
+            raise WrongWeights(f"the model in {folder} {what}")
+        restore(model, snapshot(other))
+    _refuse_non_finite(model, folder)
+
+
+def adapted(base: nn.Module, folder: Path) -> Any:
+    """A LoRA adapter's folder on the model that it belongs to. Raises: WrongWeights."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    model = PeftModel.from_pretrained(base, folder).eval()
+    stored, used = set(stored_shapes([folder / ADAPTER_WEIGHTS])), set(get_peft_model_state_dict(model))
+    try:
+        if stored != used:
+            raise WrongWeights(f"the adapter in {folder} and its configuration name different weights, such as "
+                               f"{min(stored ^ used)}")  # fmt: skip
+        _refuse_non_finite(model, folder)
+    except WrongWeights:
+        model.unload()
+        raise
+    return model
+
+
+def _refuse_non_finite(model: nn.Module, folder: Path) -> None:
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            raise WrongWeights(f"the weights in {folder} are not finite numbers, first {name}: its training diverged")
+
+
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter (tied ones once)."""
+    return {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+
+def stored_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in safetensors files, from their headers alone."""
+    shapes = {}
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    return shapes
 
 
 def holds(files: Sequence[Path], model: nn.Module) -> bool:

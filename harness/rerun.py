@@ -1,4 +1,5 @@
-"""One stored cell trained again from its recorded command, and held to the stored one bit for bit.
+"""One stored cell trained again from its recorded command, and held to the stored one bit for bit; a model that was
+trained elsewhere is measured again.
 
 The reference is measured again too (store=false); threads, layout and the cut of the batch are those of the row,
 because they move last bits. What generation, judges and lm-eval added to the cell is not made again.
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.elsewhere import prepare_evaluation, read_evaluate_options
+from harness.evaluate_options import evaluate_kinds
 from harness.names import read_options
 from harness.option_cards import kinds
 from harness.options import UsageError
@@ -49,8 +52,7 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
     if row.get("status") != "done":
         raise UsageError([f"{folder} is {row.get('status')}, so there is nothing to compare; rerun= takes a done cell"])
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
-        options, _ = read_options(_words(row, folder, changed, Path(temporary)))
-        sweep = prepare_sweep(options, progress, str(row.get("command")))
+        sweep = _sweep(_words(row, folder, changed, Path(temporary)), is_given(row), progress, str(row.get("command")))
         trial = next((t for t in sweep.trials if sweep.identity.cell_id(t) == row["cell"]), None)
         if trial is None:
             return Rerun([Finding(folder, _what_changed(sweep, folder), "name what has moved, e.g. suite.path=")], [])
@@ -67,12 +69,24 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
         return Rerun(differing, notes)
 
 
+def is_given(row: Mapping[str, Any]) -> bool:
+    """Whether the cell was measured by `evaluate`: a model trained elsewhere, or the control of its table."""
+    return "evaluate" in shlex.split(row.get("command") or "")[:4]
+
+
+def _sweep(words: list[str], given: bool, progress: Progress, command: str) -> Sweep:
+    if given:
+        return prepare_evaluation(read_evaluate_options(words), progress, command)
+    return prepare_sweep(read_options(words)[0], progress, command)
+
+
 def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Path) -> list[str]:
     """The words of the command that made the row, as a rerun needs them."""
     recorded = shlex.split(row.get("command") or "")
-    if "run" not in recorded and not changed:
+    verb = "evaluate" if is_given(row) else "run"
+    if verb not in recorded and not changed:
         raise UsageError([f"{folder}: its row records no command; give the words of the run after rerun="])
-    words = recorded[recorded.index("run") + 1 :] if "run" in recorded else []
+    words = recorded[recorded.index(verb) + 1 :] if verb in recorded else []
     machine = {
         "threads": row.get("threads"), "micro_batch": row.get("micro_batch"), "micro_tokens": row.get("micro_tokens"),
         "layout": row.get("layout"), "precision": row.get("precision"), "store": "false", "workers": 0, "out": out,
@@ -83,7 +97,7 @@ def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Pa
     replaced = {word.partition("=")[0] for word in (*changed, *mine)} | set(_OF_THE_RERUN)
     kept = [w for w in words if (key := w.partition("=")[0]) not in replaced and key.split(".")[0] not in _ADDED_LATER]
     given = {word.partition("=")[0] for word in changed}
-    known = kinds()
+    known = evaluate_kinds() if verb == "evaluate" else kinds()
     return [*kept, *changed, *(w for w in mine if (key := w.partition("=")[0]) not in given and key in known)]
 
 

@@ -42,8 +42,15 @@ def run(options: Options, progress: Progress, command: str) -> int:
     idle = [f"{key}= is for plan alone; leave it out" for key in PLAN_ONLY if key in options.model_fields_set]
     if idle:
         raise UsageError(idle)
-    sweep = prepare_sweep(options, progress, command)
-    _require_writable(Path(options.out))
+    return carry_out(prepare_sweep(options, progress, command), progress)
+
+
+def carry_out(sweep: Sweep, progress: Progress) -> int:
+    """Runs the cells of a sweep that are not finished, and reports all of them; the exit code.
+
+    Raises: UsageError where nothing can be written.
+    """
+    _require_writable(Path(sweep.options.out))
     alignment_tax.measure_start(sweep, progress)
     progress.expect(len(sweep.trials))
     interrupted = stopped = False
@@ -60,7 +67,7 @@ def run(options: Options, progress: Progress, command: str) -> int:
         stopped = True
         progress.warn(f"stopped: {error}")
     try:
-        rows = _report(sweep, progress, command)
+        rows = _report(sweep, progress)
     except OSError as error:
         stopped = True
         progress.warn(f"no report: {storage_failure(error) or error}")
@@ -193,7 +200,7 @@ def _store_audit(sweep: Sweep, place: Path, progress: Progress) -> None:
         store.write_audit(place, protocol, record(sweep.data, audited(sweep.data, progress)))
 
 
-def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
+def _report(sweep: Sweep, progress: Progress) -> Any:
     """Writes the report of this command's cells and prints its table; None where no cell has ended."""
     place = sweep.folder(sweep.trials[0]).parent
     if not place.is_dir():
@@ -204,8 +211,8 @@ def _report(sweep: Sweep, progress: Progress, command: str) -> Any:
     if runs.empty:
         return None
     _store_audit(sweep, place, progress)
-    paths = reports.write(place, cells=cells, command=command)
-    sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {command}\n")
+    paths = reports.write(place, cells=cells, command=sweep.command)
+    sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {sweep.command}\n")
     for best in _best(sweep):
         if sweep.model_folder(best).is_dir():
             sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")

@@ -12,7 +12,7 @@ from results.verify import cell_folders
 def find_cell(name: str, root: Path) -> Path:
     """The folder of a cell: its path, its name or id (or the beginning of one) below `root`, or `best`.
 
-    `best` is the finished cell with the highest validation accuracy, controls apart.
+    `best` is the finished cell with the highest validation accuracy, controls and models trained elsewhere apart.
     Raises: UsageError where there is none, or more than one.
     """
     if name == "best":
@@ -35,7 +35,7 @@ def _best(root: Path) -> Path:
         if store.is_done(folder):
             row = store.read_row(folder)
             accuracy = row.get("validation_preference_accuracy")
-            if accuracy is not None and not row.get("control"):
+            if accuracy is not None and not row.get("control") and not row.get("trained_model"):
                 ranked.append((accuracy, row.get("protocol"), folder))
     if not ranked:
         raise UsageError([f"no finished cell with a validation accuracy in {root}; name the out= folder of a run"])

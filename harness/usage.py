@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from harness.evaluate_options import evaluate_cards
 from harness.listing import KINDS, listing, option_table
+from harness.option_cards import cards
 from harness.pairs_options import PairsOptions
 from harness.values import unknown
 
 VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
+    "evaluate": "measure models trained elsewhere against their reference; trains nothing",
     "pairs": "let a model answer prompts, rate the answers, and write them as pairs to train on",
     "report": "write the report of finished cells again, and print its table",
     "compare": "test which losses differ, over seeds and held-out rows",
@@ -29,6 +32,10 @@ _EXAMPLES = {
 """,
     "plan": """\
   python -m harness plan suite=hh-rlhf losses=dpo,ipo betas=grid seeds=0,1,2
+""",
+    "evaluate": """\
+  python -m harness evaluate model=my-dpo-model reference=smollm2-135m suite=hh-rlhf loss=dpo beta=0.1
+  python -m harness evaluate model=trl-out/checkpoint-500,axolotl-out reference=Qwen/Qwen3-0.6B suite=ultrafeedback
 """,
     "pairs": """\
   python -m harness pairs suite=imdb-sentiment n=4 score=gold to=film.jsonl
@@ -75,6 +82,7 @@ _EXAMPLES = {
 _WORDS = {
     "run": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
     "plan": "suite=SUITE losses=LOSS,LOSS [KEY=VALUE ...]",
+    "evaluate": "model=MODEL,MODEL reference=MODEL suite=SUITE [KEY=VALUE ...]",
     "pairs": "suite=SUITE|prompts=FILE to=FILE.jsonl [KEY=VALUE ...]",
     "report": "[PATH] [tables=latex,markdown,csv] [metrics=COLUMN,COLUMN] [figures=svg,png]",
     "compare": "[PATH] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN]",
@@ -88,6 +96,9 @@ _NOTES = {
     "run": "Finished cells are kept: the same command again trains nothing and prints the same table.\n"
     "Exit code 0: all cells done; 1: a cell failed; 2: the command could not be carried out.\n",
     "plan": "It takes the same words as run.\n",
+    "evaluate": "A model is a folder of whole weights or of a LoRA adapter, or a hub id. Each is stored as a cell\n"
+    "below runs/SUITE/, in a table of its own: what is not known of its training cannot be shared with cells that\n"
+    "were trained here.\n",
     "pairs": "Beside FILE.jsonl lies FILE.provenance.json, which says what it was made of; suite=FILE.jsonl trains\n"
     "on it.\n",
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell. tables= writes the table of\n"
@@ -122,7 +133,7 @@ def overview() -> str:
 
 
 def of_verb(verb: str) -> str:
-    """The help of one verb; for run, plan and pairs with every key and its default."""
+    """The help of one verb; for run, plan, evaluate and pairs with every key and its default."""
     parts = [
         f"{verb}: {VERBS[verb]}\n",
         f"usage: python -m harness {verb} {_WORDS[verb]}\n",
@@ -131,8 +142,10 @@ def of_verb(verb: str) -> str:
     ]
     if verb in ("run", "plan"):
         parts.append(listing(["options"]))
+    if verb == "evaluate":
+        parts.append(option_table(evaluate_cards()))
     if verb == "pairs":
-        parts.append(option_table(PairsOptions))
+        parts.append(option_table(cards(PairsOptions)))
     return "\n".join(part for part in parts if part)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.evaluate_options import evaluate_kinds
 from harness.grid import digest
 from harness.option_cards import kinds
 from harness.options import UsageError
@@ -23,7 +24,7 @@ def verify(argv: Sequence[str], progress: Progress) -> int:
 
     Raises: UsageError for words that cannot be used, FileNotFoundError where there is no cell.
     """
-    words = split(argv, {**kinds(), "rerun": SCALAR})
+    words = split(argv, {**kinds(), **evaluate_kinds(), "rerun": SCALAR})
     cell = words.values.pop("rerun", None)
     changed = [word for word in argv if "=" in word and not word.startswith("rerun=")]
     errors = list(words.errors)

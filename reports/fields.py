@@ -8,6 +8,7 @@ LOSS = Field("loss", "loss", "text", short="loss")
 BETA = Field("beta", "beta", "ratio", short="beta")
 LR = Field("lr", "lr", "lr", short="lr")
 SEED = Field("seed", "seed", "text", short="seed")
+TRAINED_MODEL = Field("trained_model", "trained model", "text", short="model")
 
 _ACCURACY, _LENGTH, _DRIFT, _STRENGTH, _COST = (
     "accuracy on held-out pairs",

@@ -42,8 +42,16 @@ def claim(protocol: Protocol) -> str:
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
     """The notes of one protocol, in the order of importance."""
-    rules = (_knobs, _disagreement, _inert, _length_baseline, _dropped)
+    rules = (_elsewhere, _knobs, _disagreement, _inert, _length_baseline, _dropped)
     return tuple(note for note in (rule(protocol) for rule in rules) if note)
+
+
+def _elsewhere(protocol: Protocol) -> str:
+    """That a table is about models whose training is not known."""
+    if "trained_model" not in protocol.done.columns or protocol.done["trained_model"].isna().all():
+        return ""
+    return ("Trained elsewhere: rows, budgets and learning rates may differ, so the table compares models and not "
+            "losses.")  # fmt: skip
 
 
 def _knobs(protocol: Protocol) -> str:

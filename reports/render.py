@@ -105,7 +105,10 @@ def hyperparameters(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def settings(row: Mapping[str, Any], *, seed: bool) -> str:
-    """What was set for a cell, as words: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio, `knobs` as given."""
+    """What was set for a cell, as words: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio, `knobs` as given.
+
+    A model that was trained elsewhere with a known loss is named, where no seed tells it apart.
+    """
     parts = [f"{escape.visible(name)} {_setting(value)}" for name, value in hyperparameters(row).items()]
     named = hyperparameters(row)
     if {"gamma_beta_ratio", "beta"} <= named.keys():
@@ -114,6 +117,8 @@ def settings(row: Mapping[str, Any], *, seed: bool) -> str:
         parts.append(f"lr {number(row['lr'], 'lr')}")
     if row.get("knobs"):
         parts.append(row["knobs"])
+    if not is_missing(row.get("trained_model")) and not is_missing(row.get("reward")) and is_missing(row.get("seed")):
+        parts.append(f"model {number(row['trained_model'], 'text')}")
     if seed and not is_missing(row.get("seed")):
         parts.append(f"seed {number(row['seed'], 'text')}")
     return ", ".join(parts)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas
 
 from reports import axes, palette, render
-from reports.fields import BETA, BY_SOURCE, DETAILS, HEADLINE, LOSS, LR, MEASURES, ROLE, SEED, SEEDS
+from reports.fields import BETA, BY_SOURCE, DETAILS, HEADLINE, LOSS, LR, MEASURES, ROLE, SEED, SEEDS, TRAINED_MODEL
 from reports.render import Field
 from results.columns import CAPABILITY_PREFIX, of_source, sources
 
@@ -146,7 +146,13 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     others = tuple(Field(PARAMETER_PREFIX + name, name, "ratio", short=name) for name in varying)
     seeds = rows["seed"].nunique() if "seed" in rows.columns else 0
     knobs = tuple(axes.FIELDS[name] for name in axes.varying(rows))
-    return (LOSS, *knobs, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
+    given = (TRAINED_MODEL,) if seeds < 2 and _several_models(rows) else ()
+    return (LOSS, *given, *knobs, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
+
+
+def _several_models(rows: pandas.DataFrame) -> bool:
+    """Whether a loss names several models that were trained elsewhere."""
+    return "trained_model" in rows.columns and bool((rows.groupby("loss")["trained_model"].nunique() > 1).any())
 
 
 def headline_fields(rows: pandas.DataFrame, measures: tuple[Field, ...] = HEADLINE) -> tuple[Field, ...]:

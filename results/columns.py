@@ -118,6 +118,8 @@ _SETTINGS: tuple[Column, ...] = (
     _text("plugin_digest", "hash of the plug-in file that holds the loss"),
     _text("suite_revision", "commit or content hash of the preference data"),
     _text("model_revision", "commit or content hash of the model"),
+    _text("trained_model", "name of the model that was trained elsewhere and measured here; `model` is its reference"),
+    _text("trained_model_revision", "commit or content hash of trained_model"),
 )
 
 PAIR_METRIC_COLUMNS: tuple[Column, ...] = (

@@ -150,6 +150,9 @@ def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metri
     """
     found = []
     present = [name for name in _SETTING if name in runs.columns]
+    for name in {"trained_model", "trained_model_revision"} & set(present):
+        # Models trained elsewhere are runs of one setting where their seeds say so, else each is its own.
+        runs = runs.assign(**{name: runs[name].where(runs["seed"].isna())})
     varying = [name for name in present if runs[name].nunique(dropna=False) > 1]
     for key, cells in runs.groupby(varying or ["loss"], sort=True, dropna=False):
         label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]))
@@ -239,7 +242,8 @@ def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
 
 def _label(setting: dict[str, Any], loss: str) -> str:
     """A setting in words: the loss, and what else tells it from the others of its protocol."""
-    told = {name: value for name, value in setting.items() if name not in ("loss", "hyperparameters")}
+    untold = ("loss", "hyperparameters", "trained_model_revision")
+    told = {name: value for name, value in setting.items() if name not in untold}
     told = json.loads(setting.get("hyperparameters") or "{}") | told
     known = {name: value for name, value in told.items() if value is not None and value == value}
     words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]

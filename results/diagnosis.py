@@ -113,7 +113,8 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
         if worst > floor:
             loss = float(_values(curve, "loss").iloc[0])
             return {"reward_at_step_0": worst, "loss_at_step_0": loss, "allowed": floor}
-    if pairs is not None and (pairs["step"] == 0).any():
+    trained_elsewhere = isinstance(row.get("trained_model"), str)  # its table says step 0: no step was taken here
+    if pairs is not None and not trained_elsewhere and (pairs["step"] == 0).any():
         start = pairs[pairs["step"] == 0]
         worst = max(float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
                     for side in ("chosen", "rejected"))  # fmt: skip

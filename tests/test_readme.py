@@ -11,6 +11,7 @@ import pytest
 
 import losses
 from harness.__main__ import VERBS
+from harness.evaluate_options import SHARED, EvaluateOptions, evaluate_kinds
 from harness.names import read_options
 from harness.option_cards import kinds, make, values_of
 from harness.progress import silent
@@ -32,6 +33,11 @@ def test_a_command_of_the_readme_is_understood(command: str):
     if verb == "reproduce":
         asked = split(words, KEYS)
         assert not asked.errors and asked.bare[0] in (*recipes(), "all", "list")
+        return
+    if verb == "evaluate":
+        asked = split(words, evaluate_kinds())
+        own = {key: text for key, text in asked.values.items() if key not in SHARED}
+        assert not asked.errors and not asked.bare and make(own, EvaluateOptions).reference
         return
     found = split(words, kinds())
     assert not found.errors and not found.bare

@@ -1,0 +1,135 @@
+"""The verb `evaluate`: models trained elsewhere, measured against their reference as a trained cell is.
+
+A model is a cell that is finished without training: the same rows, rulers, answers and files. One model is in memory:
+the reference is measured first (and kept), then each model's weights take the place of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import losses
+from harness import names
+from harness.data import Data, prepare
+from harness.evaluate_options import SHARED, EvaluateOptions, evaluate_kinds
+from harness.generations import questions
+from harness.grid import Trial
+from harness.identity import ElsewhereIdentity
+from harness.machine import resolve
+from harness.models import Source, find, load_tokenizer
+from harness.option_cards import make, values_of
+from harness.options import Options, UsageError
+from harness.progress import Progress
+from harness.run import carry_out
+from harness.secrets import refusals
+from harness.sweep import Sweep
+from harness.trained import COMPARED_ROWS, doubts, find_trained
+from harness.words import Words, split
+
+# A run's options have these; where nothing is trained nothing reads them, and the smallest cost nothing.
+_NOT_TRAINED = {"train_pairs": 1, "batch_size": 1}
+_ANY_LOSS = "sft"
+
+
+class Evaluation(NamedTuple):
+    """What is asked: the verb's own options, those it shares with `run`, and what to know about them."""
+
+    own: EvaluateOptions
+    shared: Options
+    warnings: tuple[str, ...]
+
+
+def read_evaluate_options(argv: Sequence[str]) -> Evaluation:
+    """The options from command-line words, every name looked up. Raises: UsageError with every problem found."""
+    words = split(argv, evaluate_kinds())
+    errors = [*words.errors, *refusals(argv)]
+    errors += [f"unexpected word {word!r}; settings are written key=value, without spaces" for word in words.bare]
+    errors += [f"{loss}.{key}: evaluate trains nothing; what the models were trained with is loss= and beta="
+               for loss, given in words.loss_settings.items() for key in given]  # fmt: skip
+    words.loss_settings.clear()
+    own, values = None, {key: text for key, text in words.values.items() if key not in SHARED}
+    try:
+        own = make(values, EvaluateOptions)
+    except UsageError as error:
+        errors += [message for message in error.messages if not message.startswith(tuple(words.unread))]
+    loss = own.loss if own else values.get("loss")
+    shared = values_of(_shared(words)) | _NOT_TRAINED | {"losses": (_ANY_LOSS if loss in (None, "auto") else loss,)}
+    try:
+        found = names.checked(shared | {"model": own.reference if own else "tiny"}, words, errors)
+    except UsageError as error:
+        raise UsageError([_in_our_words(message) for message in error.messages]) from None
+    if own.beta is not None and "beta" not in losses.get(found.options.losses[0]).defaults:
+        raise UsageError([f"beta={own.beta:g}: {own.loss} has no beta; drop it"])
+    return Evaluation(own, found.options, found.warnings)
+
+
+def _in_our_words(message: str) -> str:
+    """A sentence about an option of `run` under the key that it has here."""
+    return re.sub("^model: ", "reference: ", re.sub("^losses: ", "loss: ", message))
+
+
+def _shared(words: Words) -> Words:
+    return Words({key: text for key, text in words.values.items() if key in SHARED}, words.suite_settings,
+                 words.judge_settings)  # fmt: skip
+
+
+def evaluate(asked: Evaluation, progress: Progress, command: str) -> int:
+    """Measures the models that are not measured yet, and reports all; the exit code.
+
+    Raises: UsageError, SuiteError for what cannot be measured, before anything is written.
+    """
+    return carry_out(prepare_evaluation(asked, progress, command), progress)
+
+
+def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "") -> Sweep:
+    """Everything but the weights, each model held to the reference. Raises: UsageError, SuiteError."""
+    own, options = asked.own, asked.shared
+    machine = resolve(options)
+    reference = find(own.reference, own.reference_revision)
+    models, problems = [], []
+    for name in own.model:
+        try:
+            models.append(find_trained(name, own.model_revision, reference))
+        except UsageError as error:
+            problems += error.messages
+    if problems:
+        raise UsageError(problems)
+    tokenizer = load_tokenizer(reference)
+    data = prepare(options, reference, tokenizer, progress, training=False)
+    if data.suite.kind == "examples":
+        raise UsageError([f"suite={options.suite} holds single rated answers, and evaluate compares two answers to one "
+                          "prompt; choose a suite of pairs"])  # fmt: skip
+    questions(options, data)
+    for doubt in _doubts(models, reference, data):
+        progress.warn(doubt)
+    identity = ElsewhereIdentity(options, reference, data, machine.precision)
+    return Sweep(options, machine, tokenizer, data, identity, _trials(own, options, models), command)
+
+
+def _doubts(models: Sequence[Source], reference: Source, data: Data) -> Iterator[str]:
+    encoded = data.test[:COMPARED_ROWS]
+    rows = data.texts(encoded)
+    for trained in models:
+        yield from doubts(trained, reference, rows, encoded)
+
+
+def _trials(own: EvaluateOptions, options: Options, models: Sequence[Source]) -> list[Trial]:
+    """The untrained control, which is the reference, and each model."""
+    settings: dict[str, Any] = {} if own.beta is None else {"beta": own.beta}
+    seeds = own.seeds or (None,) * len(models)
+    return [
+        Trial("none", {}, None, None, control=True),
+        *(Trial(options.losses[0] if own.loss else called(model.name), settings, None, seed, control=False, given=model)
+          for model, seed in zip(models, seeds, strict=True)),
+    ]  # fmt: skip
+
+
+def called(name: str) -> str:
+    """A model's name in the place of its loss: the last part of its path or hub id, that of its cell for a saved
+    model; one that is a loss's name gets a prefix, because its loss is not known."""
+    place = Path(name)
+    last = place.absolute().parent.name if place.name == "model" else place.name
+    return f"evaluated-{last}" if last in (*losses.names(), "none", "") else last
