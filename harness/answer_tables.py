@@ -57,11 +57,14 @@ def prompts_of(data: Data) -> dict[str, Asked]:
     return found
 
 
-def read_cell(folder: Path) -> Cell:
-    """A finished cell with its answers. Raises: JudgeError where it has none that can be read."""
+def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
+    """A finished cell with its answers, or those of another file of the kind.
+
+    Raises: JudgeError where it has none that can be read.
+    """
     import pandas as pd
 
-    folder, path = Path(folder), Path(folder) / GENERATIONS
+    folder, path = Path(folder), Path(folder) / file
     if not store.is_done(folder):
         raise JudgeError(f"{folder} holds no finished cell; run its command again")
     if not path.is_file():

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import losses
+from harness.additions import Additions
 from harness.cache import cache_folder, writing
 from harness.estimate import micro_tokens
 from harness.generations import Answering
@@ -201,6 +202,11 @@ class Bench:
     def answering(self) -> Answering:
         """What asks the policies of this bench, and its reference, for answers."""
         return Answering(self)
+
+    @cached_property
+    def additions(self) -> Additions:
+        """What is measured on the policies of this bench besides the held-out rows."""
+        return Additions(self)
 
     @cached_property
     def noise_floors(self) -> tuple[float, float]:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import losses
 from harness import alignment_tax
+from harness.additions import Asked
 from harness.bench import Bench
 from harness.cache import building
 from harness.evaluate import pair_table
-from harness.generations import Addition, Written, generation_id, read_answers
+from harness.generations import Addition
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
@@ -52,7 +53,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
 
     Raises: CellFailed after the failed row is stored.
     """
-    if is_trained(bench, folder, save=save) and (addition := _answers_alone(bench, trial, folder)) is not None:
+    if is_trained(bench, folder, save=save) and (addition := _added_alone(bench, trial, folder)) is not None:
         store.add_measurement(folder, **addition._asdict())
         return {name: math.nan if value is None else value for name, value in store.read_row(folder).items()}
     identity = bench.identity
@@ -73,7 +74,7 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     if save and trial.loss != "none":
         save_model(bench, folder)
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
-    addition = _added(bench, trial, measured.answers)
+    addition = bench.additions.of_reference() if trial.loss == "none" else bench.additions.measure(measured.asked)
     answered = dict(addition.columns) if addition else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
     # The modes alone: an audit only adds evidence, and the report has it.
@@ -112,26 +113,10 @@ def is_trained(bench: Bench, folder: Path, *, save: bool) -> bool:
     )
 
 
-def _answers_alone(bench: Bench, trial: Trial, folder: Path) -> Addition | None:
-    """The answers of a finished cell: those it holds, or of the control or a saved model; None where they need
-    training."""
-    if not bench.options.generate:
-        return None
-    if store.read_row(folder).get("generation") == generation_id(bench.options, bench.data):
-        return bench.answering.numbers(read_answers(folder))
-    if trial.loss == "none":
-        return bench.answering.measure_reference()
+def _added_alone(bench: Bench, trial: Trial, folder: Path) -> Addition | None:
+    """What a finished cell lacks, where that needs no training."""
     kept = trial.given.folder if trial.given else folder / MODEL_FOLDER
-    if kept.is_dir():
-        return bench.answering.measure(bench.answering.ask(bench.policy.load(kept)))
-    return None
-
-
-def _added(bench: Bench, trial: Trial, answers: Written | None) -> Addition | None:
-    """What the answers of a cell just trained add to it; None where none were asked for."""
-    if not bench.options.generate:
-        return None
-    return bench.answering.measure_reference() if answers is None else bench.answering.measure(answers)
+    return bench.additions.of_finished(trial, folder, kept)
 
 
 def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> None:
@@ -143,11 +128,11 @@ def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> No
 
 @dataclasses.dataclass
 class _Measured:
-    """pairs: every evaluation, one below the other; curve: one row a step; answers: None where nothing was asked."""
+    """pairs: every evaluation, one below the other; curve: one row a step; asked: what additions were told."""
 
     pairs: DataFrame
     curve: Curve
-    answers: Written | None = None
+    asked: Asked = ()
 
     def curve_table(self) -> DataFrame | None:
         import pandas as pd
@@ -164,14 +149,14 @@ def _measured(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str
 def _measure_given(bench: Bench, trial: Trial) -> _Measured:
     """A model that was trained elsewhere; step 0, because we took none."""
     reference = bench.evaluation_reference
+    bench.additions.prepare()
     model = bench.policy.load(trial.given.folder)
     policy = bench.evaluate(model)
     broken = sum(not all(answer.isfinite().all() for answer in row) for row in policy)
     if broken:
         raise NonFinite(f"{trial.given.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights "
                         "overflow")  # fmt: skip
-    answers = bench.answering.ask(model) if bench.options.generate else None
-    return _Measured(pair_table(bench.data_rows, policy, reference, 0), [], answers)
+    return _Measured(pair_table(bench.data_rows, policy, reference, 0), [], bench.additions.ask(model))
 
 
 def _measure_untrained(bench: Bench) -> _Measured:
@@ -185,6 +170,7 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
 
     job = bench.job(trial, cell)
     reference = bench.evaluation_reference
+    bench.additions.prepare()
     steps = len(job.batches)
     due = {math.ceil(steps * i / bench.options.evals) for i in range(1, bench.options.evals + 1)}
     model = bench.policy.begin(trial.seed)
@@ -208,8 +194,7 @@ def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) 
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
     )  # fmt: skip
-    answers = bench.answering.ask(model) if bench.options.generate else None
-    return _Measured(pd.concat(tables, ignore_index=True), curve, answers)
+    return _Measured(pd.concat(tables, ignore_index=True), curve, bench.additions.ask(model))
 
 
 def save_model(bench: Bench, folder: Path) -> None:

@@ -13,8 +13,8 @@ from harness.words import AXIS, LIST
 
 SHARED = frozenset(
     {"suite", "plugins", "eval_pairs", "max_tokens", "template", "overlong", "precision", "similarity", "generate",
-     "prompts", "max_new_tokens", "temperature", "top_p", "judge", "lm_eval", "refusal", "device", "threads", "workers",
-     "layout", "store", "retry", "out"}
+     "rerank", "prompts", "max_new_tokens", "temperature", "top_p", "judge", "lm_eval", "refusal", "device", "threads",
+     "workers", "layout", "store", "retry", "out"}
 )  # fmt: skip
 """Keys that mean what they mean for `run`; those of training have nothing to act on."""
 

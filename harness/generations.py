@@ -117,11 +117,17 @@ def generation_id(options: Options, data: Data) -> str | None:
 class Answering:
     """Asks the models of one bench; what the reference says is asked for once."""
 
+    column = "generation"
+
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self.id = generation_id(bench.options, bench.data)
         self._questions = questions(bench.options, bench.data)
         self._sampling = sampling_of(bench.options, bench.data)
-        self._reward = rewards.get(bench.data.reward) if bench.data.reward else None
+        self.reward = rewards.get(bench.data.reward) if bench.data.reward else None
+
+    def prepare(self) -> None:
+        """Nothing: the reference answers when it is asked for, and its own answers need no policy."""
 
     def ask(self, model: Any) -> Written:
         """What a trained policy answers; its weights are left alone."""
@@ -136,30 +142,39 @@ class Answering:
     def measure(self, written: Written) -> Addition:
         """Columns and files of a policy's answers; the reference scores them, so the policy's weights go."""
         self._bench.policy.end()
-        return self.numbers(self._table(written, self._log_probs(self._bench.policy.base, written.answers)))
+        return self._numbers(self._table(written, self._log_probs(self._bench.policy.base, written.answers)))
 
     def measure_reference(self) -> Addition:
         """The same of the untrained control, whose answers are the reference's."""
-        return self.numbers(self.reference)
+        return self._numbers(self.reference)
 
-    def numbers(self, policy: DataFrame) -> Addition:
+    def again(self, folder: Path) -> Addition:
+        """The same of a cell that holds its answers. Raises: OSError, ValueError where they cannot be read."""
+        return self._numbers(read_answers(folder))
+
+    def _numbers(self, policy: DataFrame) -> Addition:
         """Columns and files of a table of answers."""
         columns: dict[str, Any] = {
-            "generation": generation_id(self._bench.options, self._bench.data),
+            self.column: self.id,
             **generations.measure(policy, self.reference, exact=self._sampling.exact),
         }
         return Addition(columns, {GENERATIONS: generations.json_lines(policy)})
+
+    @cached_property
+    def author(self) -> Author:
+        """The reference as one that answers, while the bench holds its weights."""
+        bench = self._bench
+        return Author(
+            bench.identity.weights, lambda: bench.policy.base, bench.tokenizer, bench.data.encoder.end_of_turn
+        )
 
     @cached_property
     def reference(self) -> DataFrame:
         """The reference's answers, one row each."""
         bench = self._bench
         bench.policy.end()
-        author = Author(
-            bench.identity.weights, lambda: bench.policy.base, bench.tokenizer, bench.data.encoder.end_of_turn
-        )
         with bench.progress.stage("the reference answers the prompts of the test", len(self._questions)) as stage:
-            answers = kept_answers(author, self._prompts, self._sampling, advance=stage.advance)
+            answers = kept_answers(self.author, self._prompts, self._sampling, advance=stage.advance)
         logps = self._log_probs(bench.policy.base, answers)
         return self._table(Written(answers, logps), logps)
 
@@ -174,22 +189,27 @@ class Answering:
         return [(question.id, question.ids) for question in self._questions]
 
     def _table(self, written: Written, reference_logps: Sequence[float]) -> DataFrame:
-        """Columns of GENERATION_COLUMNS, one row an answer, in the order of the questions."""
-        import pandas as pd
+        return answer_table(self._questions, written.answers, written.logps, reference_logps, self.reward)
 
-        frame = pd.DataFrame([
-            {
-                "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
-                "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
-                "truncated": answer.truncated, "logp": logp, "reference_logp": reference_logp,
-            }
-            for question, answer, logp, reference_logp in zip(
-                self._questions, written.answers, written.logps, reference_logps, strict=True
-            )
-        ])  # fmt: skip
-        if self._reward is not None:
-            frame["gold_reward"] = self._reward.score(list(frame["prompt"]), list(frame["answer"]))
-        return frame
+
+def answer_table(
+    asked: Sequence[Question], answers: Sequence[Generation], logps: Sequence[float], reference_logps: Sequence[float],
+    reward: rewards.Reward | None,
+) -> DataFrame:  # fmt: skip
+    """Columns of GENERATION_COLUMNS, one row an answer, with the question that each answers."""
+    import pandas as pd
+
+    frame = pd.DataFrame([
+        {
+            "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
+            "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
+            "truncated": answer.truncated, "logp": logp, "reference_logp": reference_logp,
+        }
+        for question, answer, logp, reference_logp in zip(asked, answers, logps, reference_logps, strict=True)
+    ])  # fmt: skip
+    if reward is not None:
+        frame["gold_reward"] = reward.score(list(frame["prompt"]), list(frame["answer"]))
+    return frame
 
 
 def read_answers(folder: Path) -> DataFrame:

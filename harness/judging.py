@@ -89,7 +89,7 @@ def _measure(
     table = judge_cell(
         judge, asked, cell.answers, against, baseline=baseline, ask=partial(memory.ask, advance=advance)
     )
-    _refuse_invalid(judge, table, settings.max_invalid)
+    refuse_invalid(judge, table, settings.max_invalid)
     table = typed_frame(table, VERDICT_COLUMNS, "verdict")
     columns = verdicts.measure(table) | {"judge_tokens": int(table["judge_tokens"].sum()), **canaries}
     return _Measured(columns, parquet_bytes(table, VERDICT_COLUMNS))
@@ -180,7 +180,7 @@ def _canaries(judge: Judge, asked: pd.DataFrame, against: pd.DataFrame, ask: Ask
     return shares
 
 
-def _refuse_invalid(judge: Judge, table: pd.DataFrame, limit: float) -> None:
+def refuse_invalid(judge: Judge, table: pd.DataFrame, limit: float) -> None:
     """Raises JudgeError where too many verdicts are invalid for the others to stand for all."""
     wrong = table[table["preference"].isna()]
     if len(wrong) > limit * len(table):

@@ -165,6 +165,9 @@ class Options(BaseModel):
     generate: Annotated[int, whole(0)] = option(
         0, "prompts of the test split that each cell and its reference answer after training; 0 = none"
     )
+    rerank: Annotated[int, whole(0)] = option(
+        0, "answers of the reference to each of these prompts, of which a cell's implicit reward chooses one; 0 = none"
+    )
     prompts: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
         None, "a file whose prompts are answered instead; auto = the suite's test split", shown="auto"
     )
@@ -265,6 +268,11 @@ class Options(BaseModel):
             problems.append(f"judge={judges} compares generated answers, but generate=0; add generate=128, say")
         if self.refusal != "none" and not self.generate:
             problems.append(f"refusal={self.refusal} reads generated answers, but generate=0; add generate=128, say")
+        if self.rerank and not self.generate:
+            problems.append(f"rerank={self.rerank} chooses among answers to prompts, but generate=0; add generate=128")
+        if self.rerank == 1 or (self.rerank and not self.temperature):
+            problems.append(f"rerank={self.rerank} at temperature={self.temperature:g} gives one answer to a prompt, "
+                            "so there is nothing to choose from; write rerank=8 and temperature=1, say")
         if self.prompts is not None and not self.generate:
             problems.append("prompts= names what is to be answered, but generate=0; add generate=128, say")
         if problems:

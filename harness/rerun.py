@@ -25,13 +25,14 @@ from harness.worker import Worker
 from results import store
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, RUN_METRIC_COLUMNS, VOLATILE, VOLATILE_CURVE
 from results.frames import read_parquet
+from results.rerank_columns import RERANK_COLUMNS
 from results.verify import Finding
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 REMEDY = "the stored cell does not come out of its command here: look for what differs, and trust neither before"
-_ADDED_LATER = ("judge", "lm_eval", "generate")
+_ADDED_LATER = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank")
 """Keys of measurements that are added to a cell; with what belongs to them (judge.KEY)."""
 _OF_THE_RERUN = ("out", "store", "workers", "save", "retry", "checkpoint_steps", "device")
 
@@ -124,7 +125,7 @@ def _notes(row: Mapping[str, Any], sweep: Sweep) -> list[str]:
 def differences(stored: Path, again: Path) -> Iterator[Finding]:
     """Where two cells differ outside the volatile columns; the row's, then those of the tables."""
     first, second = store.read_row(stored), store.read_row(again)
-    later = {column.name for column in RUN_METRIC_COLUMNS}
+    later = {column.name for column in (*RUN_METRIC_COLUMNS, *RERANK_COLUMNS)}
     for column in ROW_COLUMNS:
         old, new = first.get(column.name), second.get(column.name)
         if column.name in VOLATILE or old == new or (new is None and column.name in later):

@@ -25,6 +25,7 @@ from harness.knobs import Knobs
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.refusal import count_refusals
+from harness.reranked_judging import judge_reranked
 from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
 from harness.workers import run_cells
 from results import store
@@ -123,6 +124,8 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
         failures += judge_cells(
             folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings
         )
+    if options.judge and options.rerank:
+        failures += judge_reranked(folders, options.judge, progress, prompts=prompts, settings=settings)
     if options.refusal != "none":
         failures += count_refusals(folders, options.refusal, progress, prompts=prompts, settings=settings)
     for failure in failures:
@@ -158,9 +161,10 @@ def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> 
     for trial in todo:
         if trial.lr is None or not store.is_done(sweep.folder(trial)) or sweep.has_answers(trial):
             continue
-        row = store.read_row(sweep.folder(trial))
-        if not sweep.model_folder(trial).is_dir() and row.get("generation") != sweep.generation:
-            progress.note(f"generate={sweep.options.generate}: {trial.label} was finished without its model, so it is "
+        if not sweep.model_folder(trial).is_dir():
+            options = sweep.options
+            asked = f"generate={options.generate}" + (f" rerank={options.rerank}" if options.rerank else "")
+            progress.note(f"{asked}: {trial.label} was finished without its model, so it is "
                           "trained again; save=all keeps models")  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import losses
 from harness import alignment_tax
+from harness.additions import wanted
 from harness.data import Data, prepare
 from harness.entries import ENTRIES
-from harness.generations import generation_id, questions
+from harness.generations import questions
 from harness.grid import Trial, trials
 from harness.identity import Identity
 from harness.logprobs import STATISTICS
@@ -89,13 +90,13 @@ class Sweep:
         return str(row.get("reason")) if row.get("status") == "failed" else None
 
     @cached_property
-    def generation(self) -> str | None:
-        """The name of what this command asks models after training; None where it asks nothing."""
-        return generation_id(self.options, self.data)
+    def _asked(self) -> dict[str, str]:
+        return wanted(self.options, self.data)
 
     def has_answers(self, trial: Trial) -> bool:
-        """Whether a finished cell has answered all that this command asks."""
-        return self.generation is None or store.read_row(self.folder(trial)).get("generation") == self.generation
+        """Whether a finished cell has answered, and scored, all that this command asks."""
+        row = store.read_row(self.folder(trial)) if self._asked else {}
+        return all(row.get(column) == name for column, name in self._asked.items())
 
 
 def prepare_sweep(options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True) -> Sweep:

@@ -10,6 +10,7 @@ a - d.
 
 from collections.abc import Iterable
 
+from results.rerank_columns import RERANK_COLUMNS
 from results.schema import Column, Direction
 from results.schema import count as _count
 from results.schema import flag as _flag
@@ -272,7 +273,7 @@ def sources(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name[len(start) : -1] for name in columns if name.startswith(start) and name.endswith("]"))
 
 
-METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS
+METRIC_COLUMNS: tuple[Column, ...] = PAIR_METRIC_COLUMNS + RUN_METRIC_COLUMNS + RERANK_COLUMNS
 
 ROW_COLUMNS: tuple[Column, ...] = _IDENTITY + _SETTINGS + METRIC_COLUMNS + _COST + _PROVENANCE
 

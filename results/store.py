@@ -29,12 +29,13 @@ __all__ = [
 
 ROW = "row.json"
 GENERATIONS = "generations.jsonl"  # what a cell's model answered
+RERANKED = "reranked.jsonl"  # answers of the reference, scored by a cell's model
 CELL = "cell.json"
 PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"
 LOG = "log.txt"
 AUDIT = "audit-{}.json"
-ADDED_LATER = ("generations.jsonl", "verdicts-*.parquet")
+ADDED_LATER = (GENERATIONS, RERANKED, "verdicts-*.parquet")
 """Files that other measurements put beside a cell's own; a row vouches for them too."""
 
 _LONGEST_SLUG = 64
