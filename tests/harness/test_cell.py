@@ -22,7 +22,8 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "length_agreement", "length_agreement_se", "judge_tokens", "canary_constant", "canary_copied_prompt",
         "canary_injection", "judgements", "capability", "refusal_rate", "refusal_rate_se", "refusal_rate_reference",
         "refusal_rate_reference_se", "refusal_counted_by", "displacement_ches",
-        "generated_prompts", "generation", "distinct_2_reference",
+        "generated_prompts", "generation", "distinct_2_reference", "trained_model", "trained_model_revision",
+        *names(RERANK_COLUMNS),
         *(f"gold_reward{part}{error}" for part in ("", "_reference", "_gain") for error in ("", "_se")),
         *(f"{side}_logp_drift_rest{error}" for side in ("chosen", "rejected") for error in ("", "_se")),
     }  # fmt: skip
