@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 import results
+from results.columns import names
+from results.rerank_columns import RERANK_COLUMNS
 from tests.harness.conftest import comparable, pair_rows, write_jsonl
 
 
