@@ -73,13 +73,15 @@ def _place(spec: ModuleSpec | None) -> Path | None:
 
 def _dispatch(argv: list[str]) -> int:
     """Choose the verb, or its help."""
-    from harness import usage
+    from harness import launch, usage
 
     if not argv:
         print(usage.overview(), end="", file=sys.stderr)
         return 2
     verb, *words = argv[1:] or [""] if argv[0] in HELP else argv
     wants_help = argv[0] in HELP or any(word in HELP[:2] for word in words)
+    if launch.rank() > 0 and (verb != "run" or wants_help):
+        return 0  # of several processes the first one answers
     if wants_help and not verb:
         print(usage.overview(), end="")
         return 0
@@ -92,7 +94,19 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    return _sweep("run", words)
+    """One process, or the first of several, tells the story; the others help it."""
+    from harness import launch
+
+    if launch.processes() == 1:
+        return _sweep("run", words)
+    if launch.rank() > 0:
+        from harness.followers import follow
+
+        return follow()
+    from harness.ranks import leading
+
+    with leading():
+        return _sweep("run", words)
 
 
 def _plan(words: list[str]) -> int:

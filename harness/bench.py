@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import losses
+from harness import ranks
 from harness.additions import Additions
 from harness.cache import cache_folder, writing
 from harness.estimate import micro_tokens
@@ -54,14 +55,21 @@ class Bench:
         self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn
+        if machine.device.startswith("cuda"):
+            ranks.use_gpu(machine.device)
         model = load_policy(identity.source, machine.device)
         self.policy = Policy(
             model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha,
             files=sorted(identity.source.folder.glob("*.safetensors")),
         )  # fmt: skip
         self.micro_batch = self.options.micro_batch
-        self.micro_tokens = self.options.micro_tokens or micro_tokens(model.config, machine.device)
-        check = check_layout(model, self._check_items(), wanted=self.options.layout, pad=self.pad)
+        self.micro_tokens = self.options.micro_tokens or min(
+            ranks.each(lambda: micro_tokens(model.config, machine.device))
+        )
+        checks = ranks.each(
+            lambda: check_layout(model, self._check_items(), wanted=self.options.layout, pad=self.pad)
+        )
+        check = next((one for one in checks if one.reason), checks[0])
         self.layout = check.layout
         if check.reason:
             progress.note(f"{check.layout} layout: {check.reason}")
@@ -88,7 +96,7 @@ class Bench:
         """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
-        if path.is_file():
+        if all(ranks.each(path.is_file)):
             self.policy.start_from(path)
             return
         sft = losses.get("sft")
@@ -101,8 +109,9 @@ class Bench:
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
             train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
         weights = self.policy.adopt()
-        with writing(path) as temporary:
-            save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+        if ranks.leads():
+            with writing(path) as temporary:
+                save_file({name: value.cpu() for name, value in weights.items()}, temporary)
 
     def trainer(self, model: Any) -> Scorer:
         """The scorer that trains a policy."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import losses
-from harness import alignment_tax
+from harness import alignment_tax, ranks
 from harness.additions import Asked
 from harness.bench import Bench
 from harness.cache import building
@@ -57,13 +57,12 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         store.add_measurement(folder, **addition._asdict())
         return {name: math.nan if value is None else value for name, value in store.read_row(folder).items()}
     identity = bench.identity
-    cell = identity.cell_id(trial)
     began, started = time.perf_counter(), datetime.now(UTC)
     reset_peak_memory(bench.machine.device)
     row = describe(identity, trial) | _provenance(bench)
     log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
-        measured = _measured(bench, trial, cell, folder, log)
+        measured = ranks.together(lambda: measured_together(bench, trial, folder, log), "cell", trial, folder)
     except CELL_ERRORS as error:
         reason = redacted(str(error))
         row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
@@ -140,10 +139,11 @@ class _Measured:
         return pd.DataFrame(self.curve) if self.curve else None
 
 
-def _measured(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) -> _Measured:
+def measured_together(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measured:
+    """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
     if trial.given is not None:
         return _measure_given(bench, trial)
-    return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, cell, folder, log)
+    return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, folder, log)
 
 
 def _measure_given(bench: Bench, trial: Trial) -> _Measured:
@@ -165,10 +165,10 @@ def _measure_untrained(bench: Bench) -> _Measured:
     return _Measured(pair_table(bench.data_rows, reference, reference, 0), [])
 
 
-def _train(bench: Bench, trial: Trial, cell: str, folder: Path, log: list[str]) -> _Measured:
+def _train(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measured:
     import pandas as pd
 
-    job = bench.job(trial, cell)
+    job = bench.job(trial, bench.identity.cell_id(trial))
     reference = bench.evaluation_reference
     bench.additions.prepare()
     steps = len(job.batches)
@@ -265,6 +265,7 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "activation_checkpointing": bench.options.activation_checkpointing,
         "engine": "local",
         "workers": bench.workers,
+        "processes": ranks.processes(),
         "out": bench.options.out,
         "versions": json.dumps(dict(versions()), sort_keys=True),
         "commit": commit(),

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness import ranks
 from harness.answers import BLOCK, SAMPLING, Author, kept_answers
 from harness.data import Data
 from harness.generate import Generation, Sampling, generate
@@ -131,12 +132,14 @@ class Answering:
 
     def ask(self, model: Any) -> Written:
         """What a trained policy answers; its weights are left alone."""
-        bench, answers = self._bench, []
-        for start in range(0, len(self._questions), BLOCK):
-            answers += generate(
-                model, self._prompts[start : start + BLOCK], self._sampling, tokenizer=bench.tokenizer,
-                end_of_turn=bench.data.encoder.end_of_turn,
-            )  # fmt: skip
+        bench, prompts = self._bench, self._prompts
+        blocks = ranks.dealt(
+            [prompts[start : start + BLOCK] for start in range(0, len(prompts), BLOCK)],
+            lambda block: generate(
+                model, block, self._sampling, tokenizer=bench.tokenizer, end_of_turn=bench.data.encoder.end_of_turn
+            ),
+        )
+        answers = [answer for block in blocks for answer in block]
         return Written(answers, self._log_probs(model, answers))
 
     def measure(self, written: Written) -> Addition:

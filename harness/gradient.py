@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from harness import ranks
 from harness.job import Job
 from harness.layout import LAYOUTS, Item, Layout
 from harness.logprobs import Scored, Scorer
-from harness.micro import split
+from harness.micro import shares, split
 from harness.objective import Context, Outcome, Statistics, evaluate_loss, item_of, joined, padded
 from harness.selection import Batch
 from harness.state import TrainState
@@ -30,13 +32,14 @@ class StepZeroMismatch(ArithmeticError):
 def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainState) -> Statistics:
     """Adds the gradient of the batch's mean loss to the parameters.
 
-    The mean is over the whole optimizer batch, so the cut into micro-batches changes no gradient.
-    Raises: NonFinite, StepZeroMismatch.
+    The mean is over the whole optimizer batch, so neither its cut into micro-batches nor the number of processes
+    that share them changes a gradient. Raises: NonFinite, StepZeroMismatch.
     """
-    micros = split(batch.rows, job)
+    shared = [split(rows, job) for rows in shares(batch.rows, ranks.count())]
+    micros = shared[ranks.rank()]
     pairwise = job.loss.kind == "pairwise"
     # One micro-batch: KTO's mismatched answer is one more branch of its row, and the prompt is not computed again.
-    branch = "mismatched" in job.loss.needs and len(micros) == 1
+    branch = "mismatched" in job.loss.needs and len(shared) == len(micros) == 1
     context = Context(
         examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
         step=batch.step, max_steps=len(job.batches), kl=None if branch else _kl(scorer, job, micros),
@@ -45,15 +48,21 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     if branch:
         return _branched(scorer, job, micros[0], context)
     if job.loss.batch_coupled:
-        return _coupled(scorer, job, micros, context)
-    parts = []
-    for rows in micros:
-        layout = _layout(scorer, job, rows)
-        scored = scorer(layout, job.statistics)
-        outcome = _evaluate(job, scored, layout.mask, rows, context)
-        scored.logps.backward(outcome.gradient)
-        parts.append(outcome.statistics)
-    return joined(parts)
+        statistics = _coupled(scorer, job, shared, context)
+    else:
+        parts = ranks.each(lambda: [_single(scorer, job, rows, context) for rows in micros])
+        statistics = joined([part for theirs in parts for part in theirs])
+    ranks.sum_gradients(scorer.parameters())
+    return statistics
+
+
+def _single(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Statistics:
+    """One micro-batch of a loss that needs to see no other."""
+    layout = _layout(scorer, job, rows)
+    scored = scorer(layout, job.statistics)
+    outcome = _evaluate(job, scored, layout.mask, rows, context)
+    scored.logps.backward(outcome.gradient)
+    return outcome.statistics
 
 
 def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Statistics:
@@ -74,37 +83,71 @@ def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> St
     return outcome.statistics
 
 
-def _coupled(scorer: Scorer, job: Job, micros: list[list[Row]], context: Context) -> Statistics:
+def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: Context) -> Statistics:
     """All log-probs first, one call of the loss, then its gradient micro-batch by micro-batch.
 
-    The second forward has the same packing, so its log-probs are those the gradient was taken at.
+    shared: the micro-batches of each process; every process sees the log-probs of all and evaluates the loss on
+    them. The second forward has the same packing, so its log-probs are those the gradient was taken at.
     """
+    micros = shared[ranks.rank()]
+    if len(shared) == len(micros) == 1:
+        return _single(scorer, job, micros[0], context)
     layouts = [_layout(scorer, job, rows) for rows in micros]
-    if len(layouts) == 1:
-        scored = scorer(layouts[0], job.statistics)
-        outcome = _evaluate(job, scored, layouts[0].mask, micros[0], context)
-        scored.logps.backward(outcome.gradient)
-        return outcome.statistics
-    with torch.no_grad():
-        parts = [scorer(layout, job.statistics) for layout in layouts]
-    answers = [sum(len(row.answers) for row in rows) for rows in micros]
-    outcome = _evaluate(
+    parts = [part for theirs in ranks.each(lambda: _seen(scorer, job, layouts)) for part in theirs]
+    rows = [rows for micros in shared for rows in micros]
+    answers = [sum(len(row.answers) for row in one) for one in rows]
+
+    def whole(tensors: list[Tensor]) -> Tensor:
+        return _answers_then_prompts(tensors, answers).to(next(scorer.parameters()).device)
+
+    outcome = ranks.agree(lambda: _evaluate(
         job,
         Scored(
-            _answers_then_prompts([part.logps for part in parts], answers),
-            {n: _answers_then_prompts([part.stats[n] for part in parts], answers) for n in job.statistics},
+            whole([part.logps for part in parts]),
+            {name: whole([part.stats[name] for part in parts]) for name in job.statistics},
         ),
-        _answers_then_prompts([layout.mask for layout in layouts], answers),
-        [row for micro in micros for row in micro],
+        whole([part.mask for part in parts]),
+        [row for one in rows for row in one],
         context,
-    )
-    before, after = 0, sum(answers)
-    for layout, part, count in zip(layouts, parts, answers, strict=True):
-        total, width = part.logps.shape
-        pieces = [outcome.gradient[before : before + count], outcome.gradient[after : after + total - count]]
-        scorer(layout).logps.backward(torch.cat(pieces)[:, :width])
-        before, after = before + count, after + total - count
+    ))  # fmt: skip
+    pieces = _pieces(outcome.gradient, parts, answers)
+    first = sum(map(len, shared[: ranks.rank()]))
+
+    def push_back() -> None:
+        for layout, piece in zip(layouts, pieces[first : first + len(layouts)], strict=True):
+            scorer(layout).logps.backward(piece)
+
+    ranks.agree(push_back)
     return outcome.statistics
+
+
+class _Seen(NamedTuple):
+    """A micro-batch's log-probs, statistics and mask [n, T], on the CPU, where processes exchange them."""
+
+    logps: Tensor
+    stats: dict[str, Tensor]
+    mask: Tensor
+
+
+@torch.no_grad()
+def _seen(scorer: Scorer, job: Job, layouts: Sequence[Layout]) -> list[_Seen]:
+    found = []
+    for layout in layouts:
+        scored = scorer(layout, job.statistics)
+        stats = {name: value.cpu() for name, value in scored.stats.items()}
+        found.append(_Seen(scored.logps.cpu(), stats, layout.mask.cpu()))
+    return found
+
+
+def _pieces(gradient: Tensor, parts: Sequence[_Seen], answers: Sequence[int]) -> list[Tensor]:
+    """The gradient of a whole batch, cut as its micro-batches were joined."""
+    before, after, pieces = 0, sum(answers), []
+    for part, count in zip(parts, answers, strict=True):
+        total, width = part.logps.shape
+        cut = [gradient[before : before + count], gradient[after : after + total - count]]
+        pieces.append(torch.cat(cut)[:, :width])
+        before, after = before + count, after + total - count
+    return pieces
 
 
 def _answers_then_prompts(parts: list[Tensor], answers: list[int]) -> Tensor:
@@ -165,13 +208,17 @@ def _kl(scorer: Scorer, job: Job, micros: Sequence[Sequence[Row]]) -> float | No
     """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched answers, at least 0, no gradient."""
     if "mismatched" not in job.loss.needs:
         return None
-    total, count = 0.0, 0
-    for rows in micros:
-        items: list[Item] = [job.mismatched[row.id][0] for row in rows]
-        layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
-        total += scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
-        count += len(rows)
-    return max(0.0, total / count)
+
+    def drift() -> tuple[float, int]:
+        total = 0.0
+        for rows in micros:
+            items: list[Item] = [job.mismatched[row.id][0] for row in rows]
+            layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
+            total += scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
+        return total, sum(map(len, micros))
+
+    totals, counts = zip(*ranks.each(drift), strict=True)
+    return max(0.0, sum(totals) / sum(counts))
 
 
 def _mismatched_reference(job: Job, rows: Sequence[Row]) -> float:

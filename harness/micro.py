@@ -17,9 +17,23 @@ def row_tokens(row: Row) -> int:
     return len(row.prompt) + sum(map(len, row.answers))
 
 
+def shares(rows: Sequence[Row], processes: int) -> list[list[Row]]:
+    """A batch in order of length, cut into one even share of tokens for each process; a share may be empty."""
+    order = _by_length(rows)
+    found: list[list[Row]] = [[] for _ in range(processes)]
+    whole, before = sum(map(row_tokens, order)), 0
+    for row in order:
+        middle = before + row_tokens(row) / 2
+        found[int(middle * processes / whole)].append(row)
+        before += row_tokens(row)
+    return found
+
+
 def split(rows: Sequence[Row], job: Job) -> list[list[Row]]:
     """Micro-batches of rows of like length, cut by number (`micro_batch`) or into even shares of tokens."""
-    order = sorted(rows, key=lambda row: (row_tokens(row), row.id))
+    order = _by_length(rows)
+    if not order:
+        return []
     if job.micro_batch is not None:
         return [order[i : i + job.micro_batch] for i in range(0, len(order), job.micro_batch)]
     whole = _size(order, "packed")
@@ -33,6 +47,10 @@ def split(rows: Sequence[Row], job: Job) -> list[list[Row]]:
     return micros
 
 
+def _by_length(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row_tokens(row), row.id))
+
+
 def _size(rows: Sequence[Row], layout: str) -> int:
     """Tokens that a micro-batch computes; the rows are in order of length."""
     if layout == "packed":
@@ -42,9 +60,9 @@ def _size(rows: Sequence[Row], layout: str) -> int:
     return len(rows) * row_tokens(rows[-1])
 
 
-def smaller(job: Job, rows: Sequence[Row]) -> Job | None:
+def smaller(job: Job, rows: Sequence[Row], processes: int = 1) -> Job | None:
     """The same job with half the micro-batch, after memory ran out; None where a row is alone already."""
-    largest = max(split(rows, job), key=len)
+    largest = max((micro for share in shares(rows, processes) for micro in split(share, job)), key=len)
     if len(largest) == 1:
         return None
     if job.micro_batch is not None:

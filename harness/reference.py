@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harness import ranks
 from harness.cache import cache_folder, locked, writing
 from harness.layout import LAYOUTS, Item
 from harness.logprobs import Scorer
@@ -55,11 +56,11 @@ def measure(
     scorer: Scorer, items: Sequence[Item], *, layout: str, pad: int, advance: Advance = lambda n: None
 ) -> Scores:
     """Log-probs of any number of items, block by block."""
-    scores: Scores = []
-    for block in _blocks(items):
-        scores += measure_block(scorer, block, layout=layout, pad=pad)
-        advance(len(block))
-    return scores
+    found = ranks.dealt(
+        list(_blocks(items)), lambda block: measure_block(scorer, block, layout=layout, pad=pad),
+        lambda block, _: advance(len(block)),
+    )  # fmt: skip
+    return [scores for block in found for scores in block]
 
 
 def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
@@ -90,6 +91,8 @@ class ReferenceStore:
     ) -> Scores:
         """Log-probs of `items`: blocks in the store are read, the others measured and kept."""
         blocks = list(_blocks(items))
+        if ranks.count() > 1:
+            return self._dealt(scorer, blocks, layout, pad, advance)
         found: dict[int, Scores] = {}
         while len(found) < len(blocks):
             missing = [number for number in range(len(blocks)) if number not in found]
@@ -101,6 +104,32 @@ class ReferenceStore:
                 if scores is not None:
                     found[number] = scores
                     advance(len(blocks[number]))
+        return [scores for number in range(len(blocks)) for scores in found[number]]
+
+    def _dealt(
+        self, scorer: Scorer, blocks: list[Sequence[Item]], layout: str, pad: int, advance: Advance
+    ) -> Scores:
+        """The same by several processes: rank 0 reads and writes, all measure what is missing."""
+        paths = [self._path(block) for block in blocks]
+
+        def read() -> dict[int, Scores]:
+            known = {n: _read_block(path, block) for n, (path, block) in enumerate(zip(paths, blocks, strict=True))
+                     if path is not None}  # fmt: skip
+            return {number: scores for number, scores in known.items() if scores is not None}
+
+        found = ranks.each(lambda: read() if ranks.leads() else {})[0]
+        advance(sum(len(blocks[number]) for number in found))
+
+        def keep(number: int, scores: Scores) -> None:
+            found[number] = scores
+            if ranks.leads() and paths[number] is not None:
+                _write_block(paths[number], scores)
+            advance(len(blocks[number]))
+
+        ranks.dealt(
+            [number for number in range(len(blocks)) if number not in found],
+            lambda number: measure_block(scorer, blocks[number], layout=layout, pad=pad), keep,
+        )  # fmt: skip
         return [scores for number in range(len(blocks)) for scores in found[number]]
 
     def _block(self, scorer: Scorer, block: Sequence[Item], layout: str, pad: int, *, patient: bool) -> Scores | None:

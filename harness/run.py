@@ -13,7 +13,7 @@ from typing import Any
 
 import reports
 import results
-from harness import alignment_tax
+from harness import alignment_tax, launch
 from harness.answer_tables import prompts_of
 from harness.audits import audited, record
 from harness.cell import describe
@@ -24,6 +24,7 @@ from harness.judging import judge_cells
 from harness.knobs import Knobs
 from harness.options import Options, UsageError
 from harness.progress import Progress
+from harness.ranks import ProcessesLost
 from harness.refusal import count_refusals
 from harness.reranked_judging import judge_reranked
 from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
@@ -41,8 +42,8 @@ def run(options: Options, progress: Progress, command: str) -> int:
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
     idle = [f"{key}= is for plan alone; leave it out" for key in PLAN_ONLY if key in options.model_fields_set]
-    if idle:
-        raise UsageError(idle)
+    if problems := idle + launch.problems(options):
+        raise UsageError(problems)
     return carry_out(prepare_sweep(options, progress, command), progress)
 
 
@@ -64,7 +65,7 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
     except KeyboardInterrupt:
         interrupted = True
         progress.warn("interrupted: finished cells are kept; the same command goes on from here")
-    except StorageFailed as error:
+    except (StorageFailed, ProcessesLost) as error:
         stopped = True
         progress.warn(f"stopped: {error}")
     try:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harness import ranks
+from harness.faults import StorageFailed
 from harness.gradient import NonFinite, accumulate_gradient, describe
 from harness.job import Job
 from harness.logprobs import Scorer
@@ -44,7 +46,7 @@ def train(
     """
     state = _new_state(scorer, job)
     if checkpoints is not None:
-        state.load(checkpoints, job.cell)
+        _resume(state, checkpoints, job.cell)
     parameters = list(state.parameters.values())
     for batch in job.batches[state.step :]:
         began = time.perf_counter()
@@ -69,9 +71,20 @@ def train(
         on_step(row)
         after_step(state.step)
         due = checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < len(job.batches)
-        if checkpoints is not None and due:
+        if checkpoints is not None and due and ranks.leads():
             state.save(checkpoints, job.cell)
     return state.curve
+
+
+def _resume(state: TrainState, checkpoints: Path, cell: str) -> None:
+    """Goes on from a kept state, in every process from the same. Raises: StorageFailed where not all can read it."""
+    state.load(checkpoints, cell)
+    steps = ranks.each(lambda: state.step)
+    if len(set(steps)) > 1:
+        raise StorageFailed(
+            f"{checkpoints}: the processes of this launch read states of different steps "
+            f"({', '.join(map(str, steps))}); out= must be a folder that all machines share"
+        )
 
 
 class _Fitted(NamedTuple):
@@ -90,7 +103,7 @@ def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
         try:
             return _Fitted(accumulate_gradient(scorer, job, batch, state), job)
         except (RuntimeError, MemoryError) as error:
-            less = smaller(job, batch.rows) if is_out_of_memory(error) else None
+            less = smaller(job, batch.rows, ranks.count()) if is_out_of_memory(error) else None
             if less is None:
                 raise
             # The traceback holds the tensors of the failed pass.

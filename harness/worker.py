@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 import losses
+from harness import ranks
 from harness.bench import Bench
 from harness.cell import CellFailed, run_cell
 from harness.estimate import Rates, seconds, work
@@ -89,12 +90,15 @@ class Worker:
         """Loads the model and says how long the work will take."""
         sweep, progress = self.sweep, self.progress
         with progress.stage(f"loading {sweep.options.model}", 1):
-            bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers,
-                          command=sweep.command)
+            bench = ranks.together(
+                lambda: Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers,
+                              command=sweep.command),
+                "load", Duty(sweep, self.todo, sums(), 1, sweep.machine.device, sweep.machine.threads, None),
+            )  # fmt: skip
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
-        expected = seconds(amount, Rates(*bench.seconds_per_token())) / self.workers
+        expected = seconds(amount, Rates(*bench.seconds_per_token())) / (self.workers * ranks.processes())
         progress.note(
             f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
             f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
@@ -104,7 +108,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Duty:
-    """What a worker process is told at its start."""
+    """What a worker process is told at its start, and a process that follows another one in its cells."""
 
     sweep: Sweep
     todo: Sequence[Trial]
@@ -121,7 +125,7 @@ def main(duty: Duty, pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(duty.threads)
-    _register_losses(duty)
+    register_losses(duty)
     sweep = replace(duty.sweep, machine=replace(duty.sweep.machine, device=duty.device, threads=duty.threads))
 
     def send(kind: str, *content: Any) -> None:
@@ -146,7 +150,12 @@ def main(duty: Duty, pipe: Connection) -> None:
             return
 
 
-def _register_losses(duty: Duty) -> None:
+def sums() -> dict[str, dict[str, float]]:
+    """The weighted sums of losses that this process knows, by name."""
+    return {name: dict(losses.get(name).parts) for name in losses.names() if losses.get(name).parts}
+
+
+def register_losses(duty: Duty) -> None:
     """The losses that this process does not know from its imports: plug-ins, and sums made in the parent."""
     losses.load_entry_points()
     for source in duty.sweep.options.plugins:

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-import losses
+from harness import ranks
 from harness.cell import store_lost
 from harness.faults import StorageFailed, memory_failure, storage_failure
 from harness.grid import Trial
 from harness.progress import Progress
 from harness.sweep import Sweep
-from harness.worker import Duty, Worker, main
+from harness.worker import Duty, Worker, main, sums
 
 ATTEMPTS = 2
 FEWEST_TOKENS = 128  # of a micro-batch, however often memory ran out
@@ -73,7 +73,9 @@ class WorkerFault(RuntimeError):
 
 
 def _devices(sweep: Sweep, cells: int) -> list[str]:
-    """The device of each worker process; none: this process does the work."""
+    """The device of each worker process; none: this process does the work, with the others of its launch."""
+    if ranks.processes() > 1:
+        return []
     device, wanted = sweep.machine.device, sweep.options.workers
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if sweep.options.device == "auto" else []
     places = gpus or [device]
@@ -135,9 +137,8 @@ class _Pool:
 
     def _start(self, lane: _Lane) -> None:
         ours, theirs = self._context.Pipe()
-        sums = {name: dict(losses.get(name).parts) for name in losses.names() if losses.get(name).parts}
         duty = Duty(
-            self._sweep, self._todo, sums, len(self._lanes), lane.device,
+            self._sweep, self._todo, sums(), len(self._lanes), lane.device,
             max(1, self._sweep.machine.threads // len(self._lanes)), lane.micro_tokens,
         )  # fmt: skip
         lane.process = self._context.Process(target=main, args=(duty, theirs), daemon=True)

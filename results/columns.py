@@ -244,6 +244,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _flag("activation_checkpointing", "whether activations were computed again in the backward pass"),
     _text("engine", "where cells ran"),
     _count("workers", "processes", "cells that ran side by side"),
+    _count("processes", "processes", "processes that shared the cell's training; changes no gradient"),
     _text("out", "folder of the runs, as given"),
     _text("versions", "versions of the libraries that compute, as JSON"),
     _text("commit", "commit of this project"),

@@ -1,0 +1,56 @@
+"""The other processes of a launch: they do with rank 0 what a cell has in common, and say nothing.
+
+What they say would be said several times, and what they decided could differ: so they read no options, look at no
+results and write nothing. An order of rank 0 names the part; its content is what the part needs.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import torch
+
+from harness import launch, ranks
+from harness.bench import Bench
+from harness.cell import measured_together
+from harness.worker import Duty, Relay, register_losses
+
+
+def follow(patience: timedelta = ranks.PATIENCE) -> int:
+    """Carries out the orders of rank 0 until it has ended; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 hears it, and ends the part in all processes
+    bench: Bench | None = None
+    try:
+        ranks.join(patience)
+        while (order := ranks.next_order()) is not None:
+            name, *content = order
+            try:
+                if name == "load":
+                    bench = ranks.common(partial(_load, *content))
+                else:
+                    ranks.common(partial(measured_together, bench, *content, []))
+            except ranks.ProcessesLost:
+                raise
+            except (Exception, KeyboardInterrupt):  # raised in all processes, and rank 0's to tell
+                continue
+    except ranks.ProcessesLost as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        ranks.leave()
+    return 0
+
+
+def _load(duty: Duty) -> Bench:
+    """This process's model, on its own device."""
+    machine = duty.sweep.machine
+    if machine.device.startswith("cuda"):
+        machine = replace(machine, device=f"cuda:{launch.local_rank()}")
+    torch.set_num_threads(machine.threads)
+    register_losses(duty)
+    sweep = duty.sweep
+    return Bench(sweep.identity, sweep.tokenizer, machine, Relay(lambda *_: None), workers=duty.workers)
