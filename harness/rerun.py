@@ -117,6 +117,8 @@ def _what_changed(sweep: Sweep, folder: Path) -> str:
 
 def _notes(row: Mapping[str, Any], sweep: Sweep) -> list[str]:
     here = sweep.machine.device_name
+    if (several := row.get("processes") or 1) > 1:
+        return [f"stored by {several} processes, run again by one: the last bits may differ"]
     if row.get("device") == here and here.startswith("cpu"):
         return []
     return [f"stored on {row.get('device')}, run again on {here}: the last bits may differ"]

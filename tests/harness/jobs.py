@@ -1,15 +1,21 @@
-"""Training jobs over the tiny model, for the tests of gradient and loop."""
+"""Training jobs over the tiny model and their gradients, for the tests of gradient and loop."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
 
+import torch
+
 import losses
+from harness.gradient import accumulate_gradient
 from harness.job import Job, Schedule
 from harness.logprobs import Scorer
 from harness.objective import item_of
 from harness.reference import measure
 from harness.selection import batches, mismatched
+from harness.state import TrainState
 from harness.tokens import Row
 
 
@@ -35,3 +41,43 @@ def make_job(
 
 def scores(scorer, items):
     return measure(scorer, items, layout="packed", pad=0)
+
+
+def coupled_mean(pair: losses.PairBatch, *, beta: float = 0.1) -> torch.Tensor:
+    """Each pair's margin against the batch's mean margin: nothing a micro-batch could know."""
+    h = pair.chosen_log_ratio - pair.rejected_log_ratio
+    return (beta * (h - 1 - h.mean())).square() + beta * h.mean() - 0.01 * pair.prompt.mean
+
+
+def unregistered(fn, **changes) -> losses.Loss:
+    """A loss that only this file knows."""
+    return dataclasses.replace(losses.get("dpo"), name=fn.__name__, fn=fn, **changes)
+
+
+def state() -> TrainState:
+    return TrainState({}, None, torch.Generator().manual_seed(0), {}, [])
+
+
+@contextlib.contextmanager
+def drifted(model, shift=0.02):
+    """Within the block the weights are off their start by a fixed small noise."""
+    generator = torch.Generator().manual_seed(5)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += shift * torch.randn(parameter.shape, generator=generator)
+    yield
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(before[name])
+
+
+def gradient(model, job, shift=0.02):
+    """Parameter gradients of the first batch, after a fixed small drift of the weights."""
+    model.zero_grad()
+    with drifted(model, shift):
+        statistics = accumulate_gradient(Scorer(model), job, job.batches[0], state())
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, statistics
+
+
+COUPLED = unregistered(coupled_mean, needs=frozenset({"reference", "prompt"}), batch_coupled=True)

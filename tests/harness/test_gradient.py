@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 
@@ -15,47 +14,9 @@ from harness import tiles
 from harness.gradient import NonFinite, StepZeroMismatch, accumulate_gradient
 from harness.layout import LAYOUTS
 from harness.logprobs import Scorer
-from harness.state import TrainState
 from tests.harness.architectures import CONFIGS, build, random_rows
-from tests.harness.jobs import make_job
+from tests.harness.jobs import COUPLED, drifted, gradient, make_job, state, unregistered
 from tests.harness.straight import mismatched_drift, straight_gradient
-
-
-def coupled_mean(pair: losses.PairBatch, *, beta: float = 0.1) -> torch.Tensor:
-    """Each pair's margin against the batch's mean margin: nothing a micro-batch could know."""
-    h = pair.chosen_log_ratio - pair.rejected_log_ratio
-    return (beta * (h - 1 - h.mean())).square() + beta * h.mean() - 0.01 * pair.prompt.mean
-
-
-def unregistered(fn, **changes) -> losses.Loss:
-    """A loss that only this file knows."""
-    return dataclasses.replace(losses.get("dpo"), name=fn.__name__, fn=fn, **changes)
-
-
-def state() -> TrainState:
-    return TrainState({}, None, torch.Generator().manual_seed(0), {}, [])
-
-
-@contextlib.contextmanager
-def drifted(model, shift=0.02):
-    """Within the block the weights are off their start by a fixed small noise."""
-    generator = torch.Generator().manual_seed(5)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += shift * torch.randn(parameter.shape, generator=generator)
-    yield
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(before[name])
-
-
-def gradient(model, job, shift=0.02):
-    """Parameter gradients of the first batch, after a fixed small drift of the weights."""
-    model.zero_grad()
-    with drifted(model, shift):
-        statistics = accumulate_gradient(Scorer(model), job, job.batches[0], state())
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, statistics
 
 
 def assert_equal_gradients(one, two) -> None:
@@ -65,7 +26,6 @@ def assert_equal_gradients(one, two) -> None:
         assert (two[name] - one[name]).norm() <= 1e-4 * one[name].norm() + 1e-9, name
 
 
-COUPLED = unregistered(coupled_mean, needs=frozenset({"reference", "prompt"}), batch_coupled=True)
 each_loss = pytest.mark.parametrize("loss", [*losses.names(), pytest.param(COUPLED, id=COUPLED.name)])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 

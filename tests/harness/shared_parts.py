@@ -1,0 +1,164 @@
+"""What test_ranks.py has two processes do together; the same functions run alone give what is expected."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import losses
+from harness import ranks
+from harness.gradient import NonFinite
+from harness.logprobs import Scorer
+from harness.models import find, load_policy
+from harness.objective import item_of
+from harness.reference import ReferenceStore
+from harness.tokens import Row
+from harness.train import train
+from tests.harness.jobs import COUPLED, gradient, make_job, unregistered
+
+Rows = Sequence[Row]
+CUTS = {"packed": {}, "plain": {"micro_batch": 3, "layout": "plain"}}
+
+
+def model() -> torch.nn.Module:
+    return load_policy(find("tiny"), "cpu")
+
+
+def gradients(rows: Rows) -> dict[str, dict[str, Tensor]]:
+    """The gradient of each loss by parameter, with the numbers of the curve beside it."""
+    policy, found = model(), {}
+    for cut, settings in CUTS.items():
+        for loss in (*map(losses.get, losses.names()), COUPLED):
+            job = make_job(policy, rows[:8], loss, tolerance=math.inf, **settings)
+            by_parameter, seen = gradient(policy, job)
+            numbers = {"values": seen.values, "rewards": seen.rewards, "weights": seen.weights}
+            found[f"{loss.name}, {cut}"] = by_parameter | numbers
+    return found
+
+
+def lonely(rows: Rows) -> dict[str, Tensor]:
+    """The gradient of a batch of one pair, which leaves other processes without a row."""
+    policy = model()
+    return gradient(policy, make_job(policy, rows[:8], "dpo", batch_size=1, tolerance=math.inf))[0]
+
+
+def trained(rows: Rows, **settings: Any) -> tuple[list[dict[str, float]], dict[str, Tensor], list[int]]:
+    """The curve, the weights and the micro-batches that memory held of three steps."""
+    policy, told = model(), []
+    job = make_job(policy, rows, "bco", micro_batch=4)
+    curve = train(Scorer(policy), job, on_smaller=lambda job: told.append(job.micro_batch), **settings)
+    return curve, {name: p.detach().clone() for name, p in policy.named_parameters()}, told
+
+
+def out_of_memory(rows: Rows) -> Any:
+    """The same where memory runs out in the second process alone, once."""
+    forward, failures = Scorer.forward, [torch.OutOfMemoryError("no memory")] * (ranks.rank() == 1)
+
+    def narrow(self: Scorer, *arguments: Any) -> Any:
+        if failures and torch.is_grad_enabled():
+            raise failures.pop()
+        return forward(self, *arguments)
+
+    Scorer.forward = narrow
+    try:
+        return trained(rows)
+    finally:
+        Scorer.forward = forward
+
+
+def resumed(rows: Rows, folder: Path) -> Any:
+    """The same, killed after the second step and begun again."""
+
+    def die(step: int) -> None:
+        if step == 2:
+            raise RuntimeError("killed")
+
+    kept = {"checkpoints": folder / "checkpoint", "checkpoint_steps": 1}
+    try:
+        trained(rows, after_step=die, **kept)
+    except RuntimeError:
+        return trained(rows, **kept)
+
+
+def stored(rows: Rows, folder: Path) -> tuple[list[Tensor], list[str]]:
+    """Reference log-probs of 3 blocks with a store, and the files that it has then."""
+    policy, store = model(), ReferenceStore({"of": "test"}, folder / "store")
+    items = [item_of(row) for row in rows] * 3
+    scores = store.scores(Scorer(policy), items, layout="packed", pad=0)
+    return [answer for item in scores for answer in item], sorted(p.name for p in (folder / "store").rglob("*.*"))
+
+
+def errors(rows: Rows) -> list[str]:
+    """What each process hears of errors in one of them."""
+
+    def nan_in_the_second(pair: losses.PairBatch, *, beta: float) -> Tensor:
+        return pair.chosen.total * (math.nan if ranks.rank() == 1 else 1.0)
+
+    policy = model()
+    job = make_job(policy, rows[:8], unregistered(nan_in_the_second), tolerance=math.inf)
+    return [
+        _heard(lambda: gradient(policy, job)),
+        _heard(lambda: ranks.each(lambda: _fail(ValueError("only here"), in_process=1))),
+        _heard(lambda: ranks.each(lambda: _fail(_failures[ranks.rank()]))),
+        _heard(lambda: ranks.agree(lambda: _fail(Unpicklable(), in_process=0))),
+    ]
+
+
+_failures = [torch.OutOfMemoryError("no memory"), NonFinite("not finite")]
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__("of its own kind", lambda: None)
+
+
+def _fail(error: Exception, in_process: int | None = None) -> None:
+    if in_process in (None, ranks.rank()):
+        raise error
+
+
+def _heard(act: Callable[[], Any]) -> str:
+    try:
+        act()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def dealt() -> tuple[list[int], list[int], list[int]]:
+    """Seven pieces: their results, who computed which, and what was told."""
+    mine, told = [], []
+    found = ranks.dealt(range(7), lambda n: mine.append(n) or n * n, lambda piece, result: told.append(result))
+    return found, mine, told
+
+
+def everything(rows: Rows, folder: Path) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "gradients": gradients(rows), "lonely": lonely(rows), "trained": trained(rows),
+        "resumed": resumed(rows, folder), "stored": stored(rows, folder), "dealt": dealt(),
+    }  # fmt: skip
+
+
+def several_only(rows: Rows, folder: Path) -> dict[str, Any]:
+    """What makes sense with several processes alone, and the rest."""
+    return everything(rows, folder) | {"out_of_memory": out_of_memory(rows), "errors": errors(rows)}
+
+
+def vanish() -> None:
+    if ranks.rank() == 1:
+        os._exit(1)
+    ranks.each(lambda: None)
+
+
+def hang(seconds: float) -> None:
+    if ranks.rank() == 1:
+        time.sleep(seconds)
+    ranks.each(lambda: None)

@@ -1,0 +1,109 @@
+"""A cell shared by two processes: the gradients and weights of one, and errors that both know."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.micro import row_tokens, shares
+from tests.harness import shared_parts
+from tests.harness.several import several
+
+
+@pytest.fixture(scope="module")
+def alone(rows, tmp_path_factory):
+    return shared_parts.everything(rows, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="module")
+def both(rows, tmp_path_factory):
+    """What each of two processes found."""
+    return several(shared_parts.several_only, rows, tmp_path_factory.mktemp("both"))
+
+
+def assert_close(found, expected) -> None:
+    """Every tensor to 1e-5 of its norm."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert (found[name] - value).norm() <= 1e-5 * value.norm() + 1e-9, name
+
+
+def test_two_processes_give_the_gradient_of_one_for_every_loss(alone, both):
+    assert len(alone["gradients"]) > 80
+    for loss, expected in alone["gradients"].items():
+        assert any(value.abs().sum() > 0 for value in expected.values()), loss
+        assert_close(both[0]["gradients"][loss], expected)
+        for name in expected:
+            assert torch.equal(both[0]["gradients"][loss][name], both[1]["gradients"][loss][name]), (loss, name)
+
+
+def test_a_batch_with_fewer_rows_than_processes_has_its_gradient(alone, both):
+    assert_close(both[0]["lonely"], alone["lonely"])
+    assert_close(both[1]["lonely"], alone["lonely"])
+
+
+def test_training_ends_at_the_weights_and_the_curve_of_one_process(alone, both):
+    curve, weights, _ = alone["trained"]
+    for mine in both:
+        assert_close(mine["trained"][1], weights)
+    for line, expected in zip(both[0]["trained"][0], curve, strict=True):
+        compared = {name: value for name, value in line.items() if name != "seconds"}
+        assert compared == pytest.approx({name: expected[name] for name in compared}, rel=1e-4, abs=1e-5)
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(both):
+    for mine in both:
+        for name, weight in mine["trained"][1].items():
+            assert torch.equal(mine["resumed"][1][name], weight)
+
+
+def test_memory_that_runs_out_in_one_process_makes_all_micro_batches_smaller(alone, both):
+    for mine in both:
+        curve, weights, told = mine["out_of_memory"]
+        assert told == [2]
+        assert_close(weights, alone["trained"][1])
+
+
+def test_the_reference_has_the_bits_of_one_process_and_is_written_once(alone, both):
+    expected, names = alone["stored"]
+    for values, _ in (mine["stored"] for mine in both):
+        assert all(torch.equal(value, one) for value, one in zip(values, expected, strict=True))
+    assert names == both[0]["stored"][1] and len(names) == 3
+
+
+def test_pieces_are_dealt_in_turns_and_every_process_knows_all_results(alone, both):
+    squares = [n * n for n in range(7)]
+    assert alone["dealt"] == (squares, list(range(7)), squares)
+    assert [mine["dealt"] for mine in both] == [(squares, [0, 2, 4, 6], squares), (squares, [1, 3, 5], squares)]
+
+
+def test_an_error_in_one_process_is_raised_in_all(both):
+    assert both[0]["errors"] == both[1]["errors"]
+    not_finite, ours, worst, foreign = both[0]["errors"]
+    assert not_finite.startswith("NonFinite: nan_in_the_second: loss nan")
+    assert ours == "ValueError: only here"
+    assert worst == "NonFinite: not finite"  # and not memory, which a smaller micro-batch would mend
+    assert "of its own kind" in foreign
+
+
+def test_a_process_that_has_gone_ends_the_wait_of_the_others_with_a_sentence():
+    first, second = several(shared_parts.vanish)
+    assert type(first).__name__ == "ProcessesLost" and second is None
+    assert str(first).startswith("process 0 of 2 (from 0) gets no answer from another one, which has ended or hangs")
+
+
+def test_a_process_that_hangs_ends_it_too():
+    first, _ = several(shared_parts.hang, 6.0, patience=2.0)
+    assert type(first).__name__ == "ProcessesLost"
+    assert "the same command goes on from there" in str(first)
+
+
+def test_shares_are_even_in_tokens_and_in_order_of_length(rows):
+    for processes in (1, 2, 3, 5):
+        found = shares(rows, processes)
+        assert [row.id for share in found for row in share] == [
+            row.id for row in sorted(rows, key=lambda row: (row_tokens(row), row.id))
+        ]
+        sizes = [sum(map(row_tokens, share)) for share in found]
+        assert max(sizes) - min(sizes) <= 2 * max(map(row_tokens, rows))
+    assert [len(share) for share in shares(rows[:1], 3)] == [0, 1, 0]
