@@ -78,12 +78,12 @@ def test_pieces_are_dealt_in_turns_and_every_process_knows_all_results(alone, bo
 
 
 def test_an_error_in_one_process_is_raised_in_all(both):
-    assert both[0]["errors"] == both[1]["errors"]
-    not_finite, ours, worst, foreign = both[0]["errors"]
+    not_finite, ours, worst, _ = both[0]["errors"]
+    assert both[1]["errors"][:3] == [not_finite, ours, worst]
     assert not_finite.startswith("NonFinite: nan_in_the_second: loss nan")
     assert ours == "ValueError: only here"
     assert worst == "NonFinite: not finite"  # and not memory, which a smaller micro-batch would mend
-    assert "of its own kind" in foreign
+    assert all("of its own kind" in mine["errors"][3] for mine in both)  # an error that cannot be sent is described
 
 
 def test_a_process_that_has_gone_ends_the_wait_of_the_others_with_a_sentence():
