@@ -6,11 +6,14 @@ import multiprocessing
 import os
 import pickle
 import socket
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import torch
+
+from harness import ranks
 
 
 def several(task: Callable[..., Any], *arguments: Any, processes: int = 2, patience: float = 120.0) -> list[Any]:
@@ -45,8 +48,6 @@ def _one(rank: int, processes: int, port: int, patience: float, task: Any, argum
         "LOCAL_WORLD_SIZE": str(processes), "MASTER_PORT": str(port),
     }  # fmt: skip
     torch.set_num_threads(1)
-    from harness import ranks
-
     ranks.join(timedelta(seconds=patience))
     try:
         result = ranks.common(lambda: task(*arguments))
@@ -55,3 +56,17 @@ def _one(rank: int, processes: int, port: int, patience: float, task: Any, argum
     finally:
         ranks.leave()
     pipe.send_bytes(pickle.dumps(result))  # as bytes: torch would send tensors by files that end with the process
+
+
+def vanish() -> None:
+    """The second process ends without a word."""
+    if ranks.rank() == 1:
+        os._exit(1)
+    ranks.each(lambda: None)
+
+
+def hang(seconds: float) -> None:
+    """The second process keeps the first one waiting."""
+    if ranks.rank() == 1:
+        time.sleep(seconds)
+    ranks.each(lambda: None)

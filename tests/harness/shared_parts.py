@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,11 +29,22 @@ def model() -> torch.nn.Module:
     return load_policy(find("tiny"), "cpu")
 
 
-def gradients(rows: Rows) -> dict[str, dict[str, Tensor]]:
+def kinds() -> list[losses.Loss]:
+    """A loss of each kind: by what it sees (pairs or answers, tokens, prompts, statistics, a mismatched answer, the
+    whole batch with a state or a generator), and by what it needs."""
+    cards = [COUPLED, losses.get("bco"), *map(losses.get, losses.names())]
+    return list({(card.kind, card.needs, card.batch_coupled): card for card in reversed(cards)}.values())
+
+
+def all_gradients(rows: Rows) -> dict[str, dict[str, Tensor]]:
+    return gradients(rows, list(map(losses.get, losses.names())))
+
+
+def gradients(rows: Rows, cards: Sequence[losses.Loss]) -> dict[str, dict[str, Tensor]]:
     """The gradient of each loss by parameter, with the numbers of the curve beside it."""
     policy, found = model(), {}
     for cut, settings in CUTS.items():
-        for loss in (*map(losses.get, losses.names()), COUPLED):
+        for loss in cards:
             job = make_job(policy, rows[:8], loss, tolerance=math.inf, **settings)
             by_parameter, seen = gradient(policy, job)
             numbers = {"values": seen.values, "rewards": seen.rewards, "weights": seen.weights}
@@ -142,7 +151,7 @@ def dealt() -> tuple[list[int], list[int], list[int]]:
 def everything(rows: Rows, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     return {
-        "gradients": gradients(rows), "lonely": lonely(rows), "trained": trained(rows),
+        "gradients": gradients(rows, kinds()), "lonely": lonely(rows), "trained": trained(rows),
         "resumed": resumed(rows, folder), "stored": stored(rows, folder), "dealt": dealt(),
     }  # fmt: skip
 
@@ -150,15 +159,3 @@ def everything(rows: Rows, folder: Path) -> dict[str, Any]:
 def several_only(rows: Rows, folder: Path) -> dict[str, Any]:
     """What makes sense with several processes alone, and the rest."""
     return everything(rows, folder) | {"out_of_memory": out_of_memory(rows), "errors": errors(rows)}
-
-
-def vanish() -> None:
-    if ranks.rank() == 1:
-        os._exit(1)
-    ranks.each(lambda: None)
-
-
-def hang(seconds: float) -> None:
-    if ranks.rank() == 1:
-        time.sleep(seconds)
-    ranks.each(lambda: None)

@@ -7,7 +7,7 @@ import torch
 
 from harness.micro import row_tokens, shares
 from tests.harness import shared_parts
-from tests.harness.several import several
+from tests.harness.several import hang, several, vanish
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,23 @@ def assert_close(found, expected) -> None:
         assert (found[name] - value).norm() <= 1e-5 * value.norm() + 1e-9, name
 
 
-def test_two_processes_give_the_gradient_of_one_for_every_loss(alone, both):
-    assert len(alone["gradients"]) > 80
-    for loss, expected in alone["gradients"].items():
+def assert_shared(alone, first, second) -> None:
+    """Gradients by loss: those of one process, and in two processes of the same bits."""
+    for loss, expected in alone.items():
         assert any(value.abs().sum() > 0 for value in expected.values()), loss
-        assert_close(both[0]["gradients"][loss], expected)
-        for name in expected:
-            assert torch.equal(both[0]["gradients"][loss][name], both[1]["gradients"][loss][name]), (loss, name)
+        assert_close(first[loss], expected)
+        assert all(torch.equal(first[loss][name], second[loss][name]) for name in expected), loss
+
+
+def test_two_processes_give_the_gradient_of_one_for_every_kind_of_loss(alone, both):
+    needs = set().union(*(loss.needs for loss in shared_parts.kinds()))
+    assert {"reference", "mismatched", "tokens", "prompt", "stats:log_sum_p2"} <= needs
+    assert_shared(alone["gradients"], *(mine["gradients"] for mine in both))
+
+
+@pytest.mark.slow
+def test_so_they_do_for_every_loss(rows):
+    assert_shared(shared_parts.all_gradients(rows), *several(shared_parts.all_gradients, rows))
 
 
 def test_a_batch_with_fewer_rows_than_processes_has_its_gradient(alone, both):
@@ -87,13 +97,13 @@ def test_an_error_in_one_process_is_raised_in_all(both):
 
 
 def test_a_process_that_has_gone_ends_the_wait_of_the_others_with_a_sentence():
-    first, second = several(shared_parts.vanish)
+    first, second = several(vanish)
     assert type(first).__name__ == "ProcessesLost" and second is None
     assert str(first).startswith("process 0 of 2 (from 0) gets no answer from another one, which has ended or hangs")
 
 
 def test_a_process_that_hangs_ends_it_too():
-    first, _ = several(shared_parts.hang, 6.0, patience=2.0)
+    first, _ = several(hang, 6.0, patience=2.0)
     assert type(first).__name__ == "ProcessesLost"
     assert "the same command goes on from there" in str(first)
 
