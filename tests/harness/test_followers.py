@@ -17,7 +17,7 @@ from tests.harness.conftest import SMALL, comparable, pair_rows, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "harness"]
-WORDS = [word for word in SMALL if not word.startswith("workers=")] + ["threads=1"]
+WORDS = [word for word in SMALL if not word.startswith("workers=")]
 
 # A loss that does `{act}` in the second process, in the third step.
 PLUGIN = """
@@ -33,10 +33,10 @@ def mine(pair: losses.PairBatch, *, beta: float = 0.1):
 """
 
 
-def launched(*words: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def launched(*words: str, **environment: str) -> subprocess.Popen[str]:
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
-        [*LAUNCH, *words], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*LAUNCH, *words], env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
 
@@ -63,7 +63,8 @@ def test_two_processes_store_the_rows_of_one_and_say_each_thing_once(command, pa
     words = ["losses=dpo,kto,bco,dpo+0.2*sft", "evals=2", "generate=4", "start=sft", "threads=1"]
     assert command(*words, out="one").code == 0
     out = tmp_path / "two"
-    process = launched("run", f"suite={pairs_file}", *WORDS, *words, f"out={out}")
+    cold = {"PREFERENCE_HARNESS_CACHE": str(tmp_path / "cache")}
+    process = launched("run", f"suite={pairs_file}", *WORDS, *words, f"out={out}", **cold)
     said, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
     assert said.count("report:") == 1 and told.count("[2/6]") == 2  # started, done
