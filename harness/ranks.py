@@ -4,13 +4,13 @@ Rank 0 is the command as it always is: it reads, decides, writes and speaks. The
 orders (followers.py) and compute with it what is common: `together` begins such a part, and ends it in all of them
 alike. Within it every process runs the same lines, and `each` is where they meet: results are exchanged, and an
 error in one process is raised in all, so that none waits for another that has left. Outside of it, and in a command
-that was started alone, there is one process and every function here is a plain call.
+that was started alone, there is one process and every function here is a plain call. What is exchanged is pickled,
+as between the processes of multiprocessing, and never kept.
 """
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 import signal
 import threading
 import traceback
@@ -248,14 +248,18 @@ def _chosen(errors: Sequence[BaseException]) -> BaseException:
 
 
 def _portable(error: BaseException | None) -> BaseException | None:
-    """An error as another process can be told it, with the place where it happened."""
+    """An error as another process can be told it (one of a known type by its text), and where it happened."""
     if error is None:
         return None
-    where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+    text, kind = str(error), type(error)
     try:
-        copy = pickle.loads(pickle.dumps(error))
+        known = kind.__module__.partition(".")[0] in ("builtins", "torch", "harness")
+        copy = kind(text) if known else None
     except Exception:
-        copy = RuntimeError(f"{type(error).__name__}: {error}")
+        copy = None
+    if copy is None or str(copy) != text:
+        copy = RuntimeError(f"{kind.__name__}: {text}")
+    where = "".join(traceback.format_tb(error.__traceback__)[-3:])
     copy.add_note(f"in process {_group.rank}:\n{where}")
     return copy
 
