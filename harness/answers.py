@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from harness import ranks
 from harness.cache import cache_folder, writing
 from harness.generate import Generation, Prompt, Sampling, generate
 
@@ -51,21 +52,26 @@ def kept_answers(
 
     advance: told the number of prompts that are done.
     """
-    found: list[Generation] = []
-    for start in range(0, len(prompts), BLOCK):
-        block = prompts[start : start + BLOCK]
-        path = _path(author, block, sampling, samples)
-        answers = _read(path)
-        if answers is None:
-            answers = generate(
-                author.model, block, sampling, tokenizer=author.tokenizer, end_of_turn=author.end_of_turn,
-                samples=samples, precision=author.precision,
-            )  # fmt: skip
-            with writing(path) as temporary:
+    blocks = [prompts[start : start + BLOCK] for start in range(0, len(prompts), BLOCK)]
+    paths = [_path(author, block, sampling, samples) for block in blocks]
+    known = ranks.each(lambda: [_read(path) for path in paths] if ranks.leads() else [])[0]
+    advance(sum(len(block) for block, answers in zip(blocks, known, strict=True) if answers is not None))
+
+    def write(number: int) -> list[Generation]:
+        return generate(
+            author.model, blocks[number], sampling, tokenizer=author.tokenizer, end_of_turn=author.end_of_turn,
+            samples=samples, precision=author.precision,
+        )  # fmt: skip
+
+    def keep(number: int, answers: list[Generation]) -> None:
+        known[number] = answers
+        if ranks.leads():
+            with writing(paths[number]) as temporary:
                 temporary.write_text(json.dumps([asdict(answer) for answer in answers]))
-        found += answers
-        advance(len(block))
-    return found
+        advance(len(blocks[number]))
+
+    ranks.dealt([number for number, answers in enumerate(known) if answers is None], write, keep)
+    return [answer for block in known for answer in block]
 
 
 def _path(author: Author, block: Sequence[Prompt], sampling: Sampling, samples: int) -> Path:
