@@ -60,7 +60,7 @@ def assert_equal_rows(here, there) -> None:
 
 @pytest.mark.slow
 def test_two_processes_store_the_rows_of_one_and_say_each_thing_once(command, pairs_file, tmp_path):
-    words = ["losses=dpo,kto,bco,dpo+0.2*sft", "evals=2", "generate=4", "start=sft", "threads=1"]
+    words = ["losses=dpo,kto,bco,dpo+0.2*sft", "evals=2", "generate=4", "rerank=2", "start=sft", "threads=1"]
     assert command(*words, out="one").code == 0
     out = tmp_path / "two"
     cold = {"PREFERENCE_HARNESS_CACHE": str(tmp_path / "cache")}
