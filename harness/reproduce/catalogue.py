@@ -22,7 +22,8 @@ GROUPS = {
 class Recipe:
     """One reproduction: what it shows, where that was published, what it needs, and how long it takes.
 
-    run: Request -> checks. time: of two CPU cores, or an estimate in hours of one H100.
+    run: Request -> checks. time: of two CPU cores, or an estimate in hours of one H100. takes_rows: some rows can be
+    asked for; not where all are read from the same trained cells.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Recipe:
     needs: str
     time: str
     run: Callable[[Request], list[Check]]
+    takes_rows: bool = True
 
 
 def _module(name: str) -> Callable[[Request], list[Check]]:
@@ -47,9 +49,10 @@ def _exact(name: str, what: str, paper: str, time: str = "seconds") -> Recipe:
     return Recipe(name, 1, what, paper, "nothing", time, _module(name.replace("-", "_")))
 
 
-def _measured(name: str, what: str, paper: str, minutes: int) -> Recipe:
+def _measured(name: str, what: str, paper: str, minutes: int, takes_rows: bool = False) -> Recipe:
     paper = f"arXiv:{paper}" if paper else "tutorials"
-    return Recipe(name, 3, what, paper, "packaged model", f"{minutes} min", _module(name.replace("-", "_")))
+    run = _module(name.replace("-", "_"))
+    return Recipe(name, 3, what, paper, "packaged model", f"{minutes} min", run, takes_rows)
 
 
 @cache
@@ -74,7 +77,7 @@ def recipes() -> dict[str, Recipe]:
     )  # fmt: skip
     measured = [
         _measured("likelihood-displacement", "No over Never, Yes over No: the chosen answer falls",
-                  "2410.08847 table 1", 6),
+                  "2410.08847 table 1", 6, takes_rows=True),
         _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 9),
         _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 5),
         _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 1),

@@ -45,6 +45,8 @@ def reproduce(argv: Sequence[str]) -> int:
         raise UsageError([unknown("recipe", name, [*names, "all", "list"])])
     if "groups" in values and name != "all":
         raise UsageError([f"groups= chooses among all; it does nothing for `reproduce {name}`"])
+    if "rows" in values and name in recipes() and not recipes()[name].takes_rows:
+        raise UsageError([f"rows= does nothing for {name}: all its rows are read from the same trained cells"])
     if name == "all" and (refused := sorted({"rows", "path"} & values.keys())):
         raise UsageError([f"{key}= belongs to one recipe; name it instead of `all`" for key in refused])
     tabulate = markdown_table if values.get("format") == "markdown" else table

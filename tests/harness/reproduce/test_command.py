@@ -94,6 +94,7 @@ def test_all_runs_what_needs_nothing_and_names_the_needs_of_the_rest(known, caps
         (["kto-table1", "format=html"], "format: unknown value 'html'"),
         (["kto-table1", "groups=1"], "groups= chooses among all"),
         (["all", "rows=dpo"], "rows= belongs to one recipe"),
+        (["lr-cliff", "rows=dpo"], "rows= does nothing for lr-cliff"),
         (["all", "groups=5"], "groups: '5' is not a whole number 1 to 4"),
         (["kto-table1", "dpo.beta=1"], "takes no settings of suites or losses"),
         (["alpacaeval"], "alpacaeval needs published judgments: path=FILE"),
