@@ -53,7 +53,9 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         train += _tokens(data.training_rows(seed, knobs)) // 3
     if trials:
         # Written one at a time, each token costs about two that are read at once; the reference writes too.
-        evaluate += 2 * options.generate * data.max_new_tokens * (len(trained) + len(given) + 1)
+        policies, answer_tokens = len(trained) + len(given), options.generate * data.max_new_tokens
+        evaluate += 2 * answer_tokens * (policies + 1)
+        evaluate += options.rerank * answer_tokens * (2 + policies + 1)  # written once, scored by all
     if options.start == "sft" and trained:
         train += _tokens(data.training_rows(START_SEED, of_start(options))) * options.epochs
     return Work(train, evaluate)

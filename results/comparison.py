@@ -25,6 +25,7 @@ from results.frames import rows_frame
 from results.metrics import METRICS, estimate
 from results.pair_table import PairArrays, checked
 from results.reading import pairs, read
+from results.settings import named
 from results.side_columns import COMPARISON_COLUMNS
 from results.statistics import Floats
 
@@ -150,9 +151,7 @@ def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metri
     """
     found = []
     present = [name for name in _SETTING if name in runs.columns]
-    for name in {"trained_model", "trained_model_revision"} & set(present):
-        # Models trained elsewhere are runs of one setting where their seeds say so, else each is its own.
-        runs = runs.assign(**{name: runs[name].where(runs["seed"].isna())})
+    runs = named(runs)
     varying = [name for name in present if runs[name].nunique(dropna=False) > 1]
     for key, cells in runs.groupby(varying or ["loss"], sort=True, dropna=False):
         label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]))

@@ -12,8 +12,8 @@ from results.columns import KNOBS
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTING: tuple[str, ...] = ("protocol", "loss", "hyperparameters", "lr", *KNOBS)
-"""The columns that the seeds of one setting share."""
+SETTING: tuple[str, ...] = ("protocol", "loss", "hyperparameters", "lr", *KNOBS, "trained_model")
+"""The columns that the seeds of one setting share; for `trained_model` see `named`."""
 
 _CARRIED = ("control", "beta", "reward")
 
@@ -22,9 +22,17 @@ def keys(runs: "pd.DataFrame") -> list[tuple[Any, ...]]:
     """One hashable key a row, equal for the seeds of a setting; missing values are None."""
     import pandas as pd
 
+    runs = named(runs)
     found = [runs[name].astype(object).where(pd.notna(runs[name]), None) if name in runs.columns
              else [None] * len(runs) for name in SETTING]  # fmt: skip
     return list(zip(*found, strict=True))
+
+
+def named(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows with the name of a model that was trained elsewhere only where it is a setting of its own: where no seed
+    says that it is one of several runs."""
+    names = {"trained_model", "trained_model_revision"} & set(runs.columns)
+    return runs.assign(**{name: runs[name].where(runs["seed"].isna()) for name in names})
 
 
 def means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":

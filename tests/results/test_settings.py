@@ -62,3 +62,13 @@ def test_a_surface_averages_over_further_hyperparameters(stored):
 def test_a_metric_that_no_cell_has_gives_an_empty_surface(runs):
     assert surface(runs, "gold_reward").empty
     assert math.isnan(means(runs, ["gold_reward"])["gold_reward"].iloc[0])
+
+
+def test_models_trained_elsewhere_are_runs_of_one_setting_where_their_seeds_say_so(stored):
+    for loss, seeds in (("dpo", (0, 1)), ("ipo", (None, None))):
+        for number, seed in enumerate(seeds):
+            folder = stored(loss, f"{loss}{number}", beta=0.1, seed=seed, hyperparameters={"beta": 0.1}, control=False,
+                            trained_model=f"{loss}-{number}", preference_accuracy=0.5 + 0.1 * number)  # fmt: skip
+    found = means(results.read(folder.parent), ["preference_accuracy"]).set_index("trained_model")
+    assert found["loss"].tolist() == ["dpo", "ipo", "ipo"] and found["seeds"].tolist() == [2, 1, 1]
+    assert found.loc["ipo-1", "preference_accuracy"] == 0.6
