@@ -58,9 +58,11 @@ def read_evaluate_options(argv: Sequence[str]) -> Evaluation:
     loss = own.loss if own else values.get("loss")
     shared = values_of(_shared(words)) | _NOT_TRAINED | {"losses": (_ANY_LOSS if loss in (None, "auto") else loss,)}
     try:
-        found = names.checked(shared | {"model": own.reference if own else "tiny"}, words, errors)
+        found = names.checked(shared | {"model": own.reference if own else "tiny"}, words, [])
     except UsageError as error:
-        raise UsageError([_in_our_words(message) for message in error.messages]) from None
+        errors += map(_in_our_words, error.messages)
+    if errors:
+        raise UsageError(errors)
     if own.beta is not None and "beta" not in losses.get(found.options.losses[0]).defaults:
         raise UsageError([f"beta={own.beta:g}: {own.loss} has no beta; drop it"])
     return Evaluation(own, found.options, found.warnings)

@@ -180,6 +180,7 @@ def test_a_name_stands_for_a_loss_that_is_not_known():
         ([], "model= is missing"),
         (["model=a", "reference=tiny", "suite=x.jsonl", "lrs=1e-5"], "unknown key 'lrs'"),
         (["model=a", "reference=tiny", "suite=persona", "loss=dop"], "loss: unknown loss 'dop'; did you mean 'dpo'?"),
+        (["model=a,a", "reference=tiny", "suite=persona"], "model: 'a' is given more than once"),
         (["model=a", "reference=tinny", "suite=persona"], "reference: unknown model 'tinny'"),
         (["model=a", "reference=tiny", "suite=persona", "dpo.beta=1"], "dpo.beta: evaluate trains nothing"),
         (["model=a", "reference=tiny", "suite=persona", "loss=sft", "beta=1"], "sft has no beta"),
