@@ -58,9 +58,9 @@ def record(data: Data, found: Audit) -> dict[str, Any]:
 
 
 def _digests(data: Data) -> dict[str, str]:
-    """Of the texts of all rows that training may draw from, and of those that are evaluated."""
+    """Of the texts of all rows that training may draw from, where there are any, and of those that are evaluated."""
     return {
-        "training": data.pool_digest,
+        **({"training": data.pool_digest} if len(data.pool) else {}),
         "validation": data.digest(data.validation),
         "test": data.digest(data.test),
     }
