@@ -163,8 +163,9 @@ class Progress:
         self._display.line(f"warning: {printable(text)}")
 
     def expect(self, cells: int) -> None:
-        """Set the number of cells of this sweep, those included that are finished already."""
-        self._cells = cells
+        """A sweep of so many cells begins, those included that are finished already; it is counted from 1."""
+        self._cells, self._ended = cells, 0
+        self._trained_seconds.clear()
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Stage]:

@@ -112,12 +112,13 @@ def test_failed_and_kept_cells_count_as_ended(progress, shown):
     ]
 
 
-def test_the_number_of_cells_may_come_late(shown, clock):
+def test_each_sweep_is_counted_from_its_first_cell(shown, clock):
     progress = Progress(shown, clock=clock)
     progress.cell_kept("a", "skipped")
-    progress.expect(2)
-    progress.cell_kept("b", "skipped")
-    assert shown.lines == ["[1] a: skipped", "[2/2] b: skipped"]
+    for label, cells in (("b", 2), ("c", 3)):
+        progress.expect(cells)
+        progress.cell_kept(label, "skipped")
+    assert shown.lines == ["[1] a: skipped", "[1/2] b: skipped", "[1/3] c: skipped"]
 
 
 def test_a_step_outside_a_cell_is_a_mistake(progress):
