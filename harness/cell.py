@@ -17,7 +17,7 @@ from harness import alignment_tax, ranks
 from harness.additions import Asked
 from harness.bench import Bench
 from harness.cache import building
-from harness.evaluate import pair_table
+from harness.evaluate import not_finite, pair_table
 from harness.generations import Addition
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
@@ -186,7 +186,11 @@ def _train(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measure
 
     def after_step(step: int) -> None:
         if step in due:
-            tables.append(pair_table(bench.data_rows, bench.evaluate(model), reference, step))
+            scores = bench.evaluate(model)
+            if spoilt := not_finite(bench.data_rows, scores):
+                raise NonFinite(f"{trial.loss} after step {step} of {steps}: log-probs of {len(spoilt)} held-out rows "
+                                f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr")
+            tables.append(pair_table(bench.data_rows, scores, reference, step))
 
     curve = train(
         bench.trainer(model), job, on_step=on_step, after_step=after_step,

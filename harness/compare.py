@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import reports
 import results
 from harness.options import UsageError
 from harness.values import unknown
 from harness.words import LIST, SCALAR, split
+from results.folders import field_differences
 
-KEYS = {"loss": LIST, "against": SCALAR, "metric": SCALAR}
+KEYS = {"loss": LIST, "against": SCALAR, "metric": SCALAR, "search": SCALAR}
 
 
 def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
-    """The table for the words after `compare`: a folder (default runs), loss=, against=, metric=.
+    """The table for the words after `compare`: a folder (default runs) or two, loss=, against=, metric=, search=.
 
     `warn` gets what was left out. Raises: UsageError for words that are not understood, a folder without runs, an
     unknown metric, or nothing to compare.
@@ -24,23 +26,47 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
     found = split(words, KEYS)
     errors = list(found.errors)
     strange = [*found.suite_settings, *found.loss_settings]
-    if len(found.bare) > 1 or strange:
-        errors.append(f"compare takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
-                      "example: compare runs/hh-rlhf loss=dpo,ipo")  # fmt: skip
+    if len(found.bare) > 2 or strange:
+        keys = ", ".join(f"{key}=" for key in KEYS)
+        errors.append(f"compare takes one path or two and {keys}, seen {' '.join(words)}; for example: compare "
+                      "runs/hh-rlhf loss=dpo,ipo")  # fmt: skip
     metric = found.values.get("metric", "preference_accuracy")
     if metric not in results.metrics.METRICS:
         errors.append(unknown("metric", metric, results.metrics.METRICS))
     if errors:
         raise UsageError(errors)
+    given = {"metric": metric, "losses": found.values.get("loss"), "against": found.values.get("against"),
+             "search": found.values.get("search")}  # fmt: skip
+    places = [Path(word).expanduser() for word in found.bare or ["runs"]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            frame = results.compare(
-                Path(found.bare[0] if found.bare else "runs").expanduser(), metric=metric,
-                losses=found.values.get("loss"), against=found.values.get("against"),
-            )  # fmt: skip
+            text = _across(places, given, warn) if len(places) > 1 else reports.comparison(
+                results.compare(places[0], **given))
         except (FileNotFoundError, ValueError) as error:
             raise UsageError([str(error)]) from error
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         warn(message)
-    return reports.comparison(frame)
+    return text
+
+
+def _across(places: Sequence[Path], given: Mapping[str, Any], warn: Callable[[str], None]) -> str:
+    """The cells that two folders share, and the verdicts over both; where no protocol is shared, the reason.
+
+    Raises: UsageError naming the fields in which the protocols differ; ValueError, FileNotFoundError.
+    """
+    protocols = [set(results.read(place)["protocol"].dropna()) for place in places]
+    differing = [line for pair in (places, places[::-1]) for line in field_differences(*pair)]
+    if not protocols[0] & protocols[1]:
+        raise UsageError([f"not ranked together: {line}" for line in differing])
+    for line in differing:
+        warn(f"ranked apart: {line}")
+    shared = results.across(*places, given["metric"])
+    parts = [reports.across(shared, *map(str, places))] if len(shared) else []
+    try:
+        parts.append(reports.comparison(results.compare(places, **given)))
+    except ValueError as error:
+        if not parts:
+            raise
+        warn(str(error))
+    return "\n\n\n".join(parts)

@@ -45,6 +45,12 @@ def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int
     return pd.DataFrame(lines)
 
 
+def not_finite(rows: Sequence[Row], policy: Scores) -> list[str]:
+    """The ids of rows with a log-prob that is NaN or infinite: the last updates have spoilt the weights."""
+    return [row.id for row, answers in zip(rows, policy, strict=True)
+            if not all(tokens.isfinite().all() for tokens in answers)]  # fmt: skip
+
+
 @functools.cache
 def edit_similarity(chosen: tuple[int, ...], rejected: tuple[int, ...]) -> float:
     """1 - Levenshtein distance of the token ids / tokens of the longer answer, so 1 for equal answers, 0 for disjoint.

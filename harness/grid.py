@@ -73,7 +73,7 @@ def trials(
     kind:       what the suite holds; a pairwise loss cannot learn from single rated answers.
     Raises: ValueError for a setting that a loss does not have (names.py reports these earlier and better).
     """
-    controls = _controls(options, base_lr, kind) if options.controls else []
+    controls = controls_of(options, base_lr, kind) if options.controls else []
     runnable, skipped = [], []
     for name in options.losses:
         loss = losses.named(name)
@@ -99,7 +99,12 @@ def grid_of(loss: losses.Loss, key: str, entry_grid: Grid) -> tuple[float, ...] 
 def default_rate(loss: losses.Loss, base_lr: float, tuning: str) -> float:
     """The learning rate of a loss where the user names none."""
     factor = LORA_LR_FACTOR if tuning == "lora" else 1.0
-    return _rounded(base_lr * loss.lr_scale * factor, digits=6)
+    return rounded(base_lr * loss.lr_scale * factor, digits=6)
+
+
+def rates_around(default: float) -> tuple[float, ...]:
+    """The three learning rates that `grid` stands for."""
+    return tuple(rounded(default * factor, digits=2) for factor in (1 / 3, 1, 3))
 
 
 def canonical_json(value: Any) -> str:
@@ -134,7 +139,7 @@ def protocol_id(fields: Mapping[str, Any]) -> str:
     return digest(fields)
 
 
-def _controls(options: Options, base_lr: float, kind: str) -> list[Trial]:
+def controls_of(options: Options, base_lr: float, kind: str) -> list[Trial]:
     """The untrained model once, and sft at its default learning rate for each seed and draw of rows."""
     untrained = Trial("none", {}, None, None, control=True)
     sft = losses.get("sft")
@@ -185,9 +190,7 @@ def _rates(loss: losses.Loss, options: Options, base_lr: float) -> tuple[float, 
     default = default_rate(loss, base_lr, options.tuning)
     if asked is None:
         return (default,)
-    if asked == "grid":
-        return tuple(_rounded(default * factor, digits=2) for factor in (1 / 3, 1, 3))
-    return asked
+    return rates_around(default) if asked == "grid" else asked
 
 
 def _is_among(trial: Trial, controls: list[Trial]) -> bool:
@@ -199,7 +202,7 @@ def _is_among(trial: Trial, controls: list[Trial]) -> bool:
     )
 
 
-def _rounded(number: float, digits: int) -> float:
+def rounded(number: float, digits: int) -> float:
     """A number at so many significant digits, so that products of equal factors have equal ids."""
     return float(f"{number:.{digits - 1}e}")
 

@@ -152,25 +152,24 @@ def _models(name: str | None, _: tuple[str, ...]) -> str:
 
 def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
-    from results.columns import BY_SOURCE, CURVE_COLUMNS, ROW_COLUMNS, SOURCE, of_source
-    from results.columns import OPTIONAL_PAIR_COLUMNS as FURTHER
-    from results.columns import PAIR_COLUMNS as PAIR
-    from results.side_columns import COMPARISON_COLUMNS, VERDICT_COLUMNS
+    from results import columns as own
+    from results import side_columns as side
 
+    pairs = (*own.PAIR_COLUMNS, *own.OPTIONAL_PAIR_COLUMNS, own.SOURCE)
     groups = {
-        "Columns of results.read(...), one row a cell": ROW_COLUMNS,
-        "Columns of results.pairs(...), one row a held-out pair": (*PAIR, *FURTHER, SOURCE),
-        "Columns of results.curves(...), one row a logged step": CURVE_COLUMNS,
-        "Columns of a verdict table, one row a judged pair of answers": VERDICT_COLUMNS,
-        "Columns of results.compare(...), one row a comparison": COMPARISON_COLUMNS,
+        "Columns of results.read(...), one row a cell": own.ROW_COLUMNS,
+        "Columns of results.pairs(...), one row a held-out pair": pairs,
+        "Columns of results.curves(...), one row a logged step": own.CURVE_COLUMNS,
+        "Columns of a verdict table, one row a judged pair of answers": side.VERDICT_COLUMNS,
+        "Columns of results.compare(...), one row a comparison": side.COMPARISON_COLUMNS,
+        "Columns of results.across(...), one row a cell that two folders hold": side.ACROSS_COLUMNS,
+        "Columns of results.tuning.best_of_n(...), one row a loss and number of trials": side.TUNING_COLUMNS,
+        "Columns of results.exponents.exponents(...), one row a loss": side.EXPONENT_COLUMNS,
     }
     if name is None:
         tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
-        mixed = table(
-            ("further columns of a mixture's row", "meaning"),
-            [(of_source(name, "SOURCE"), f"{name} of the test rows of one source") for name in BY_SOURCE],
-        )
-        return "\n".join([*tables, mixed])
+        further = [(own.of_source(name, "SOURCE"), f"{name} of one source's test rows") for name in own.BY_SOURCE]
+        return "\n".join([*tables, table(("further columns of a mixture's row", "meaning"), further)])
     found = {title: column for title, columns in groups.items() for column in columns if column.name == name}
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness import option_limits, search_options
 from harness.judges.settings import parse as judge_values
 from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
 from harness.words import AXIS, LIST, SCALAR
@@ -105,6 +106,24 @@ class Options(BaseModel):
     )
     controls: Annotated[bool, BeforeValidator(Flag())] = option(
         True, "also run `none` (untrained) and `sft` (chosen answers only)"
+    )
+    # search and claim
+    search: Annotated[str, BeforeValidator(Choice(("none", "grid", "random", "racing")))] = option(
+        "none", "settings tried of each loss on one seed, chosen on validation pairs: of its declared values (grid), "
+        "between their ends (random), or that with losers cut at half the training pairs, and half again (racing)"
+    )
+    trials: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1000)))] = option(
+        None, "settings that search= tries of each loss; auto = 6", shown="auto"
+    )
+    search_seed: Annotated[int, whole(0, 2**31 - 1)] = option(0, "which settings search= draws")
+    claim_seeds: Annotated[
+        tuple[int, ...] | None, BeforeValidator(Auto(SeveralOrNone(Several(WholeNumber(0, 2**31 - 1)))))
+    ] = option(
+        None, "after a search, each loss's winner and default are trained on these seeds and compared on test pairs; "
+        "one number = so many fresh seeds, auto = 3", LIST, shown="auto"
+    )  # fmt: skip
+    budget: Annotated[str, BeforeValidator(Choice(("none", *search_options.BUDGETS)))] = option(
+        "none", "a search of a known size; sets, where they are not given: " + search_options.presets_in_words()
     )
     # the data
     train_pairs: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(1)))] = option(
@@ -245,36 +264,15 @@ class Options(BaseModel):
         default_factory=dict
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _budgeted(cls, values: Any, make: Any) -> Options:
+        options = make(search_options.with_budget(values))
+        options.model_fields_set.difference_update(search_options.lowered(options, set(values)))
+        return options
+
     @model_validator(mode="after")
     def _fits_together(self) -> Options:
-        problems = []
-        if self.batch_size > min(self.train_pairs):
-            problems.append(
-                f"batch_size={self.batch_size} is larger than train_pairs={min(self.train_pairs)}, so no batch is "
-                "full and nothing would be trained; lower batch_size or raise train_pairs"
-            )
-        if self.start == "sft" and len(self.train_pairs) > 1:
-            problems.append(
-                f"start=sft tunes one start for all cells, but train_pairs={','.join(map(str, self.train_pairs))} "
-                "gives it several sizes; name one train_pairs, or use start=model"
-            )
-        if self.micro_batch is not None and self.micro_batch > self.batch_size:
-            problems.append(
-                f"micro_batch={self.micro_batch} is larger than batch_size={self.batch_size}; "
-                f"allowed: 1 to {self.batch_size}, or auto"
-            )
-        if self.judge and not self.generate:
-            judges = ",".join(self.judge)
-            problems.append(f"judge={judges} compares generated answers, but generate=0; add generate=128, say")
-        if self.refusal != "none" and not self.generate:
-            problems.append(f"refusal={self.refusal} reads generated answers, but generate=0; add generate=128, say")
-        if self.rerank and not self.generate:
-            problems.append(f"rerank={self.rerank} chooses among answers to prompts, but generate=0; add generate=128")
-        if self.rerank == 1 or (self.rerank and not self.temperature):
-            problems.append(f"rerank={self.rerank} at temperature={self.temperature:g} gives one answer to a prompt, "
-                            "so there is nothing to choose from; write rerank=8 and temperature=1, say")
-        if self.prompts is not None and not self.generate:
-            problems.append("prompts= names what is to be answered, but generate=0; add generate=128, say")
-        if problems:
-            raise ValueError("\n".join(problems))
+        if found := [*search_options.problems(self), *option_limits.problems(self)]:
+            raise ValueError("\n".join(found))
         return self

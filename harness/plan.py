@@ -19,16 +19,22 @@ from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
 from harness.reference import ReferenceStore, store_identity
+from harness.search import known, outlook, words
+from harness.search_options import budget_words
 from harness.show import shown
 from harness.sweep import Sweep, prepare_sweep
 from harness.text_tables import table
 from harness.tokens import Row
+from results import pilot
+from results.inference import MOST_SEEDS, POWER, out_of_reach, seeds_for
+
+DIFFERENCES = (0.1, 0.05, 0.03, 0.02)  # in preference accuracy
 
 
 def plan(options: Options, progress: Progress, command: str) -> int:
     """Prints the plan of `command`; the exit code. Raises: UsageError, SuiteError as `run` would."""
     sweep = prepare_sweep(options, progress, command, weights_needed=False)
-    parts = [_data(sweep, progress), _shown(sweep), _grid(sweep), _cost(sweep)]
+    parts = [_data(sweep, progress), _shown(sweep), _grid(sweep), _seeds(sweep), _cost(outlook(sweep))]
     sys.stdout.write("\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n")
     return 0
 
@@ -68,9 +74,31 @@ def _shown(sweep: Sweep) -> Iterator[str]:
 
 
 def _grid(sweep: Sweep) -> Iterator[str]:
-    yield f"{len(sweep.trials)} cells, protocol {sweep.identity.protocol}:"
+    if sweep.options.budget != "none":
+        yield budget_words(sweep.options)
+    if sweep.options.search != "none":
+        yield from words(sweep)
+    total, sweep = len(outlook(sweep).trials), known(sweep).sweep
+    yield f"{total} cells, protocol {sweep.identity.protocol}:"
     for trial in sweep.trials:
         yield f"  {sweep.identity.cell_id(trial)}  {_state(sweep, trial):12s}  {trial.label}"
+    if total > len(sweep.trials):
+        yield f"  and about {total - len(sweep.trials)} that follow from what these show"
+
+
+def _seeds(sweep: Sweep) -> Iterator[str]:
+    """How many seeds a claim needs, by the spread of earlier cells of the suite, of this protocol where it has any."""
+    protocol = sweep.identity.protocol
+    try:
+        found = pilot.spread(sweep.place, protocol=protocol) or pilot.spread(sweep.place)
+    except (FileNotFoundError, ValueError):
+        return
+    if found is None:
+        return
+    told = ", ".join(f"{gap:g}: {seeds_for(found, gap) or f'more than {MOST_SEEDS}'}" for gap in DIFFERENCES)
+    yield f"seeds a side that find a difference in preference accuracy with probability {POWER:g}: {told}"
+    yield (f"  by the spread of {found.runs} earlier runs of {found.settings} settings; below "
+           f"{out_of_reach(found):.3f} only more test pairs help")  # fmt: skip
 
 
 def _state(sweep: Sweep, trial: Any) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.elsewhere import prepare_evaluation, read_evaluate_options
 from harness.evaluate_options import evaluate_kinds
+from harness.grid import Trial
+from harness.knobs import Knobs
 from harness.names import read_options
 from harness.option_cards import kinds
 from harness.options import UsageError
@@ -54,7 +56,9 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
         raise UsageError([f"{folder} is {row.get('status')}, so there is nothing to compare; rerun= takes a done cell"])
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
         sweep = _sweep(_words(row, folder, changed, Path(temporary)), is_given(row), progress, str(row.get("command")))
-        trial = next((t for t in sweep.trials if sweep.identity.cell_id(t) == row["cell"]), None)
+        # Cells that follow from a search are not among the command's own.
+        trials = sweep.trials if is_given(row) else [*sweep.trials, _as_stored(row)]
+        trial = next((t for t in trials if sweep.identity.cell_id(t) == row["cell"]), None)
         if trial is None:
             return Rerun([Finding(folder, _what_changed(sweep, folder), "name what has moved, e.g. suite.path=")], [])
         progress.expect(1)
@@ -100,6 +104,12 @@ def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Pa
     given = {word.partition("=")[0] for word in changed}
     known = evaluate_kinds() if verb == "evaluate" else kinds()
     return [*kept, *changed, *(w for w in mine if (key := w.partition("=")[0]) not in given and key in known)]
+
+
+def _as_stored(row: Mapping[str, Any]) -> Trial:
+    """The trial of a row's own settings."""
+    knobs = Knobs(row["train_pairs"], row["label_noise"] or 0.0, bool(row["length_balance"]), row["min_margin"])
+    return Trial(row["loss"], json.loads(row["hyperparameters"]), row["lr"], row["seed"], row["control"], knobs=knobs)
 
 
 def _what_changed(sweep: Sweep, folder: Path) -> str:

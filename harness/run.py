@@ -21,15 +21,18 @@ from harness.faults import StorageFailed, storage_failure
 from harness.grid import Trial
 from harness.judges import JudgeSettings
 from harness.judging import judge_cells
-from harness.knobs import Knobs
+from harness.knobs import Knobs, combinations
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.ranks import ProcessesLost
 from harness.refusal import count_refusals
 from harness.reranked_judging import judge_reranked
+from harness.search import Stage, outlook, stages, words
+from harness.search_options import budget_words
 from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
 from harness.workers import run_cells
 from results import store
+from results.searches import CLAIM
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 PLAN_ONLY = ("devices", "device_hour_price", "device_tflops", "show")
@@ -54,13 +57,16 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
     """
     _require_writable(Path(sweep.options.out))
     alignment_tax.measure_start(sweep, progress)
-    progress.expect(len(sweep.trials))
+    _announce(sweep, progress)
     interrupted = stopped = False
     failures: list[str] = []
     rows = None
     try:
-        alignment_tax.complete(sweep, progress)
-        _run_cells(sweep, progress)
+        for stage in stages(sweep):
+            sweep = stage.sweep
+            _begin(stage, progress)
+            alignment_tax.complete(sweep, progress)
+            _run_cells(sweep, stage.fresh, progress)
         failures = _judge(sweep, progress)
     except KeyboardInterrupt:
         interrupted = True
@@ -75,8 +81,8 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
         progress.warn(f"no report: {storage_failure(error) or error}")
     if interrupted:
         return EXIT_INTERRUPTED
-    complete = rows is not None and not stopped and not failures and all(map(sweep.is_finished, sweep.trials))
-    return EXIT_DONE if complete else EXIT_FAILED
+    complete = rows is not None and not stopped and not failures
+    return EXIT_DONE if complete and all(map(sweep.is_finished, outlook(sweep).trials)) else EXIT_FAILED
 
 
 def _require_writable(out: Path) -> None:
@@ -90,9 +96,26 @@ def _require_writable(out: Path) -> None:
         raise UsageError([f"out={out}: nothing can be written in {place} ({reason}); name another folder"]) from None
 
 
-def _run_cells(sweep: Sweep, progress: Progress) -> None:
+def _announce(sweep: Sweep, progress: Progress) -> None:
+    """Says what a preset and a search mean here, before the first step."""
+    budget = [budget_words(sweep.options)] if sweep.options.budget != "none" else []
+    searched = words(sweep) if sweep.options.search != "none" else []
+    for line in [*budget, *searched]:
+        progress.note(line)
+    progress.expect(len(outlook(sweep).trials))
+
+
+def _begin(stage: Stage, progress: Progress) -> None:
+    """Tells what was decided, and writes it down before a cell that follows from it is run."""
+    for line in stage.news:
+        progress.note(line)
+    if stage.record is not None:
+        store.write_search(stage.sweep.place, stage.record)
+
+
+def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> None:
     todo = []
-    for trial in sweep.trials:
+    for trial in trials:
         if trial.skip:
             _store_skipped(sweep, trial)
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
@@ -171,11 +194,13 @@ def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> 
 
 def _best(sweep: Sweep) -> list[Trial]:
     """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
-    setting of the knobs, because cells of unlike training rows are not ranked against each other."""
+    setting of the knobs, because cells of unlike training rows are not ranked against each other. The cut training
+    rows of a race are no such setting."""
     found: dict[Knobs, Trial] = {}
     highest: dict[Knobs, float] = {}
+    asked = combinations(sweep.options)
     for trial in sweep.trials:
-        if trial.control or trial.skip or not store.is_done(sweep.folder(trial)):
+        if trial.control or trial.skip or trial.knobs not in asked or not store.is_done(sweep.folder(trial)):
             continue
         accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
         if accuracy is not None and accuracy > highest.get(trial.knobs, -1.0):
@@ -207,7 +232,7 @@ def _store_audit(sweep: Sweep, place: Path, progress: Progress) -> None:
 
 def _report(sweep: Sweep, progress: Progress) -> Any:
     """Writes the report of this command's cells and prints its table; None where no cell has ended."""
-    place = sweep.folder(sweep.trials[0]).parent
+    place = sweep.place
     if not place.is_dir():
         return None
     cells = [sweep.identity.cell_id(trial) for trial in sweep.trials]
@@ -217,8 +242,20 @@ def _report(sweep: Sweep, progress: Progress) -> Any:
         return None
     _store_audit(sweep, place, progress)
     paths = reports.write(place, cells=cells, command=sweep.command)
-    sys.stdout.write(f"{reports.terminal(runs)}\n\nreport: {paths['report.html']}\nrepeat: {sweep.command}\n")
+    sys.stdout.write(f"{_table(sweep, runs)}\n\nreport: {paths['report.html']}\nrepeat: {sweep.command}\n")
     for best in _best(sweep):
         if sweep.model_folder(best).is_dir():
             sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
     return runs
+
+
+def _table(sweep: Sweep, runs: Any) -> str:
+    """The table of this command's cells; after a claim that of the claim's, with the verdicts."""
+    claimed = runs[(runs["stage"] == CLAIM) & (runs["status"] == "done") & ~runs["control"].astype(bool)]
+    if sweep.options.search == "none" or claimed.empty:
+        return reports.terminal(runs)
+    shown = reports.terminal(runs[runs["stage"] == CLAIM])
+    try:
+        return f"{shown}\n\n\n{reports.comparison(results.compare(sweep.place))}"
+    except ValueError:  # a claim of one setting, or cut off before its second
+        return shown

@@ -21,6 +21,7 @@ from harness.machine import Machine, resolve
 from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
 from harness.progress import Progress
+from harness.spaces import proposed
 from results import store
 
 MODEL_FOLDER, CHECKPOINTS = "model", "checkpoint"
@@ -50,6 +51,11 @@ class Sweep:
             if place.is_symlink():
                 raise UsageError([f"{place} is a symbolic link, and nothing is written through one; remove it"])
         return folder
+
+    @property
+    def place(self) -> Path:
+        """The suite's folder, which holds the cells."""
+        return self.folder(self.trials[0]).parent
 
     def model_folder(self, trial: Trial) -> Path:
         """Where the trial's trained model is kept, if it is."""
@@ -108,11 +114,22 @@ def prepare_sweep(options: Options, progress: Progress, command: str = "", *, we
     questions(options, data)
     identity = Identity(options, source, data, machine.precision)
     entry = ENTRIES.get(source.name)
-    grid = trials(
-        options, base_lr=identity.base_lr, entry_grid=entry.grid if entry else {}, kind=data.suite.kind
-    )
+    around = {"base_lr": identity.base_lr, "entry_grid": entry.grid if entry else {}}
+    if options.search == "none":
+        grid = trials(options, **around, kind=data.suite.kind)
+    else:
+        _require_searchable(options, data)
+        grid = proposed(options, **around)
     probe_losses(grid)
     return Sweep(options, machine, tokenizer, data, identity, grid, command)
+
+
+def _require_searchable(options: Options, data: Data) -> None:
+    """Raises: UsageError where there is nothing to select by."""
+    if data.suite.kind != "pairs" or not data.validation:
+        why = "holds single rated answers" if data.suite.kind != "pairs" else "has no validation pairs"
+        raise UsageError([f"search={options.search} selects by preference accuracy on validation pairs, and "
+                          f"suite={options.suite} {why}; leave out search="])  # fmt: skip
 
 
 def probe_losses(grid: Sequence[Trial]) -> None:

@@ -27,6 +27,7 @@ _EXAMPLES = {
   python -m harness run suite=hh-rlhf suite.subset=helpful-base losses=dpo,ipo,kto,simpo,orpo seeds=0,1,2
   python -m harness run suite=my_pairs.jsonl losses=dpo,mine plugins=my_loss.py betas=grid
   python -m harness run suite=hh-rlhf losses=dpo,simpo dpo.beta=0.01,0.1 simpo.gamma_beta_ratio=grid
+  python -m harness run suite=my_pairs.jsonl losses=dpo,ipo,simpo search=random trials=6 claim_seeds=1,2,3
   python -m harness run suite=my_pairs.jsonl losses=dpo,cdpo,robust,ipo suite.label_noise=0,0.1,0.2,0.3
   python -m harness run 'suite=hh-rlhf*0.7+my_pairs.jsonl*0.3' losses=dpo,ipo suite.hh-rlhf.subset=helpful-base
 """,
@@ -51,6 +52,7 @@ _EXAMPLES = {
   python -m harness compare
   python -m harness compare runs/hh-rlhf loss=dpo,ipo metric=mean_ratio_accuracy
   python -m harness compare runs/hh-rlhf against=dpo
+  python -m harness compare runs elsewhere/runs
 """,
     "verify": """\
   python -m harness verify
@@ -85,7 +87,7 @@ _WORDS = {
     "evaluate": "model=MODEL,MODEL reference=MODEL suite=SUITE [KEY=VALUE ...]",
     "pairs": "suite=SUITE|prompts=FILE to=FILE.jsonl [KEY=VALUE ...]",
     "report": "[PATH] [tables=latex,markdown,csv] [metrics=COLUMN,COLUMN] [figures=svg,png]",
-    "compare": "[PATH] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN]",
+    "compare": "[PATH [PATH]] [loss=LOSS,LOSS] [against=LOSS] [metric=COLUMN] [search=ID|none]",
     "verify": "[PATH] [rerun=CELL [KEY=VALUE ...]]",
     "export": "CELL|best [PATH] [format=trl]",
     "list": f"{{{'|'.join(KINDS)}}} [NAME]",
@@ -105,7 +107,9 @@ _NOTES = {
     "settings into PATH/tables, metrics= chooses its measures (`list metrics`), figures= writes every figure into\n"
     "PATH/figures.\n",
     "compare": "PATH is as for report. Without loss= every pair of settings is compared, controls left out; against=\n"
-    "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed.\n",
+    "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed. After a search with a\n"
+    "claim, its cells alone are compared (those of the last search; search=ID names another, none takes all cells).\n"
+    "Of two paths the cells that both hold stand side by side, and what may be ranked together is.\n",
     "verify": "PATH is a folder of results (default: runs), one suite in it, or one cell. Metrics are derived again\n"
     "from each cell's pair table. rerun=CELL trains one cell again from its recorded command into a temporary folder\n"
     "and compares; further words replace recorded ones (suite.path=, where the data has moved).\n"

@@ -153,7 +153,7 @@ class Auto:
         return f"auto | {self.parser.allowed}"
 
     def __call__(self, value: object) -> Any:
-        return None if value is None or value == "auto" else self.parser(value)
+        return None if value is None or value in ("auto", ["auto"], ("auto",)) else self.parser(value)
 
 
 @dataclass(frozen=True)

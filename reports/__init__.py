@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.compare import comparison
+    from reports.compare import across, comparison
     from reports.console import terminal
     from reports.exports import table
     from reports.report import write
@@ -28,6 +28,7 @@ FIGURES = ("svg", "png")
 """The forms of a figure as a file."""
 
 _DOOR = {
+    "across": ("reports.compare", "across"),
     "comparison": ("reports.compare", "comparison"),
     "write": ("reports.report", "write"),
     "table": ("reports.exports", "table"),
@@ -35,7 +36,7 @@ _DOOR = {
     "terminal": ("reports.console", "terminal"),
 }
 
-__all__ = ["FIGURES", "TABLES", "comparison", "main_table", "table", "terminal", "write"]
+__all__ = ["FIGURES", "TABLES", "across", "comparison", "main_table", "table", "terminal", "write"]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,39 @@ def comparison(frame: pandas.DataFrame) -> str:
     return "\n\n\n".join([*blocks, "\n".join(_notes(frame))])
 
 
+def across(frame: pandas.DataFrame, a: str, b: str) -> str:
+    """The cells that two folders hold, as `results.across` gives them: a line a cell, the folders' names above."""
+    metric = str(frame["metric"].iloc[0])
+    styles = _styles(metric)
+    lines = [("cell", "setting", "seed", "a", "b", "difference", "se over rows", "not the same")]
+    for row in frame.to_dict("records"):
+        lines.append((
+            render.number(row["cell"], "text"), render.label(row, seed=False), render.number(row["seed"], "count"),
+            render.number(row["value_a"], styles[0]), render.number(row["value_b"], styles[0]),
+            render.number(row["difference"], styles[1]), render.number(row["se"], styles[0]),
+            render.number(row["differs"], "text"),
+        ))  # fmt: skip
+    title = (f"{render.number(metric, 'text')} of {render.counted(len(frame), 'cell')} that both hold: "
+             f"a = {render.number(a, 'text')}, b = {render.number(b, 'text')}")  # fmt: skip
+    return "\n".join([title, "", *_aligned(lines, (0, 1, len(lines[0]) - 1))])
+
+
+def _styles(metric: str) -> tuple[Style, Style]:
+    """How values of a metric and their differences are shown."""
+    return ("share", "change") if _UNITS.get(metric) == "share" else ("nats", "drift")
+
+
+def _aligned(lines: list[tuple[str, ...]], text: tuple[int, ...]) -> list[str]:
+    """Columns of equal width, those of `text` to the left, a rule below the first line."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    rows = [
+        _GAP.join(cell.ljust(width) if place in text else cell.rjust(width)
+                  for place, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    ]  # fmt: skip
+    return [rows[0], _GAP.join("-" * width for width in widths), *rows[1:]]
+
+
 def _block(rows: pandas.DataFrame) -> str:
     """One protocol: what is compared, then a line a comparison."""
     first = rows.iloc[0]
@@ -36,17 +69,11 @@ def _block(rows: pandas.DataFrame) -> str:
              f"{render.counted(int(first['clusters']), 'cluster')}, protocol "
              f"{render.number(first['protocol'], 'text')}")  # fmt: skip
     lines = [_HEADS, *(_cells(row) for row in rows.to_dict("records"))]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEADS))]
-    table = [
-        _GAP.join(text.ljust(width) if place in _TEXT else text.rjust(width)
-                  for place, (text, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines
-    ]  # fmt: skip
-    return "\n".join([title, "", table[0], _GAP.join("-" * width for width in widths), *table[1:]])
+    return "\n".join([title, "", *_aligned(lines, _TEXT)])
 
 
 def _cells(row: dict) -> tuple[str, ...]:
-    styles: tuple[Style, Style] = ("share", "change") if _UNITS.get(row["metric"]) == "share" else ("nats", "drift")
+    styles = _styles(row["metric"])
     seeds = [render.number(row[name], "count") for name in ("seeds_a", "seeds_b")]
     interval = [render.number(row[name], styles[1]) for name in ("low", "high")]
     error = row["difference_se"] if not render.is_missing(row["difference_se"]) else None

@@ -5,6 +5,9 @@
     results.curves("runs")    one row a logged training step
     results.metrics_long("runs")    one row a cell and metric, with its error, count, unit and direction
     results.compare("runs")   one row a comparison of two settings, with its verdict
+    results.seeds_needed("runs", "preference_accuracy", 0.03)    seeds of each side that would find this difference
+    results.across("runs", "elsewhere")    one row a cell that both folders hold
+    results.search("runs")    one row a cell's part in a search and its claim
     results.audits("runs")    what was found about the rows, by protocol
     results.read_annotations("annotations.json")    one row a published verdict
 
@@ -18,21 +21,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from results.annotations import read_annotations
     from results.comparison import compare
+    from results.folders import across
+    from results.pilot import seeds_needed
     from results.reading import audits, curves, pairs, read
+    from results.searches import search
     from results.tidy import metrics_long
 
 _FUNCTIONS = {
-    "audits": "reading", "compare": "comparison", "curves": "reading", "metrics_long": "tidy", "pairs": "reading",
-    "read": "reading", "read_annotations": "annotations",
+    "across": "folders", "audits": "reading", "compare": "comparison", "curves": "reading", "metrics_long": "tidy",
+    "pairs": "reading", "read": "reading", "read_annotations": "annotations", "search": "searches",
+    "seeds_needed": "pilot",
 }  # fmt: skip
 _MODULES = (
-    "annotations", "columns", "comparison", "diagnosis", "frontiers", "metrics", "settings", "statistics", "store",
-    "verdicts",
+    "annotations", "columns", "comparison", "diagnosis", "exponents", "frontiers", "metrics", "settings", "statistics",
+    "store", "tuning", "verdicts",
 )
 
 __all__ = [
-    "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "frontiers", "metrics",
-    "metrics_long", "pairs", "read", "read_annotations", "settings", "statistics", "store", "verdicts",
+    "across", "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "exponents",
+    "frontiers", "metrics", "metrics_long", "pairs", "read", "read_annotations", "search", "seeds_needed", "settings",
+    "statistics", "store", "tuning", "verdicts",
 ]  # fmt: skip
 
 

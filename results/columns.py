@@ -90,6 +90,9 @@ _IDENTITY: tuple[Column, ...] = (
     _text("model", "name of the starting model"),
     _text("protocol", "what rows must share to be ranked together, as a hash"),
     _text("cell", "id of the run: hash of all that decides the trained weights"),
+    _text("stage", "plain, search (tried, on one seed), or claim (trained on fresh seeds for the verdicts)"),
+    _count("trial", "number", "which of its loss's settings in a search, from 0"),
+    _text("role", "in a claim: winner of the search, or default; else empty"),
     _text("status", "done, failed or skipped"),
     _text("reason", "why a cell failed or was skipped"),
 )

@@ -5,7 +5,7 @@
 
 Both the runs and the held-out rows are samples. A test over rows alone takes a lucky seed for a better loss, and a
 test over seeds alone takes rows that suit one loss for a better loss; simulated error rates of both are far above
-5 % (tests/results/test_comparison.py). So both variances enter. Letters: A, B = settings, S = seeds, N = clusters of
+5 % (`python -m benchmarks.error_rates`). So both variances enter. Letters: A, B = settings, S = seeds, N = clusters of
 rows, m = the metric.
 """
 
@@ -16,15 +16,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results.columns import METRIC_COLUMNS, ROW_COLUMNS, VOLATILE, names
 from results.frames import rows_frame
+from results.inference import CLAIM_SEEDS, LEVEL, POWER, difference, holm
 from results.metrics import METRICS, estimate
 from results.pair_table import PairArrays, checked
 from results.reading import pairs, read
+from results.searches import DEFAULT, comparable
 from results.settings import named
 from results.side_columns import COMPARISON_COLUMNS
 from results.statistics import Floats
@@ -32,25 +34,10 @@ from results.statistics import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 0.05
-POWER = 0.8
-CLAIM_SEEDS = 3
-"""Fewest seeds of each side from which anything is said about losses instead of runs."""
-
 _OF_A_RUN = {"seed", "cell", "status", "reason", "train_rows_digest", "control", "reward", "paper", "formula",
-             "conventions", "beta", "similarity"}  # fmt: skip
+             "conventions", "beta", "similarity", "stage", "trial"}  # fmt: skip
 _SETTING = tuple(name for name in names(ROW_COLUMNS)
                  if name not in set(names(METRIC_COLUMNS)) | VOLATILE | _OF_A_RUN)  # fmt: skip
-
-
-class Difference(NamedTuple):
-    """A minus B: value, its error over runs and rows, the error over rows alone, degrees of freedom, two-sided p."""
-
-    value: float
-    se: float
-    se_rows: float
-    degrees: int
-    p: float
 
 
 @dataclass(frozen=True)
@@ -63,68 +50,59 @@ class Side:
     rows: tuple[str, ...]
     values: Floats
     pseudo: Floats
-
-
-def difference(a: Floats, b: Floats, rows_a: Floats, rows_b: Floats) -> Difference:
-    """The test of A against B from m of each run, a [S_A] and b [S_B], and of each row, rows_a [S_A, N], rows_b.
-
-    SE^2 = var(a)/S_A + var(b)/S_B + var(mean over seeds of rows_a - mean of rows_b)/N, Student's t with
-    S_A + S_B - 2 degrees of freedom. Rows are the columns, the same in both; where they come in clusters, or m is no
-    mean over rows, they are jackknife pseudo-values of clusters. With fewer than two seeds on a side there is no
-    error over runs, hence neither se nor p.
-    """
-    from scipy.stats import t
-
-    gap = rows_a.mean(axis=0) - rows_b.mean(axis=0)
-    over_rows = gap.var(ddof=1) / len(gap) if len(gap) > 1 else math.nan
-    value, degrees = float(a.mean() - b.mean()), len(a) + len(b) - 2
-    if min(len(a), len(b)) < 2:
-        return Difference(value, math.nan, math.sqrt(over_rows), degrees, math.nan)
-    se = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b) + over_rows)
-    p = float(2 * t.sf(abs(value) / se, degrees)) if se > 0 else float(value == 0)
-    return Difference(value, se, math.sqrt(over_rows), degrees, p)
-
-
-def holm(p: Floats) -> Floats:
-    """p-values [K] corrected for K comparisons (Holm 1979), NaN left out and left NaN."""
-    corrected = np.full(len(p), math.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return corrected
+    role: str = ""
 
 
 def compare(
-    path: Path | str, metric: str = "preference_accuracy", losses: Sequence[str] | None = None,
-    against: str | None = None,
+    path: Path | str | Sequence[Path | str], metric: str = "preference_accuracy", losses: Sequence[str] | None = None,
+    against: str | None = None, search: str | None = None,
 ) -> "pd.DataFrame":
-    """Every declared comparison of the runs at `path`, in the columns of COMPARISON_COLUMNS.
+    """Every declared comparison of the runs at `path` (or at several, together), in the columns of COMPARISON_COLUMNS.
 
     Declared are all pairs of settings within a protocol, controls left out; `losses` limits them to these (a control
     may be named), `against` to those with this loss as B. Holm's correction is over the declared comparisons of a
     protocol that have enough seeds; below three seeds a side, nothing is claimed and no p is given. `metric` is a
-    column that is measured from the test rows of a pair table.
-    Raises: ValueError for an unknown metric or loss, or where nothing can be compared; FileNotFoundError without runs.
+    column that is measured from the test rows of a pair table. Where a protocol has a search, its claim alone is
+    compared, that of the last search or of `search` (its id; "none": all cells): winners with each other, and each
+    with its loss's default.
+    Raises: ValueError for an unknown metric, loss or search, or where nothing can be compared; FileNotFoundError
+    without runs.
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}. Metrics of the test rows: {', '.join(METRICS)}.")
-    runs = _selected(read(path), losses, against)
-    tables = {cell: table for cell, table in pairs(path).groupby("cell", sort=False)}
+    places = [path] if isinstance(path, str | Path) else list(path)
+    runs = _selected(_together([comparable(read(place), place, search) for place in places]), losses, against)
+    tables = {cell: table for place in places for cell, table in pairs(place).groupby("cell", sort=False)}
     found: list[dict[str, Any]] = []
     for protocol, rows in runs.groupby("protocol", sort=True, dropna=False):
-        lines = compared(sides(rows, tables, metric), metric, against)
+        of = sorted(sides(rows, tables, metric), key=lambda side: side.role == DEFAULT)
+        lines = compared(of, metric, against, claim=True)
         found += [{"protocol": protocol, **line} for line in lines]
     if not found:
         settings = runs["loss"].nunique()
-        raise ValueError(f"Nothing to compare at {str(path)!r}: the selected cells hold {settings} "
+        where = ", ".join(repr(str(place)) for place in places)
+        raise ValueError(f"Nothing to compare at {where}: the selected cells hold {settings} "
                          "loss, and no protocol has two settings measured on the same rows.")  # fmt: skip
     return rows_frame(found, COMPARISON_COLUMNS)
 
 
-def compared(of: Sequence[Side], metric: str, against: str | None = None) -> list[dict[str, Any]]:
-    """The declared comparisons of the settings of one protocol, each with its corrected p and its verdict."""
-    lines = [_line(a, b, metric) for a, b in _declared(of, against)]
+def _together(runs: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
+    """The rows of several folders, a cell that several hold once."""
+    import pandas as pd
+
+    return pd.concat(runs, ignore_index=True).drop_duplicates("cell") if len(runs) > 1 else runs[0]
+
+
+def compared(
+    of: Sequence[Side], metric: str, against: str | None = None, *, claim: bool = False
+) -> list[dict[str, Any]]:
+    """The declared comparisons of the settings of one protocol, each with its corrected p and its verdict.
+
+    claim: a default is compared with its own loss's winner alone.
+    """
+    declared = [(a, b) for a, b in _declared(of, against)
+                if not (claim and DEFAULT in (a.role, b.role)) or a.loss == b.loss]  # fmt: skip
+    lines = [_line(a, b, metric) for a, b in declared]
     corrected = holm(np.array([line["p"] for line in lines]))
     return [line | {"p_holm": p, "verdict": _verdict(line, float(p), metric)}
             for line, p in zip(lines, corrected, strict=True)]  # fmt: skip
@@ -179,7 +157,9 @@ def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", met
         raise ValueError(f"The seeds of {label} were measured on different test rows, so they are no sample of one "
                          "thing; compare the folders of one run at a time.")  # fmt: skip
     cells = tuple(str(row["cell"]) for row, _ in measured)
-    return Side(label, str(measured[0][0]["loss"]), cells, rows.pop(), np.array(values), np.stack(pseudo))
+    role = measured[0][0].get("role")
+    return Side(label, str(measured[0][0]["loss"]), cells, rows.pop(), np.array(values), np.stack(pseudo),
+                role if isinstance(role, str) else "")  # fmt: skip
 
 
 def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Floats:
@@ -241,9 +221,9 @@ def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
 
 def _label(setting: dict[str, Any], loss: str) -> str:
     """A setting in words: the loss, and what else tells it from the others of its protocol."""
-    untold = ("loss", "hyperparameters", "trained_model_revision")
+    untold = ("loss", "hyperparameters", "trained_model_revision", "role")
     told = {name: value for name, value in setting.items() if name not in untold}
     told = json.loads(setting.get("hyperparameters") or "{}") | told
     known = {name: value for name, value in told.items() if value is not None and value == value}
     words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]
-    return " ".join([loss, ", ".join(words)]).strip()
+    return " ".join(filter(None, [loss, setting.get("role"), ", ".join(words)]))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, Column
 from results.frames import check_types, read_parquet, rows_frame
+from results.searches import PLAIN, records, roles
 from results.store import AUDIT, CURVE, PAIRS, ROW, read_row
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ def read(path: Path | str) -> "pd.DataFrame":
     """One row a cell: all ROW_COLUMNS in declared order and type, further keys last; failed cells included.
 
     Missing values are NaN (text, floats) or NA (counts, flags). Mappings, such as hyperparameters, are JSON
-    text.
+    text. stage, trial and role say what a cell was to the search that named it last (results.search: to each one).
     Raises: FileNotFoundError where there is no cell that can be read.
     """
-    return rows_frame(_rows(path).values(), ROW_COLUMNS)
+    parts = roles(records(path))
+    none = {"stage": PLAIN, "trial": None, "role": ""}
+    return rows_frame(({**row, **parts.get(row.get("cell"), none)} for row in _rows(path).values()), ROW_COLUMNS)
 
 
 def pairs(

@@ -48,7 +48,7 @@ COMPARISON_COLUMNS: tuple[Column, ...] = (
     _real("low", "as the metric", "lower end of the 95 % interval of difference, one comparison"),
     _real("high", "as the metric", "upper end of the 95 % interval of difference, one comparison"),
     _count("clusters", "clusters", "distinct first human turns among the rows"),
-    _count("degrees", "degrees of freedom", "of Student's t"),
+    _real("degrees", "degrees of freedom", "of Student's t"),
     _real("p", "probability", "two-sided p of no difference, one comparison"),
     _real("p_holm", "probability", "p corrected for all declared comparisons of the protocol"),
     _real("probability", "probability", "P(a > b): confidence that a's value is the higher one, over runs and rows"),
@@ -70,3 +70,51 @@ LONG_COLUMNS: tuple[Column, ...] = (
     _text("better", "direction in which value improves: up, down or none"),
 )
 """Columns of `results.metrics_long`, one row a cell and metric."""
+
+TUNING_COLUMNS: tuple[Column, ...] = (
+    _text("search", "id of the search"),
+    _text("protocol", "what its cells share"),
+    _text("loss", "name of the loss"),
+    _count("n", "trials", "how many settings are tried"),
+    _real("expected", "share", "expected validation accuracy of the best of n settings", "up"),
+    _real("low", "share", "lower end of a 95 % band that holds the whole curve; random search alone"),
+    _real("high", "share", "upper end of the band"),
+    _count("trials", "trials", "settings that the curve is computed from"),
+    _count("failed", "trials", "those that failed, counted as the untrained model"),
+    _count("train_pairs", "rows", "training rows of each"),
+)
+"""Columns of `results.tuning.best_of_n`, one row a loss and n."""
+
+EXPONENT_COLUMNS: tuple[Column, ...] = (
+    _text("protocol", "what the cells share"),
+    _text("loss", "name of the loss"),
+    _count("cells", "cells", "finished cells with a margin above 0, which the fit uses"),
+    _count("left_out", "cells", "finished cells with a margin of 0 or below, which have no logarithm"),
+    _real("lr_exponent", "exponent", "p of margin = const * lr^p * beta^q"),
+    _real("lr_low", "exponent", "lower end of its 95 % interval"),
+    _real("lr_high", "exponent", "upper end of its 95 % interval"),
+    _real("beta_exponent", "exponent", "q"),
+    _real("beta_low", "exponent", "lower end of its 95 % interval"),
+    _real("beta_high", "exponent", "upper end of its 95 % interval"),
+    _real("sum_exponent", "exponent", "p + q: 0 where halving beta is like doubling lr"),
+    _real("sum_low", "exponent", "lower end of its 95 % interval"),
+    _real("sum_high", "exponent", "upper end of its 95 % interval"),
+    _text("verdict", "that rule: confirmed (the whole interval of p + q within 0.25 of 0), refuted, or not decided"),
+)
+"""Columns of `results.exponents.exponents`, one row a loss."""
+
+ACROSS_COLUMNS: tuple[Column, ...] = (
+    _text("cell", "id of the run, the same in both folders"),
+    _text("protocol", "what rows must share to be ranked together"),
+    _text("loss", "name of the loss"),
+    _text("hyperparameters", "every hyper-parameter of the loss, as JSON"),
+    _real("lr", "per step", "peak learning rate"),
+    _count("seed", "seed", "of the run"),
+    _text("metric", "the compared column"),
+    _real("value_a", "as the metric", "in the first folder"),
+    _real("value_b", "as the metric", "in the second folder"),
+    _real("difference", "as the metric", "value_a - value_b"),
+    _real("se", "as the metric", "standard error of value_a over rows, as a measure of what matters"),
+    _text("differs", "which of device, threads, layout, versions and commit are not the same"),
+)
+"""Columns of `results.across`, one row a cell that two folders hold."""

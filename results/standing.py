@@ -11,7 +11,8 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from results.columns import METRIC_COLUMNS
-from results.comparison import CLAIM_SEEDS, Side, compared, sides
+from results.comparison import Side, compared, sides
+from results.inference import CLAIM_SEEDS
 from results.statistics import Estimate, interval
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GENERATIONS", "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done",
-    "read_row", "verdicts_file", "write_audit", "write_cell", "write_failed",
+    "read_row", "verdicts_file", "write_audit", "write_cell", "write_failed", "write_search",
 ]
 
 ROW = "row.json"
@@ -35,6 +35,7 @@ PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"
 LOG = "log.txt"
 AUDIT = "audit-{}.json"
+SEARCH_FILE = "search-{}.json"
 ADDED_LATER = (GENERATIONS, RERANKED, "verdicts-*.parquet")
 """Files that other measurements put beside a cell's own; a row vouches for them too."""
 
@@ -173,11 +174,22 @@ def write_audit(place: Path | str, protocol: str, content: Mapping[str, Any]) ->
 
     Raises: TypeError for a value that JSON has no form for, ValueError where `place` is a symlink.
     """
-    place = Path(place)
-    path = place / AUDIT.format(_slug(protocol, "protocol"))
+    return _write_beside(Path(place) / AUDIT.format(_slug(protocol, "protocol")), {**content, "protocol": protocol})
+
+
+def write_search(place: Path | str, record: Mapping[str, Any]) -> Path:
+    """Stores which cells a search tried and chose in the suite's folder `place`; `record["search"]` names it.
+
+    Raises: as write_audit.
+    """
+    return _write_beside(Path(place) / SEARCH_FILE.format(_slug(record["search"], "search")), record)
+
+
+def _write_beside(path: Path, content: Mapping[str, Any]) -> Path:
+    """A JSON file beside the cells."""
     _refuse_symlinks(path)
-    contents = _json_bytes({**content, "protocol": protocol})
-    place.mkdir(parents=True, exist_ok=True)
+    contents = _json_bytes(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _write_whole(path, contents)
     return path
 

@@ -8,16 +8,16 @@ of actions; exponents are fitted by least squares over all combinations.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import product
-from typing import NamedTuple
 
+import numpy as np
 import torch
 
 import losses
 from harness.reproduce.batches import function, one_thread, sequence
 from harness.reproduce.frame import Check, Request, bound
+from results.exponents import fit
 
 RATES = (1e-4, 3e-4, 1e-3)
 BETAS = (0.05, 0.1, 0.2, 0.5)
@@ -26,25 +26,18 @@ NEAR = 0.05  # of an exponent
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
 
-class Exponents(NamedTuple):
-    """p and q of h = const * lr^p * beta^q, and the largest relative error of the fit."""
-
-    lr: float
-    beta: float
-    error: float
-
-
 def reproduce(request: Request) -> list[Check]:
     """Both exponents under both optimizers, and the rule q = -p."""
     checks = []
     with one_thread():
         for name, wanted in (("sgd", 1.0), ("adamw", 0.0)):
-            found = fit({setting: margin(name, *setting) for setting in product(RATES, BETAS)})
+            settings = np.array(list(product(RATES, BETAS)))
+            found = fit(*settings.T, np.array([margin(name, *setting) for setting in settings.tolist()]))
             checks += [
-                bound(name, "exponent of lr", "1", found.lr, low=1 - NEAR, high=1 + NEAR),
-                bound(name, "exponent of beta", f"{wanted:g} in theory", found.beta, low=wanted - NEAR,
+                bound(name, "exponent of lr", "1", found.lr.value, low=1 - NEAR, high=1 + NEAR),
+                bound(name, "exponent of beta", f"{wanted:g} in theory", found.beta.value, low=wanted - NEAR,
                       high=wanted + NEAR, note=f"fit within {found.error:.1%}"),
-                bound(name, "sum of both", "0, by the rule", found.lr + found.beta, low=0.5, erratum=True,
+                bound(name, "sum of both", "0, by the rule", found.sum.value, low=0.5, erratum=True,
                       note="halving beta is not like doubling lr"),
             ]  # fmt: skip
     return checks
@@ -63,14 +56,3 @@ def margin(optimizer: str, lr: float, beta: float) -> float:
         function("dpo")(pair, beta=beta).sum().backward()
         stepper.step()
     return (logits[0] - logits[1]).item()
-
-
-def fit(margins: dict[tuple[float, float], float]) -> Exponents:
-    """Least squares of log h on log lr and log beta; NaN where a margin is not positive."""
-    if min(margins.values()) <= 0:
-        return Exponents(math.nan, math.nan, math.nan)
-    inputs = torch.tensor([[1.0, math.log(lr), math.log(beta)] for lr, beta in margins], dtype=torch.float64)
-    outputs = torch.tensor([math.log(h) for h in margins.values()], dtype=torch.float64)
-    solution = torch.linalg.lstsq(inputs, outputs[:, None]).solution
-    error = (inputs @ solution - outputs[:, None]).abs().max().item()
-    return Exponents(solution[1].item(), solution[2].item(), math.expm1(error))

@@ -4,6 +4,8 @@ import pytest
 
 from harness.__main__ import main
 from results import store
+from results.columns import PAIR_COLUMNS
+from results.frames import read_parquet
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def test_the_verb_prints_one_line_a_comparison(runs, capsys):
     (["metric=margn"], "did you mean 'margin'"),
     (["losss=dpo"], "unknown key 'losss' (did you mean 'loss'?)"),
     (["dpo.beta=1"], "compare takes one path"),
-    (["elsewhere"], "compare takes one path"),
+    (["elsewhere"], "No runs at 'elsewhere'"),
+    (["search=x"], "no search 'x' at"),
 ])
 def test_what_cannot_be_compared_is_refused_in_one_sentence(words, told, runs, capsys):
     assert main(["compare", str(runs), *words]) == 2
@@ -50,3 +53,31 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(words, told, runs, c
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     assert main(["compare", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def copied(runs, to, change=lambda row: row):
+    """The same cells in another folder, each row changed."""
+    for file in sorted(runs.rglob("row.json")):
+        row = change(store.read_row(file.parent))
+        folder = to / "toy" / file.parent.name
+        pairs = read_parquet(file.parent / store.PAIRS, PAIR_COLUMNS, "pair")
+        row = {name: value for name, value in row.items() if name != "files"}
+        cell = {"precision": row.get("precision", "fp32")}
+        store.write_cell(folder, cell=cell, row=row, pairs=pairs, curve=None, log="")
+    return to
+
+
+def test_two_folders_are_joined_and_ranked_where_they_share_a_protocol(runs, tmp_path, capsys):
+    other = copied(runs, tmp_path / "other", lambda row: row | {"device": "another"})
+    assert main(["compare", str(runs), str(other), "metric=margin"]) == 0
+    out = capsys.readouterr().out
+    assert "margin of 4 cells that both hold" in out and "device" in out and "1 seed: no claim" in out
+
+
+def test_folders_of_other_protocols_are_not_ranked_and_the_field_is_named(runs, tmp_path, capsys):
+    other = copied(runs, tmp_path / "other", lambda row: row | {"protocol": "q", "precision": "bf16"})
+    assert main(["compare", str(runs), str(other)]) == 2
+    told = capsys.readouterr().err
+    assert "not ranked together: protocol p of" in told and "precision is None and bf16" in told
+    assert main(["compare", str(runs), str(other), "third"]) == 2
+    assert "compare takes one path or two" in capsys.readouterr().err

@@ -19,7 +19,8 @@ def test_the_defaults_are_the_documented_ones():
     options = Options(suite="hh-rlhf", losses=["dpo", "ipo"])
     documented = {
         "model": "smollm2-135m", "train_pairs": (512,), "eval_pairs": 256, "max_tokens": None, "batch_size": 16,
-        "epochs": 1, "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
+        "epochs": 1, "search": "none", "trials": None, "search_seed": 0, "claim_seeds": None, "budget": "none",
+        "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
         "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
         "precision": "auto", "device": "auto", "start": "model", "template": "auto", "overlong": "drop",
         "evals": 1, "similarity": "edit", "controls": True, "workers": None, "layout": "auto", "micro_batch": None,
@@ -148,4 +149,6 @@ def test_every_key_says_what_it_means_and_what_a_comma_does():
         "losses", "betas", "lrs", "seeds", "train_pairs", "suite.label_noise", "suite.length_balance",
         "suite.min_margin",
     }  # fmt: skip
-    assert {name for name, kind in kinds().items() if kind == "list"} == {"plugins", "judge", "lm_eval"}
+    assert {name for name, kind in kinds().items() if kind == "list"} == {
+        "plugins", "judge", "lm_eval", "claim_seeds",
+    }  # fmt: skip

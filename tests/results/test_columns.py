@@ -87,8 +87,9 @@ def test_the_door_offers_its_names_and_refuses_others():
 
     assert results.columns is columns and results.metrics is metrics
     assert set(dir(results)) == {
-        "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "frontiers", "metrics",
-        "metrics_long", "pairs", "read", "read_annotations", "settings", "statistics", "store", "verdicts",
+        "across", "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "exponents",
+        "frontiers", "metrics", "metrics_long", "pairs", "read", "read_annotations", "search", "seeds_needed",
+        "settings", "statistics", "store", "tuning", "verdicts",
     }  # fmt: skip
     assert results.read_annotations is results.annotations.read_annotations
     with pytest.raises(AttributeError, match="no attribute 'reed'"):
