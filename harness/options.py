@@ -117,7 +117,7 @@ class Options(BaseModel):
     )
     search_seed: Annotated[int, whole(0, 2**31 - 1)] = option(0, "which settings search= draws")
     claim_seeds: Annotated[
-        tuple[int, ...] | None, BeforeValidator(Auto(SeveralOrNone(Several(WholeNumber(0, 2**31 - 1)))))
+        tuple[int, ...] | None, BeforeValidator(Auto(SeveralOrNone(Several(WholeNumber(0, 9999)))))
     ] = option(
         None, "after a search, each loss's winner and default are trained on these seeds and compared on test pairs; "
         "one number = so many fresh seeds, auto = 3", LIST, shown="auto"

@@ -131,8 +131,9 @@ def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metri
     present = [name for name in _SETTING if name in runs.columns]
     runs = named(runs)
     varying = [name for name in present if runs[name].nunique(dropna=False) > 1]
+    tuned = _tuned(runs)
     for key, cells in runs.groupby(varying or ["loss"], sort=True, dropna=False):
-        label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]))
+        label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]), tuned)
         twice = cells["seed"][cells["seed"].duplicated()].tolist()
         if twice:
             raise ValueError(f"{label} has several cells of seed {twice[0]}, which the columns do not tell apart; "
@@ -219,11 +220,21 @@ def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
     return "better" if above == (direction == "up") else "worse"
 
 
-def _label(setting: dict[str, Any], loss: str) -> str:
+def _tuned(runs: "pd.DataFrame") -> set[tuple[str, str]]:
+    """Each loss's hyper-parameters that have several values among its runs: the others tell no two settings apart."""
+    seen: dict[tuple[str, str], set[Any]] = {}
+    for loss, text in zip(runs["loss"], runs["hyperparameters"], strict=True):
+        for name, value in (json.loads(text) if isinstance(text, str) else {}).items():
+            seen.setdefault((loss, name), set()).add(value)
+    return {key for key, values in seen.items() if len(values) > 1}
+
+
+def _label(setting: dict[str, Any], loss: str, tuned: set[tuple[str, str]]) -> str:
     """A setting in words: the loss, and what else tells it from the others of its protocol."""
     untold = ("loss", "hyperparameters", "trained_model_revision", "role")
     told = {name: value for name, value in setting.items() if name not in untold}
-    told = json.loads(setting.get("hyperparameters") or "{}") | told
+    given = json.loads(setting.get("hyperparameters") or "{}")
+    told = {name: value for name, value in given.items() if (loss, name) in tuned} | told
     known = {name: value for name, value in told.items() if value is not None and value == value}
     words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]
     return " ".join(filter(None, [loss, setting.get("role"), ", ".join(words)]))
