@@ -109,8 +109,8 @@ class Options(BaseModel):
     )
     # search and claim
     search: Annotated[str, BeforeValidator(Choice(("none", "grid", "random", "racing")))] = option(
-        "none", "settings tried of each loss on one seed, chosen on validation pairs: of its declared values (grid), "
-        "between their ends (random), or that with losers cut at half the training pairs, and half again (racing)"
+        "none", "settings tried of each loss on one seed, chosen on validation pairs: declared values (grid), points "
+        "between their ends (random), or those on few training pairs, the better half on twice as many ... (racing)"
     )
     trials: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1000)))] = option(
         None, "settings that search= tries of each loss; auto = 6", shown="auto"
