@@ -97,6 +97,7 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
             models.append(find_trained(name, own.model_revision, reference))
         except UsageError as error:
             problems += error.messages
+    problems += _twins(models)
     if problems:
         raise UsageError(problems)
     tokenizer = load_tokenizer(reference)
@@ -109,6 +110,15 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
         progress.warn(doubt)
     identity = ElsewhereIdentity(options, reference, data, machine.precision)
     return Sweep(options, machine, tokenizer, data, identity, _trials(own, options, models), command)
+
+
+def _twins(models: Sequence[Source]) -> Iterator[str]:
+    """A sentence for each model whose weights another one has."""
+    first: dict[str, str] = {}
+    for model in models:
+        if model.digest in first:
+            yield f"model: {model.name} holds the same weights as {first[model.digest]}; name one of them"
+        first.setdefault(model.digest, model.name)
 
 
 def _doubts(models: Sequence[Source], reference: Source, data: Data) -> Iterator[str]:

@@ -101,6 +101,7 @@ def test_the_same_command_again_measures_nothing_and_answers_are_added_without_m
     assert (folder_of(tmp_path / "given", "tiny") / "pairs.parquet").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_seeds_make_runs_of_one_setting_and_without_them_models_stand_apart(tiny_models, pairs_file, tmp_path):
     models = ",".join(map(str, tiny_models))
     Evaluated(*words_of(models, pairs_file, tmp_path / "seeds"), "loss=dpo", "seeds=0,1")
@@ -127,6 +128,36 @@ def tiny_models(source, tmp_path: Path) -> list[Path]:
         return place
 
     return [changed(number) for number in (1, 2)]
+
+
+def test_the_same_weights_under_two_names_are_refused(tiny_models, pairs_file, tmp_path):
+    shutil.copytree(tiny_models[0], tmp_path / "copy")
+    with pytest.raises(UsageError, match="copy holds the same weights as .*model-1; name one of them"):
+        Evaluated(*words_of(f"{tiny_models[0]},{tmp_path / 'copy'}", pairs_file, tmp_path / "given"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", [False, True])
+def test_what_trl_trained_is_measured(source, tokenizer, pairs_file, tmp_path, adapter):
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    arguments = DPOConfig(
+        str(tmp_path / "trl"), max_steps=4, learning_rate=1e-2 if adapter else 1e-3, report_to=[], use_cpu=True,
+        bf16=False, save_strategy="no",
+    )  # fmt: skip
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if adapter else None
+    trainer = DPOTrainer(
+        str(source.folder), args=arguments, train_dataset=Dataset.from_list(pair_rows(64)),
+        processing_class=tokenizer, peft_config=lora,
+    )  # fmt: skip
+    trainer.train()
+    trainer.save_model()
+    told = Evaluated(*words_of(tmp_path / "trl", pairs_file, tmp_path / "given"), "loss=dpo", "beta=0.1")
+    row = store.read_row(folder_of(tmp_path / "given", "dpo"))
+    assert told.code == 0 and not any("otherwise" in line for line in told.lines)
+    assert row["preference_accuracy"] > 0.5 and row["margin"] > 0 and row["effective_beta"] > 0
 
 
 def test_weights_that_are_not_finite_fail_the_cell_and_the_others_go_on(tiny_models, pairs_file, tmp_path):
