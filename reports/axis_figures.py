@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 
-from reports import axes, drawing, render
+from reports import axes, drawing, notes, render
 from reports.blocks import FigureBlock
 from reports.drawing import DASHES, Drawing, Paint, dashes_of
 from reports.grids import Grid, Head, crossed
@@ -32,8 +32,9 @@ def axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str)
         made = axis_drawing(points, field.head, colours, f"{prefix}-{name}")
         losses = _losses(points)
         keys = zip(made.keys, (colours[loss] for loss in losses), dashes_of(losses), strict=True)
+        caption = _CAPTION + notes.measured_on(done, "n", "test pair")
         slug = f"accuracy-{name.replace('_', '-')}"
-        yield FigureBlock(slug, made.title, _CAPTION, (made,), tuple(keys), _grid(points, field))
+        yield FigureBlock(slug, made.title, caption, (made,), tuple(keys), _grid(points, field))
 
 
 def axis_drawing(points: pandas.DataFrame, name: str, colours: Mapping[str, str], prefix: str) -> Drawing:

@@ -5,6 +5,7 @@ CSS variable of its colour key, so that one drawing is readable on light and dar
 beside it in HTML. A file carries its legend. Equal input gives equal bytes.
 """
 
+import html
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -137,4 +138,4 @@ def _inline(text: str, prefix: str, title: str) -> str:
     body = body.replace(PAGE.ink, "currentColor")
     for key, colour in PAGE.series.items():
         body = body.replace(colour, f"var(--c{key})")
-    return body.replace("<svg", f'<svg role="img" aria-label="{title}"', 1).strip()
+    return body.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1).strip()

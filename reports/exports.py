@@ -38,7 +38,8 @@ def table(runs: pandas.DataFrame | Path | str, form: str, metrics: Sequence[str]
     frame = results.read(runs) if isinstance(runs, Path | str) else runs
     evidence = read_evidence(Path(runs), frame) if isinstance(runs, Path | str) else Evidence()
     found = tables.protocols(frame)
-    made = [text for protocol in found if (text := protocol_table(protocol, evidence, form, metrics))]
+    check([form], (), metrics)
+    made = [text for protocol in found for text in _texts(protocol, evidence, [form], metrics)]
     if not made:
         raise ValueError("Nothing to show: no cell has finished. Run the sweep first.")
     return "\n".join(made)
@@ -60,9 +61,8 @@ def table_files(
     found = tables.protocols(runs) if forms else ()
     for place, protocol in enumerate(found, start=1):
         name = "main" if len(found) == 1 else f"main-{place}"
-        for form in forms:
-            if text := protocol_table(protocol, evidence, form, metrics):
-                yield f"{name}.{TABLES[form]}", text
+        for form, text in zip(forms, _texts(protocol, evidence, forms, metrics), strict=False):
+            yield f"{name}.{TABLES[form]}", text
 
 
 def figure_files(sections: "Sequence[Section]", forms: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -81,22 +81,26 @@ def _slug(name: str) -> str:
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def protocol_table(protocol: Protocol, evidence: Evidence, form: str, metrics: Sequence[str] = ()) -> str:
-    """The table of one protocol in one form; empty where no cell has finished. Raises: ValueError as `table`."""
-    check([form], (), metrics)
+def _texts(
+    protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics: Sequence[str]
+) -> Iterator[str]:
+    """The table of one protocol in each form; nothing where no cell has finished."""
     measures = fields_of(metrics) if metrics else HEADLINE
     shown = headline.table(protocol, headline.standings(protocol, evidence), measures)
     if shown.empty:
-        return ""
+        return
     fields = tables.headline_fields(shown, measures)
     rows = tables.with_parameters(shown, fields)
-    if form == "csv":
-        names = [name for field in fields for name in (field.column, f"{field.column}_se") if name in rows.columns]
-        return render.csv_text(rows[[*names, "control", "protocol"]])
     made = grid(rows, fields)
-    if form == "markdown":
-        return f"{markdown(made)}\n{escape.markdown(_caption(protocol))}\n"
-    return latex(made, _caption(protocol))
+    caption = _caption(protocol, is_bold=any(line.best for line in made.lines))
+    for form in forms:
+        if form == "csv":
+            names = [name for field in fields for name in (field.column, f"{field.column}_se") if name in rows.columns]
+            yield render.csv_text(rows[[*names, "control", "protocol"]])
+        elif form == "markdown":
+            yield f"{markdown(made)}\n{escape.markdown(caption)}\n"
+        else:
+            yield latex(made, caption)
 
 
 def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
@@ -109,13 +113,11 @@ def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
     return tuple(known.get(name) or Field(name, name.replace("_", " "), "ratio") for name in metrics)
 
 
-def _caption(protocol: Protocol) -> str:
+def _caption(protocol: Protocol, *, is_bold: bool) -> str:
     """What was compared, and what the errors are."""
     told = ", ".join(f"{name} {value}" for name, value in notes.identity(protocol))
-    claim = notes.claim(protocol)
-    bold = "Bold: not distinguishable from the best. " if notes.seeds_per_setting(headline.ranked(protocol)) >= \
-        notes.CLAIM_SEEDS else ""  # fmt: skip
-    return f"{told}. ± is one standard error. {bold}{claim.replace('`', '')}."
+    last = "Bold: not distinguishable from the best" if is_bold else notes.claim(protocol).replace("`", "")
+    return f"{told}. ± is one standard error. {last}."
 
 
 def markdown(shown: Grid) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas
 
-from reports import drawing, render
+from reports import drawing, notes, render
 from reports.blocks import FigureBlock
 from reports.drawing import Paint
 from reports.grids import Head, crossed
@@ -28,7 +28,7 @@ def frontier_blocks(
     found = settings.means(done, ["chosen_logp_drift", "preference_accuracy"])
     found = found[found["preference_accuracy"].notna() & found["chosen_logp_drift"].notna() & found["lr"].notna()]
     if len(found) > 1:
-        yield _drift_block(found, colours, prefix)
+        yield _drift_block(found, colours, prefix, notes.measured_on(done, "n", "test pair"))
 
 
 def _reward_block(
@@ -66,12 +66,13 @@ def _reward_block(
         "A dot is a setting, averaged over its seeds; a line joins those of a loss that no other of its settings beats "
         "with less KL, from the reference on. The table reads the lines at equal KL. A frontier is the best of several "
         "noisy cells: read it with its number of settings, and as a description, not a verdict."
+        + notes.measured_on(done, "generated_prompts", "prompt")
     )
     grid = crossed(matched, "name", "at", head, text, first="loss") if len(matched) else None
     return FigureBlock(f"{name.replace('_', '-')}-kl", title, caption, (made,), _keys(points, colours), grid)
 
 
-def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> FigureBlock:
+def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: str, measured: str) -> FigureBlock:
     """Accuracy against what happened to the chosen answers: a dot a setting."""
 
     def fill(panel: Any, paint: Paint) -> None:
@@ -90,7 +91,7 @@ def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: st
     title = "accuracy against chosen drift"
     caption = (
         "A dot is a setting, averaged over its seeds; bars are one standard error over the test pairs. Left of the "
-        "upright line the chosen answers became less likely while pairs were told apart."
+        f"upright line the chosen answers became less likely while pairs were told apart.{measured}"
     )
     made = drawing.drawn(title, fill, f"{prefix}-drift", drawing.WIDE)
     return FigureBlock("accuracy-drift", title, caption, (made,), _keys(found, colours))

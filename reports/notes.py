@@ -171,6 +171,12 @@ def _dropped(protocol: Protocol) -> str:
     return f"Training rows of the last, partial batch that were left out: {told}."
 
 
+def measured_on(rows: pandas.DataFrame, column: str, noun: str) -> str:
+    """How many pairs or prompts a figure rests on, as a sentence; empty where that differs or is not known."""
+    counts = _distinct(rows, column)
+    return f" Measured on {render.counted(int(counts[0]), noun)}." if len(counts) == 1 else ""
+
+
 def rulers(protocol: Protocol) -> str:
     """Which own ruler each loss declares."""
     if "reward" not in protocol.done.columns:

@@ -11,7 +11,7 @@ from reports.drawing import Drawing, Paint
 from results import settings
 
 _FEWEST = 3
-_FAINT, _FULL = 0.06, 0.55  # opacities between which dark ink stays readable on light pages, and light on dark
+_FAINT, _FULL = 0.05, 0.42  # opacities between which dark ink stays readable on light pages, and light on dark
 _MOST_MAPS = 24
 
 
@@ -23,7 +23,8 @@ def sensitivity_block(
     Settings are chosen by the validation pairs, so these are shown where every cell has them.
     """
     metric = "validation_preference_accuracy"
-    if metric not in done.columns or done[metric].isna().any():
+    trained = done[~done["control"] & done["lr"].notna()]
+    if metric not in done.columns or trained[metric].isna().any():
         metric = "preference_accuracy"
     found = _of_most_common_knobs(settings.surface(done, metric))
     maps = [(str(loss), same) for loss, same in found.groupby("loss", sort=False) if len(same) >= _FEWEST][:_MOST_MAPS]

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 
@@ -150,4 +151,30 @@ def store_rows(out: Path, rows: list[dict[str, Any]]) -> Path:
             store.write_cell(folder, cell={}, row=row, pairs=None, curve=drawn, log="")
         else:
             store.write_failed(folder, cell={}, row=row)
+    return out
+
+
+def tested_pairs(right: float, seed: int, pairs: int = 90) -> pandas.DataFrame:
+    """Test rows that every cell shares, of which about this share is told right; hard ones are wrong first."""
+    luck = numpy.random.default_rng([seed, int(1000 * right)])
+    is_right = numpy.arange(pairs) / pairs < right + luck.normal(0, 0.008)
+    return pandas.DataFrame(
+        {"pair_id": [f"p{i}" for i in range(pairs)], "cluster_id": [f"c{i}" for i in range(pairs)], "split": "test",
+         "step": 32, "policy_chosen_logp": numpy.where(is_right, -9.0, -11.0), "policy_rejected_logp": -10.0,
+         "reference_chosen_logp": -10.0, "reference_rejected_logp": -10.0, "chosen_tokens": 5, "rejected_tokens": 5,
+         "prompt_tokens": 3}
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tested_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three losses of three seeds and their pair tables: dpo and ipo alike, kto far below."""
+    out = tmp_path_factory.mktemp("tested")
+    for loss, right in (("kto", 0.4), ("dpo", 0.78), ("ipo", 0.8)):
+        for seed in range(3):
+            pairs = tested_pairs(right, seed)
+            value = float((pairs["policy_chosen_logp"] > -10).mean())
+            row = cell(loss, seed=seed, preference_accuracy=value, mean_ratio_accuracy=value)
+            folder = store.cell_folder(out, row["suite"], loss, row["cell"])
+            store.write_cell(folder, cell={}, row=row, pairs=pairs, curve=None, log="")
     return out
