@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import reports
@@ -23,7 +23,7 @@ def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
     found = split(words, KEYS)
     given = {key: found.values.get(key, ()) for key in KEYS}
     folder = Path(found.bare[0] if found.bare else "runs").expanduser()
-    errors = [*found.errors, *_wrong(given)]
+    errors = [*found.errors, *wrong(given)]
     if len(found.bare) > 1 or found.suite_settings or found.loss_settings or str(folder).startswith("-"):
         errors.append(f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
                       "example: report runs/hh-rlhf tables=latex")  # fmt: skip
@@ -39,20 +39,20 @@ def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
             runs = results.read(folder)
         except FileNotFoundError as error:
             raise UsageError([str(error)]) from error
-    for warning in caught:
-        warn(str(warning.message))
-    written = reports.write(folder, runs, **given)
+        written = reports.write(folder, runs, **given)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        warn(message)
     return "\n".join([reports.terminal(runs), *map(str, written.values())])
 
 
-def _wrong(given: dict[str, Sequence[str]]) -> list[str]:
-    """What is unknown among the asked forms and metrics, in sentences."""
+def wrong(given: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is unknown among the asked forms and metrics, in sentences; keys that were not given may be absent."""
     from results.columns import ROW_COLUMNS
 
     numbers = tuple(column.name for column in ROW_COLUMNS if column.dtype in ("float64", "Int64"))
     allowed = {"tables": tuple(reports.TABLES), "figures": reports.FIGURES, "metrics": numbers}
-    told = [unknown(key.removesuffix("s"), name, allowed[key]) for key in KEYS for name in given[key]
+    told = [unknown(key.removesuffix("s"), name, allowed[key]) for key in KEYS for name in given.get(key, ())
             if name not in allowed[key]]  # fmt: skip
-    if given["metrics"] and not given["tables"]:
+    if given.get("metrics") and not given.get("tables"):
         told.append("metrics= chooses the columns of tables=, but no table is asked for; add tables=latex, say")
     return told

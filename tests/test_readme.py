@@ -15,6 +15,8 @@ from harness.evaluate_options import SHARED, EvaluateOptions, evaluate_kinds
 from harness.names import read_options
 from harness.option_cards import kinds, make, values_of
 from harness.progress import silent
+from harness.report import KEYS as REPORT_KEYS
+from harness.report import wrong
 from harness.reproduce.catalogue import recipes
 from harness.reproduce.command import KEYS, listing, markdown_table
 from harness.run import run
@@ -33,6 +35,10 @@ def test_a_command_of_the_readme_is_understood(command: str):
     if verb == "reproduce":
         asked = split(words, KEYS)
         assert not asked.errors and asked.bare[0] in (*recipes(), "all", "list")
+        return
+    if verb == "report":
+        asked = split(words, REPORT_KEYS)
+        assert not asked.errors and len(asked.bare) == 1 and not wrong(asked.values)
         return
     if verb == "evaluate":
         asked = split(words, evaluate_kinds())
