@@ -72,22 +72,26 @@ def prepare(spec: Mapping[str, Any]) -> Task:
     options, _ = read_options(list(spec["words"]))
     sweep = prepare_sweep(options, silent())
     if spec.get("share") is not None:
-        rows = synthetic(options.train_pairs[0], spec["share"], spec["tokens"], sweep.tokenizer.vocab_size)
+        rows = synthetic(
+            options.train_pairs[0], spec["share"], spec["tokens"], sweep.tokenizer.vocab_size, spec["opening"]
+        )
         data = dataclasses.replace(sweep.data, pool=tuple(rows), validation=(), test=())
         sweep = dataclasses.replace(sweep, data=data, identity=dataclasses.replace(sweep.identity, data=data))
     rows = sweep.data.training_rows(0, Knobs(options.train_pairs[0]))
     return Task(sweep, batches(rows, seed=0, epochs=1, batch_size=options.batch_size), spec)
 
 
-def synthetic(count: int, share: float, tokens: int, vocabulary: int) -> list[Row]:
-    """Rows of random token ids: prompt, chosen and rejected have `tokens` in all, the prompt `share` of them."""
+def synthetic(count: int, share: float, tokens: int, vocabulary: int, opening: int = 0) -> list[Row]:
+    """Rows of random token ids: prompt, chosen and rejected have `tokens` in all, the prompt `share` of them, the
+    first `opening` of which are the same in every row."""
     draw = random.Random(0)
+    common = tuple(draw.randrange(3, vocabulary) for _ in range(opening))
     answer = max(1, round(tokens * (1 - share) / 2))
     sizes = (max(1, tokens - 2 * answer), answer, answer)
     rows = []
     for number in range(count):
         prompt, *answers = (tuple(draw.randrange(3, vocabulary) for _ in range(size)) for size in sizes)
-        rows.append(Row(str(number), str(number), "train", prompt, tuple(answers)))
+        rows.append(Row(str(number), str(number), "train", common + prompt[opening:], tuple(answers)))
     return rows
 
 

@@ -8,11 +8,13 @@ import math
 
 import pytest
 
-from benchmarks import step, sweep
+from benchmarks import share, step, sweep
 from benchmarks.settings import read
 from benchmarks.speed import main, usage
-from benchmarks.task import prepare
+from benchmarks.task import prepare, synthetic
 from benchmarks.turns import measured, ratio
+from harness.layout import packed
+from harness.objective import item_of
 from harness.options import UsageError
 
 # TRL and transformers speak of names that will go; which ones TRL uses is not ours to mend.
@@ -41,6 +43,14 @@ def turns(tmp_path_factory):
         for side, measure in ((step.OURS, ours.step), (step.FASTEST, peer.step), (step.DEFAULTS, peer.step)):
             found[side] = measure(prepare({"side": side, "words": words, "micro": 2}))
     return [found]
+
+
+@pytest.mark.parametrize("share, opening", share.CASES.values(), ids=share.CASES)
+def test_synthetic_rows_have_the_share_of_prompt_and_the_common_opening_asked_for(share, opening):
+    rows = synthetic(6, share, 220, 1000, opening)
+    assert {len(row.prompt) for row in rows} == {round(220 * share)}
+    assert {sum(map(len, row.answers)) for row in rows} == {220 - round(220 * share)}
+    assert packed([item_of(row) for row in rows], pad=0).stem == opening
 
 
 def turn_of(**sides: list[float]) -> dict:
