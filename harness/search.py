@@ -20,6 +20,7 @@ from harness.search_options import claim_seeds
 from harness.spaces import Space, spaces, trials_each
 from harness.sweep import Sweep
 from results import store
+from results.inference import CLAIM_SEEDS
 from results.searches import CLAIM, DEFAULT, METRIC, SEARCH, WINNER
 
 Judge = Callable[[Trial], float | None]
@@ -97,6 +98,8 @@ def words(sweep: Sweep) -> list[str]:
     seeds = claim_seeds(options)
     told.append(f"claim: winner and default of each loss on seeds {', '.join(map(str, seeds))}, verdicts on test pairs"
                 if seeds else "no claim: claim_seeds=none, so nothing is said about the losses")  # fmt: skip
+    if 0 < len(seeds) < CLAIM_SEEDS:
+        told.append(f"with fewer than {CLAIM_SEEDS} claim seeds there is no verdict")
     still = [space.loss for space in found if not space.axes]
     if still:
         told.append(f"nothing to search: {', '.join(still)} (one value of everything), so one trial each")

@@ -109,6 +109,7 @@ def test_a_default_that_wins_is_trained_once(command, tmp_path):
     frame = results.search(tmp_path / "runs")
     assert frame["role"].tolist() == ["", "winner", "winner"]
     assert any("nothing to search: simper" in line for line in told.lines)
+    assert any("with fewer than 3 claim seeds there is no verdict" in line for line in told.lines)
 
 
 def test_a_plan_tells_what_is_known_and_counts_what_follows(command, tmp_path, pairs_file, capsys):
@@ -124,6 +125,8 @@ def test_a_plan_tells_what_is_known_and_counts_what_follows(command, tmp_path, p
     plan(options, silent(), "plan")
     shown = capsys.readouterr().out
     assert shown.count("  finished  ") == 10 and "that follow" not in shown
+    assert "seeds a side that find a difference in preference accuracy with probability 0.8: 0.1:" in shown
+    assert "by the spread of 4 earlier runs of 2 settings" in shown
 
 
 def test_a_suite_without_anything_to_select_by_is_refused(command, tmp_path):
