@@ -7,6 +7,7 @@ a named loss or suite exists is checked in names.py, because that needs their pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -268,7 +269,8 @@ class Options(BaseModel):
     @classmethod
     def _budgeted(cls, values: Any, make: Any) -> Options:
         options = make(search_options.with_budget(values))
-        options.model_fields_set.difference_update(search_options.lowered(options, set(values)))
+        if isinstance(values, Mapping):
+            options.model_fields_set.difference_update(search_options.lowered(options, set(values)))
         return options
 
     @model_validator(mode="after")

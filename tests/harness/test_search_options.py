@@ -21,7 +21,8 @@ def test_a_preset_sets_what_is_not_given_and_nothing_else():
 def test_numbers_of_rows_of_a_preset_are_defaults_that_a_small_suite_may_lower():
     assert not {"train_pairs", "eval_pairs"} & make({**NEEDED, "budget": "standard"}).model_fields_set
     assert "train_pairs" in make({**NEEDED, "budget": "standard", "train_pairs": "64"}).model_fields_set
-    assert Options(**NEEDED, budget="paper").eval_pairs == 1000
+    paper = Options(**NEEDED, budget="paper")
+    assert paper.eval_pairs == 1000 and Options.model_validate(paper) == paper
 
 
 @pytest.mark.parametrize("name", BUDGETS)
