@@ -85,6 +85,26 @@ def _residual(table: Floats) -> Floats:
     return (left**2).sum(axis=(-2, -1)) / ((table.shape[-2] - 1) * max(table.shape[-1] - 1, 1))
 
 
+class Mean(NamedTuple):
+    """The mean over the runs of one setting, its error over runs and rows, and the degrees of freedom of that error."""
+
+    value: float
+    se: float
+    degrees: float
+
+
+def mean_over_runs(values: Floats, rows: Floats) -> Mean:
+    """The mean of m over runs, values [S] (two at least), with rows [S, N] as in `difference`, and by its rule:
+    SE^2 = V_rows + max(0, V_runs - V_both)."""
+    seeds, clusters = rows.shape
+    over_runs = float(values.var(ddof=1)) / seeds
+    over_rows = float(rows.mean(axis=0).var(ddof=1)) / clusters if clusters > 1 else math.nan
+    variance = over_rows + max(0.0, over_runs - float(_residual(rows)) / (seeds * clusters))
+    parts = over_runs**2 / (seeds - 1) + over_rows**2 / max(clusters - 1, 1)
+    degrees = max(variance**2 / parts, seeds - 1) if parts > 0 else math.inf
+    return Mean(float(values.mean()), math.sqrt(variance), degrees)
+
+
 def holm(p: Floats) -> Floats:
     """p-values [K] corrected for K comparisons (Holm 1979), NaN left out and left NaN."""
     corrected = np.full(len(p), math.nan)

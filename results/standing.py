@@ -6,13 +6,12 @@ Best is the setting with the best mean; every setting that the corrected test of
 `tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
 """
 
-import math
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from results.columns import METRIC_COLUMNS
 from results.comparison import Side, compared, sides
-from results.inference import CLAIM_SEEDS
+from results.inference import CLAIM_SEEDS, mean_over_runs
 from results.statistics import Estimate, interval
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def standing(
     """The standing of the finished cells of one protocol that may be ranked together; settings with fewer than three
     seeds are left out. `tables` are pair tables of test rows by cell.
 
-    SE^2 = var(seeds)/S + var(cluster pseudo-values of the seeds' mean)/N, with the degrees of freedom of Welch and
-    Satterthwaite (Biometrics Bulletin 2, 1946).
+    The error of a mean is that of `inference.mean_over_runs`.
     Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
@@ -64,16 +62,6 @@ def standing(
 
 
 def _place(side: Side, tied: bool) -> Place:
-    found, degrees = _mean(side)
-    ends = interval(found, degrees)
+    found = mean_over_runs(side.values, side.pseudo)
+    ends = interval(Estimate(found.value, found.se), found.degrees)
     return Place(side.label, side.loss, side.cells, len(side.values), found.value, found.se, ends.low, ends.high, tied)
-
-
-def _mean(side: Side) -> tuple[Estimate, float]:
-    """The mean over seeds with its error over runs and rows, and the degrees of freedom of that error."""
-    seeds, clusters = side.pseudo.shape
-    over_runs = float(side.values.var(ddof=1)) / seeds
-    over_rows = float(side.pseudo.mean(axis=0).var(ddof=1)) / clusters if clusters > 1 else math.nan
-    whole = over_runs + over_rows
-    parts = over_runs**2 / (seeds - 1) + over_rows**2 / max(clusters - 1, 1)
-    return Estimate(float(side.values.mean()), math.sqrt(whole)), whole**2 / parts if parts > 0 else math.inf
