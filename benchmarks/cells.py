@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import harness.cell
-import harness.worker
+import harness.engines.worker
 import results
 from benchmarks.table import number, table
 from harness.bench import Bench
@@ -88,15 +88,15 @@ def _timed_run(words: Sequence[str]) -> dict[str, Any]:
         each.append(seconds - inside[0])
         inside[0] = 0.0
 
-    kept = harness.cell.train, Bench.evaluate, harness.worker.Worker.run
+    kept = harness.cell.train, Bench.evaluate, harness.engines.worker.Worker.run
     harness.cell.train, Bench.evaluate = timed(kept[0], add), timed(kept[1], add)
-    harness.worker.Worker.run = timed(kept[2], end)
+    harness.engines.worker.Worker.run = timed(kept[2], end)
     began, worked = time.perf_counter(), time.process_time()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             run(options, silent(), "python -m benchmarks.cells")
     finally:
-        harness.cell.train, Bench.evaluate, harness.worker.Worker.run = kept
+        harness.cell.train, Bench.evaluate, harness.engines.worker.Worker.run = kept
     return {"whole": time.perf_counter() - began, "cpu": time.process_time() - worked, "each": each}
 
 

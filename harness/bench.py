@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
@@ -52,6 +53,7 @@ class Bench:
     ) -> None:
         self.identity, self.machine, self.progress = identity, machine, progress
         self.workers, self.command, self.memory_ran_out = workers, command, False
+        self.kept: list[Path] = []  # files of the cache that hold what was made of the starting weights
         self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn
@@ -96,6 +98,7 @@ class Bench:
         """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
+        self.kept.append(path)
         if all(ranks.each(path.is_file)):
             self.policy.start_from(path)
             return
@@ -150,11 +153,19 @@ class Bench:
     def _reference(self, items: Sequence[Item], precision: str, what: str) -> Scores:
         """Log-probs under the starting weights."""
         self.policy.end()
-        scorer = Scorer(self.policy.base, precision)
+        scorer, store = Scorer(self.policy.base, precision), self._store(precision)
+        self.kept += store.files(items)
         with self.progress.stage(f"reference log-probs of {what}", len(items)) as stage:
-            return self._store(precision).scores(
-                scorer, items, layout=self.layout, pad=self.pad, advance=stage.advance
-            )
+            return store.scores(scorer, items, layout=self.layout, pad=self.pad, advance=stage.advance)
+
+    def measure_reference(self, trials: Iterable[Trial]) -> list[Path]:
+        """Fills the store with all that these cells need of the reference; the files of the cache that hold it."""
+        if self.options.store:
+            drawn = {(t.seed, t.knobs, frozenset(losses.get(t.loss).needs)): t for t in trials if t.lr is not None}
+            for trial in drawn.values():
+                self.job(trial, cell="")
+            _ = self.evaluation_reference
+        return list(dict.fromkeys(self.kept))
 
     def _training_reference(self, drawn: Draw) -> Logps:
         """Log-probs of training rows in the training precision; measured once for a set of rows.

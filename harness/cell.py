@@ -267,7 +267,7 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "micro_tokens": None if bench.micro_batch else bench.micro_tokens,
         "layout": bench.layout,
         "activation_checkpointing": bench.options.activation_checkpointing,
-        "engine": "local",
+        "engine": bench.options.engine,
         "workers": bench.workers,
         "processes": ranks.processes(),
         "out": bench.options.out,

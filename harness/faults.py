@@ -15,8 +15,8 @@ _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 _RUST_ERRNO = re.compile(r"os error (\d+)")
 
 
-class StorageFailed(RuntimeError):
-    """Nothing can be written any more; the message says where, why and what to do."""
+class SweepStopped(RuntimeError):
+    """No further cell can be run: nothing can be written, or the machines are gone; the message says what to do."""
 
 
 def memory_failure(error: BaseException) -> str | None:

@@ -17,7 +17,7 @@ import torch
 from harness import launch, ranks
 from harness.bench import Bench
 from harness.cell import measured_together
-from harness.worker import Duty, Relay, register_losses
+from harness.engines.worker import Duty, Relay, register_losses
 
 
 def follow(patience: timedelta = ranks.PATIENCE) -> int:

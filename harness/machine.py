@@ -47,10 +47,18 @@ def resolve(options: Options) -> Machine:
     return Machine(device, name, precision, torch.get_num_threads())
 
 
-def _device(wanted: str) -> str:
+def device_here(wanted: str) -> str:
+    """The device where this machine has it, else its CPU: cells may have run on another machine."""
+    return wanted if wanted in _devices() else "cpu"
+
+
+def _devices() -> list[str]:
     here = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        here.append("mps")
+    return [*here, "mps"] if torch.backends.mps.is_available() else here
+
+
+def _device(wanted: str) -> str:
+    here = _devices()
     if wanted == "auto":
         return "cuda:0" if len(here) > 1 and here[1].startswith("cuda") else here[-1]
     device = "cuda:0" if wanted == "cuda" else wanted

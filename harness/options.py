@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness import option_limits, search_options
+from harness.engines.settings import engine_problems
 from harness.judges.settings import parse as judge_values
 from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
 from harness.words import AXIS, LIST, SCALAR
@@ -219,6 +220,22 @@ class Options(BaseModel):
     workers: Annotated[int | None, BeforeValidator(Auto(WholeNumber(0)))] = option(
         None, "processes that run cells; auto = one a GPU, else one; 0 = in the command's own process", shown="auto"
     )
+    engine: Annotated[str, BeforeValidator(Choice(("local", "ray")))] = option(
+        "local", "where cells run: processes of this machine, or of a Ray cluster (extra `ray`)"
+    )
+    ray_address: Annotated[str, BeforeValidator(Text())] = option(
+        "auto", "the Ray cluster: auto (that of this machine), HOST:PORT, or local (one of this machine alone)",
+        key="ray.address",
+    )  # fmt: skip
+    ray_cpus: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
+        None, "CPUs of a cell under engine=ray, and its threads; auto = threads=, else 1", SCALAR, "auto", "ray.cpus"
+    )
+    ray_gpus: Annotated[float | None, BeforeValidator(Auto(Number(minimum=0, maximum=1)))] = option(
+        None, "GPUs of a cell under engine=ray; auto = 1 where the cluster has some", SCALAR, "auto", "ray.gpus"
+    )
+    ray_memory: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
+        None, "GiB that Ray sets aside for a cell; auto = it counts none", SCALAR, "auto", "ray.memory"
+    )
     layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = option(
         "auto", "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
         "each (plain); the fastest that agrees with the model's own logits"
@@ -275,6 +292,6 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Options:
-        if found := [*search_options.problems(self), *option_limits.problems(self)]:
+        if found := [*search_options.problems(self), *option_limits.problems(self), *engine_problems(self)]:
             raise ValueError("\n".join(found))
         return self

@@ -149,6 +149,10 @@ class ReferenceStore:
                 _write_block(path, known)
             return known
 
+    def files(self, items: Sequence[Item]) -> list[Path]:
+        """Where the blocks of the items are kept; none where nothing is."""
+        return [path for block in _blocks(items) if (path := self._path(block)) is not None]
+
     def holds(self, items: Sequence[Item]) -> int:
         """How many of the items lie in blocks that are stored already."""
         paths = ((self._path(block), len(block)) for block in _blocks(items))

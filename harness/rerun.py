@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.elsewhere import prepare_evaluation, read_evaluate_options
+from harness.engines.worker import Worker
 from harness.evaluate_options import evaluate_kinds
 from harness.grid import Trial
 from harness.knobs import Knobs
@@ -23,7 +24,6 @@ from harness.option_cards import kinds
 from harness.options import UsageError
 from harness.progress import Progress
 from harness.sweep import Sweep, prepare_sweep
-from harness.worker import Worker
 from results import store
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, RUN_METRIC_COLUMNS, VOLATILE, VOLATILE_CURVE
 from results.frames import read_parquet
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REMEDY = "the stored cell does not come out of its command here: look for what differs, and trust neither before"
-_ADDED_LATER = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank")
-"""Keys of measurements that are added to a cell; with what belongs to them (judge.KEY)."""
-_OF_THE_RERUN = ("out", "store", "workers", "save", "retry", "checkpoint_steps", "device")
+_LEFT_OUT = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank", "ray")
+"""Keys of measurements that are added to a cell, with what belongs to them (judge.KEY), and of other machines."""
+_OF_THE_RERUN = ("out", "store", "engine", "workers", "save", "retry", "checkpoint_steps", "device")
 
 
 class Rerun(NamedTuple):
@@ -100,7 +100,7 @@ def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Pa
         machine["device"] = "cpu"
     mine = [f"{key}={value}" for key, value in machine.items() if value is not None]
     replaced = {word.partition("=")[0] for word in (*changed, *mine)} | set(_OF_THE_RERUN)
-    kept = [w for w in words if (key := w.partition("=")[0]) not in replaced and key.split(".")[0] not in _ADDED_LATER]
+    kept = [w for w in words if (key := w.partition("=")[0]) not in replaced and key.split(".")[0] not in _LEFT_OUT]
     given = {word.partition("=")[0] for word in changed}
     known = evaluate_kinds() if verb == "evaluate" else kinds()
     return [*kept, *changed, *(w for w in mine if (key := w.partition("=")[0]) not in given and key in known)]

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from harness import alignment_tax, launch
 from harness.answer_tables import prompts_of
 from harness.audits import audited, record
 from harness.cell import describe
-from harness.faults import StorageFailed, storage_failure
+from harness.engines.run import run_cells
+from harness.faults import SweepStopped, storage_failure
 from harness.grid import Trial
 from harness.judges import JudgeSettings
 from harness.judging import judge_cells
 from harness.knobs import Knobs, combinations
+from harness.machine import device_here
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.ranks import ProcessesLost
@@ -30,7 +32,6 @@ from harness.reranked_judging import judge_reranked
 from harness.search import Stage, outlook, stages, words
 from harness.search_options import budget_words
 from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
-from harness.workers import run_cells
 from results import store
 from results.searches import CLAIM
 
@@ -56,7 +57,8 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
     Raises: UsageError where nothing can be written.
     """
     _require_writable(Path(sweep.options.out))
-    alignment_tax.measure_start(sweep, progress)
+    if sweep.options.engine == "local":  # else a machine that runs cells measures its own start
+        alignment_tax.measure_start(sweep, progress)
     _announce(sweep, progress)
     interrupted = stopped = False
     failures: list[str] = []
@@ -65,13 +67,14 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
         for stage in stages(sweep):
             sweep = stage.sweep
             _begin(stage, progress)
-            alignment_tax.complete(sweep, progress)
+            if sweep.options.engine == "local":
+                alignment_tax.complete(sweep, progress)
             _run_cells(sweep, stage.fresh, progress)
         failures = _judge(sweep, progress)
     except KeyboardInterrupt:
         interrupted = True
         progress.warn("interrupted: finished cells are kept; the same command goes on from here")
-    except (StorageFailed, ProcessesLost) as error:
+    except (SweepStopped, ProcessesLost) as error:
         stopped = True
         progress.warn(f"stopped: {error}")
     try:
@@ -142,7 +145,8 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
     if not options.judge and options.refusal == "none":
         return []
     folders = [sweep.folder(trial) for trial in sweep.trials if not trial.skip and store.is_done(sweep.folder(trial))]
-    settings = JudgeSettings(suite=sweep.data.suite.name, device=sweep.machine.device).but(options.judge_settings)
+    settings = JudgeSettings(suite=sweep.data.suite.name, device=device_here(sweep.machine.device))
+    settings = settings.but(options.judge_settings)
     prompts, failures = prompts_of(sweep.data), []
     if options.judge:
         failures += judge_cells(
@@ -167,7 +171,7 @@ def _tidy(folder: Path) -> None:
 def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, *, save: bool) -> None:
     """Runs the cells; those that another command of this host is at work on are waited for, and run if it dies."""
     while todo:
-        run_cells(sweep, todo, progress, lambda trial: _drop_beaten_models(sweep), save=save)
+        run_cells(sweep, todo, progress, _dropping_beaten_models(sweep), save=save)
         # A cell that is stored but lacks a measurement was ours, and the measurement failed: it is not tried again.
         todo = [t for t in todo if not store.is_done(sweep.folder(t)) and sweep.failure(t) is None]
         if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
@@ -192,14 +196,14 @@ def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> 
                           "trained again; save=all keeps models")  # fmt: skip
 
 
-def _best(sweep: Sweep) -> list[Trial]:
+def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:
     """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
     setting of the knobs, because cells of unlike training rows are not ranked against each other. The cut training
     rows of a race are no such setting."""
     found: dict[Knobs, Trial] = {}
     highest: dict[Knobs, float] = {}
     asked = combinations(sweep.options)
-    for trial in sweep.trials:
+    for trial in sweep.trials if among is None else among:
         if trial.control or trial.skip or trial.knobs not in asked or not store.is_done(sweep.folder(trial)):
             continue
         accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
@@ -208,14 +212,23 @@ def _best(sweep: Sweep) -> list[Trial]:
     return list(found.values())
 
 
-def _drop_beaten_models(sweep: Sweep) -> None:
-    """Under save=best, drops the saved models of this sweep that are no longer a best one."""
+def _dropping_beaten_models(sweep: Sweep) -> Callable[[Trial], None]:
+    """What, under save=best, drops the saved models that are no longer a best one each time a cell has ended.
+
+    All cells are looked at once, here; then only the one that has ended is held against the best so far.
+    """
     if sweep.options.save != "best":
-        return
-    best = _best(sweep)
-    for trial in sweep.trials:
-        if trial not in best and not trial.skip:
-            shutil.rmtree(sweep.model_folder(trial), ignore_errors=True)
+        return lambda trial: None
+    best: list[Trial] = []
+
+    def hold(rivals: Sequence[Trial]) -> None:
+        best[:] = _best(sweep, rivals)
+        for beaten in rivals:
+            if beaten not in best:
+                shutil.rmtree(sweep.model_folder(beaten), ignore_errors=True)
+
+    hold([trial for trial in sweep.trials if not trial.skip])
+    return lambda ended: hold([trial for trial in sweep.trials if trial == ended or trial in best])
 
 
 def _store_skipped(sweep: Sweep, trial: Trial) -> None:

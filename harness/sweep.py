@@ -12,12 +12,13 @@ import losses
 from harness import alignment_tax
 from harness.additions import wanted
 from harness.data import Data, prepare
+from harness.engines.cluster import machine_of
 from harness.entries import ENTRIES
 from harness.generations import questions
 from harness.grid import Trial, trials
 from harness.identity import Identity
 from harness.logprobs import STATISTICS
-from harness.machine import Machine, resolve
+from harness.machine import Machine
 from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
 from harness.progress import Progress
@@ -107,7 +108,7 @@ class Sweep:
 
 def prepare_sweep(options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True) -> Sweep:
     """Loads everything but the weights; `command` is recorded. Raises: UsageError, SuiteError."""
-    machine = resolve(options)
+    machine = machine_of(options, progress)
     source = find(options.model, options.model_revision, weights_needed=weights_needed)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness import ranks
-from harness.faults import StorageFailed
+from harness.faults import SweepStopped
 from harness.gradient import NonFinite, accumulate_gradient, describe
 from harness.job import Job
 from harness.logprobs import Scorer
@@ -77,11 +77,11 @@ def train(
 
 
 def _resume(state: TrainState, checkpoints: Path, cell: str) -> None:
-    """Goes on from a kept state, in every process from the same. Raises: StorageFailed where not all can read it."""
+    """Goes on from a kept state, in every process from the same. Raises: SweepStopped where not all can read it."""
     state.load(checkpoints, cell)
     steps = ranks.each(lambda: state.step)
     if len(set(steps)) > 1:
-        raise StorageFailed(
+        raise SweepStopped(
             f"{checkpoints}: the processes of this launch read states of different steps "
             f"({', '.join(map(str, steps))}); out= must be a folder that all machines share"
         )

@@ -24,6 +24,7 @@ KEEPERS = {
     "datasets": ("suites",),
     "lm_eval": ("harness/capability.py",),
     "openai": ("harness/judges/endpoint.py",),
+    "ray": ("harness/engines/ray.py", "harness/engines/cluster.py"),
     "jinja2": ("reports",),
     "matplotlib": ("reports",),
 }

@@ -122,7 +122,7 @@ def test_memory_that_really_runs_out_in_a_worker_fails_its_cell_and_the_sweep_go
         "    return -beta * pair.chosen.total\n"
     )
     told = command(f"plugins={plugin}", "losses=mine,ipo", "controls=false", "workers=1")
-    assert told.code == 1 and any("trying it once more" in line for line in told.lines)
+    assert told.code == 1 and any("trying it again" in line for line in told.lines)
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert runs.loc["ipo", "status"] == "done" and runs.loc["mine", "status"] == "failed"
     assert "out of memory" in runs.loc["mine", "reason"] and "micro_batch=" in runs.loc["mine", "reason"]

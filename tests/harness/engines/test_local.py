@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 import results
-from harness.workers import WorkerFault
+from harness.engines.pool import WorkerFault
 from tests.harness.conftest import SMALL, comparable
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # A loss that works in the parent (which probes it) and does `{act}` in a worker.
 PLUGIN = """
@@ -52,15 +52,20 @@ def test_workers_store_the_rows_that_one_process_stores_to_the_last_bit(command,
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_its_cell_begun_again_with_less_memory(command, tmp_path):
-    mark = str(tmp_path / "killed")
-    once = f"p = pathlib.Path({mark!r}); p.exists() or (p.touch(), os.kill(os.getpid(), signal.SIGKILL))"
-    told = command(plugin(tmp_path, once), "losses=mine,ipo", "controls=false", "workers=1", "micro_tokens=1000")
+@pytest.mark.parametrize(("kills", "micro_tokens"), [(1, 1000), (2, 500)])
+def test_a_killed_worker_is_replaced_and_the_second_time_gets_less_memory(kills, micro_tokens, command, tmp_path):
+    mark = tmp_path / "killed"
+    mark.mkdir()
+    act = (
+        f"p = pathlib.Path({str(mark)!r}); n = len(list(p.iterdir())); "
+        f"n < {kills} and ((p / str(n)).touch(), os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    told = command(plugin(tmp_path, act), "losses=mine,ipo", "controls=false", "workers=1", "micro_tokens=1000")
     assert told.code == 0
-    assert any("was killed" in line and "trying it once more" in line for line in told.lines)
+    assert len([line for line in told.lines if "was killed" in line and "trying it again" in line]) == kills
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert (runs["status"] == "done").all()
-    assert set(runs["micro_tokens"]) == {500}
+    assert set(runs["micro_tokens"]) == {micro_tokens}
 
 
 @pytest.mark.slow

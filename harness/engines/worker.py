@@ -1,30 +1,23 @@
 """One worker: cells one after another on one model in memory, in this process or in one of its own.
 
 A process of its own lives for many cells: the model is loaded once and its starting weights are put back bit
-for bit. What it has to say (progress, the end of a cell) goes to the parent through a pipe; it ends with its
-parent, whatever ends that, and retires where memory or the device has failed.
+for bit. What it has to say (progress, the end of a cell) goes to the parent; it retires where memory or the
+device has failed.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
-from typing import Any
-
-import torch
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import losses
 from harness import ranks
 from harness.bench import Bench
 from harness.cell import CellFailed, run_cell
+from harness.engines.pool import Message
 from harness.estimate import Rates, seconds, work
 from harness.faults import memory_failure, storage_failure
 from harness.grid import Trial
@@ -56,7 +49,7 @@ class Worker:
         folder = self.sweep.folder(trial)
         try:
             with store.claim(folder):
-                if self._was_made_meanwhile(trial, save):
+                if was_made_meanwhile(self.sweep, trial, save):
                     self.progress.cell_kept(trial.label, "made by another command meanwhile")
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
@@ -70,11 +63,10 @@ class Worker:
             told = "unpaired rows have no accuracy" if accuracy is None else f"preference accuracy {accuracy:.3f}"
             self.progress.cell_finished(trial.label, told)
 
-    def _was_made_meanwhile(self, trial: Trial, save: bool) -> bool:
-        """Whether a command beside this one finished the cell between our look and our claim."""
-        if not self.sweep.is_finished(trial):
-            return False
-        return not save or trial.loss == "none" or self.sweep.model_folder(trial).is_dir()
+    def measure_reference(self) -> list[Path]:
+        """Makes what all cells need of the starting weights; the files of the cache that hold it."""
+        self._bench = self._bench or self._load()
+        return self._bench.measure_reference(self.todo)
 
     @property
     def worn(self) -> bool:
@@ -93,7 +85,7 @@ class Worker:
             bench = ranks.together(
                 lambda: Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers,
                               command=sweep.command),
-                "load", Duty(sweep, self.todo, sums(), 1, sweep.machine.device, sweep.machine.threads, None),
+                "load", duty_of(sweep, self.todo, 1),
             )  # fmt: skip
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
@@ -106,68 +98,60 @@ class Worker:
         return bench
 
 
+def was_made_meanwhile(sweep: Sweep, trial: Trial, save: bool) -> bool:
+    """Whether a command beside this one finished the cell between our look and our claim."""
+    if not sweep.is_finished(trial):
+        return False
+    return not save or trial.loss == "none" or sweep.model_folder(trial).is_dir()
+
+
 @dataclass(frozen=True)
 class Duty:
-    """What a worker process is told at its start, and a process that follows another one in its cells."""
+    """What a worker is told at its start, and a process that follows another one in its cells."""
 
     sweep: Sweep
     todo: Sequence[Trial]
     sums: Mapping[str, Mapping[str, float]]  # weighted sums of losses, by name
+    plugins: Sequence[str]
     workers: int
-    device: str
-    threads: int
     micro_tokens: int | None
 
 
-def main(duty: Duty, pipe: Connection) -> None:
-    """The life of a worker process: cells arrive as (trial, save) until None does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(duty.threads)
-    register_losses(duty)
-    sweep = replace(duty.sweep, machine=replace(duty.sweep.machine, device=duty.device, threads=duty.threads))
-
-    def send(kind: str, *content: Any) -> None:
-        pipe.send((kind, *content))
-
-    worker = Worker(sweep, duty.todo, Relay(send), duty.workers, duty.micro_tokens)
-    while (order := pipe.recv()) is not None:
-        trial, save = order
-        try:
-            worker.run(trial, save=save)
-        except Exception as error:
-            memory, storage = memory_failure(error), storage_failure(error)
-            if memory is not None:
-                send("lost", memory)
-            elif storage is not None:
-                send("stopped", storage)
-            else:
-                send("fault", traceback.format_exc())
-            return
-        send("ended", worker.fitting_tokens, worker.worn)
-        if worker.worn:
-            return
+def duty_of(sweep: Sweep, todo: Sequence[Trial], workers: int, micro_tokens: int | None = None) -> Duty:
+    """The duty of one of `workers` workers, with the sums of losses that were made here."""
+    sums = {name: dict(losses.get(name).parts) for name in losses.names() if losses.get(name).parts}
+    return Duty(sweep, todo, sums, sweep.options.plugins, workers, micro_tokens)
 
 
-def sums() -> dict[str, dict[str, float]]:
-    """The weighted sums of losses that this process knows, by name."""
-    return {name: dict(losses.get(name).parts) for name in losses.names() if losses.get(name).parts}
+def ending(worker: Worker, trial: Trial, *, save: bool) -> Message:
+    """Runs one cell in a worker of its own; how that ended, in the words of the pool."""
+
+    def work() -> Message:
+        worker.run(trial, save=save)
+        return "ended", worker.fitting_tokens, worker.worn
+
+    return guarded(work)
+
+
+def guarded(work: Callable[[], Message]) -> Message:
+    """What `work` returns; where it raises, what that means to the pool."""
+    try:
+        return work()
+    except Exception as error:
+        memory, storage = memory_failure(error), storage_failure(error)
+        if memory is not None:
+            return "lost", memory, False
+        return ("stopped", storage) if storage is not None else ("fault", traceback.format_exc())
 
 
 def register_losses(duty: Duty) -> None:
     """The losses that this process does not know from its imports: plug-ins, and sums made in the parent."""
     losses.load_entry_points()
-    for source in duty.sweep.options.plugins:
+    for source in duty.plugins:
         losses.load_plugin(source)
     for name, parts in duty.sums.items():
         if name not in losses.names():
             losses.combine(name, **parts)
-
-
-def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
-    os._exit(1)
 
 
 class Relay(Progress):
