@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import results
+from harness import alignment_tax
+from harness.capability import Score
 from harness.elsewhere import called, evaluate, read_evaluate_options
 from harness.options import UsageError
 from harness.progress import Progress, Silent
@@ -237,3 +239,36 @@ def test_a_word_of_run_means_the_same(pairs_file):
     )
     assert (asked.shared.eval_pairs, asked.shared.similarity, asked.shared.model) == (8, "ches", "tiny")
     assert asked.own.model == ("a",)
+
+
+def test_what_training_cost_is_measured_on_the_folder_itself_and_added_later(
+    tiny_models, pairs_file, tmp_path, monkeypatch
+):
+    asked = []
+
+    def measure(request):
+        asked.append(request)
+        return [Score(task, "acc", 0.5, 0.1, {"0": 1.0, "1": 0.0}) for task in request.tasks]
+
+    monkeypatch.setattr(alignment_tax, "measure", measure)
+    monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
+    first, later = (words_of(model, pairs_file, tmp_path / "given") for model in tiny_models)
+    assert Evaluated(*first, "lm_eval=everyday", "similarity=ches").code == 0
+    Evaluated(*later)
+    added = Evaluated(*later, "lm_eval=everyday")
+    assert added.code == 0 and added.measured == 0
+    assert [request.model for request in asked[1:]] == [str(model) for model in tiny_models]
+    rows = [store.read_row(folder_of(tmp_path / "given", name)) for name in ("model-1", "model-2")]
+    assert [row["capability_everyday"] for row in rows] == [0.0, 0.0]
+    assert rows[0]["similarity"] == "ches" and rows[0]["displacement_ches"] is not None
+
+
+@pytest.mark.slow
+def test_it_chooses_among_the_reference_s_answers_as_a_trained_cell_does(trained, pairs_file, tmp_path):
+    asked = ("generate=4", "max_new_tokens=6", "rerank=3")
+    cell = trained(*asked)
+    Evaluated(*words_of(cell / "model", pairs_file, tmp_path / "given"), "loss=dpo")
+    assert Evaluated(*words_of(cell / "model", pairs_file, tmp_path / "given"), "loss=dpo", *asked).measured == 2
+    given = folder_of(tmp_path / "given", "dpo")
+    assert (cell / store.RERANKED).read_bytes() == (given / store.RERANKED).read_bytes()
+    assert store.read_row(given)["rerank_answers"] == 3
