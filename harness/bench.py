@@ -31,6 +31,7 @@ from harness.policy import Policy
 from harness.progress import Progress
 from harness.reference import ReferenceStore, Scores, measure, store_identity
 from harness.selection import batches, ids_of
+from harness.sharding import shard
 from harness.similarity import Ches, ches
 from harness.tokens import Row
 from harness.train import train
@@ -57,9 +58,9 @@ class Bench:
         self.options, self.data, self.tokenizer = identity.options, identity.data, tokenizer
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else self.data.encoder.end_of_turn
-        if machine.device.startswith("cuda"):
-            ranks.use_gpu(machine.device)
-        model = load_policy(identity.source, machine.device)
+        model = load_policy(identity.source, "cpu" if self.options.shard else machine.device)
+        if self.options.shard:
+            model = shard(model, machine.device)
         self.policy = Policy(
             model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha,
             files=sorted(identity.source.folder.glob("*.safetensors")),

@@ -141,6 +141,8 @@ class _Measured:
 
 def measured_together(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measured:
     """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
+    if ranks.sharded():
+        _ = bench.noise_floors  # passes of the model that rank 0 cannot make alone
     if trial.given is not None:
         return _measure_given(bench, trial)
     return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, folder, log)
@@ -270,6 +272,7 @@ def _provenance(bench: Bench) -> dict[str, Any]:
         "engine": bench.options.engine,
         "workers": bench.workers,
         "processes": ranks.processes(),
+        "shard": bench.options.shard,
         "out": bench.options.out,
         "versions": json.dumps(dict(versions()), sort_keys=True),
         "commit": commit(),

@@ -31,6 +31,8 @@ def follow(patience: timedelta = ranks.PATIENCE) -> int:
             try:
                 if name == "load":
                     bench = ranks.common(partial(_load, *content))
+                elif name == "rates":
+                    ranks.common(bench.seconds_per_token)
                 else:
                     ranks.common(partial(measured_together, bench, *content, []))
             except ranks.ProcessesLost:
@@ -50,6 +52,7 @@ def _load(duty: Duty) -> Bench:
     machine = duty.sweep.machine
     if machine.device.startswith("cuda"):
         machine = replace(machine, device=f"cuda:{launch.local_rank()}")
+        torch.cuda.set_device(machine.device)
     torch.set_num_threads(machine.threads)
     register_losses(duty)
     sweep = duty.sweep

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from harness.selection import Batch
 from harness.state import TrainState
 from harness.tokens import Row
 from losses import SequenceLogProbs
+
+T = TypeVar("T")
 
 
 class NonFinite(ArithmeticError):
@@ -42,7 +44,7 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     branch = "mismatched" in job.loss.needs and len(shared) == len(micros) == 1
     context = Context(
         examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
-        step=batch.step, max_steps=len(job.batches), kl=None if branch else _kl(scorer, job, micros),
+        step=batch.step, max_steps=len(job.batches), kl=None if branch else _kl(scorer, job, shared),
         generator=state.generator, state=state.loss_state,
     )  # fmt: skip
     if branch:
@@ -50,7 +52,7 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     if job.loss.batch_coupled:
         statistics = _coupled(scorer, job, shared, context)
     else:
-        parts = ranks.each(lambda: [_single(scorer, job, rows, context) for rows in micros])
+        parts = ranks.each(lambda: _in_step(scorer, job, shared, lambda n: _single(scorer, job, micros[n], context)))
         statistics = joined([part for theirs in parts for part in theirs])
     ranks.sum_gradients(scorer.parameters())
     return statistics
@@ -60,9 +62,32 @@ def _single(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Stat
     """One micro-batch of a loss that needs to see no other."""
     layout = _layout(scorer, job, rows)
     scored = scorer(layout, job.statistics)
-    outcome = _evaluate(job, scored, layout.mask, rows, context)
+    try:
+        outcome = _evaluate(job, scored, layout.mask, rows, context)
+    except (NonFinite, StepZeroMismatch):
+        if ranks.sharded():
+            scored.logps.backward(torch.zeros_like(scored.logps))  # the others make this pass too
+        raise
     scored.logps.backward(outcome.gradient)
     return outcome.statistics
+
+
+def _in_step(scorer: Scorer, job: Job, shared: list[list[list[Row]]], act: Callable[[int], T]) -> list[T]:
+    """`act` of each of this process's micro-batches, by number; where weights are sharded, with as many passes of
+    the model as any process makes, also after a failure: passes without an effect make up for what is missing."""
+    done, found, mine = 0, [], len(shared[ranks.rank()])
+    try:
+        for number in range(mine):
+            done += 1
+            found.append(act(number))
+    finally:
+        if ranks.sharded():
+            rows = next(micros[0] for micros in shared if micros)
+            for _ in range(done, max(map(len, shared))):
+                logps = scorer(_layout(scorer, job, rows)).logps
+                if logps.requires_grad:
+                    logps.backward(torch.zeros_like(logps))
+    return found
 
 
 def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Statistics:
@@ -93,7 +118,12 @@ def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: C
     if len(shared) == len(micros) == 1:
         return _single(scorer, job, micros[0], context)
     layouts = [_layout(scorer, job, rows) for rows in micros]
-    parts = [part for theirs in ranks.each(lambda: _seen(scorer, job, layouts)) for part in theirs]
+
+    @torch.no_grad()
+    def see() -> list[_Seen]:
+        return _in_step(scorer, job, shared, lambda n: _Seen.of(scorer(layouts[n], job.statistics), layouts[n].mask))
+
+    parts = [part for theirs in ranks.each(see) for part in theirs]
     rows = [rows for micros in shared for rows in micros]
     answers = [sum(len(row.answers) for row in one) for one in rows]
 
@@ -110,14 +140,8 @@ def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: C
         [row for one in rows for row in one],
         context,
     ))  # fmt: skip
-    pieces = _pieces(outcome.gradient, parts, answers)
-    first = sum(map(len, shared[: ranks.rank()]))
-
-    def push_back() -> None:
-        for layout, piece in zip(layouts, pieces[first : first + len(layouts)], strict=True):
-            scorer(layout).logps.backward(piece)
-
-    ranks.agree(push_back)
+    pieces = _pieces(outcome.gradient, parts, answers)[sum(map(len, shared[: ranks.rank()])) :]
+    ranks.agree(lambda: _in_step(scorer, job, shared, lambda n: scorer(layouts[n]).logps.backward(pieces[n])))
     return outcome.statistics
 
 
@@ -128,15 +152,9 @@ class _Seen(NamedTuple):
     stats: dict[str, Tensor]
     mask: Tensor
 
-
-@torch.no_grad()
-def _seen(scorer: Scorer, job: Job, layouts: Sequence[Layout]) -> list[_Seen]:
-    found = []
-    for layout in layouts:
-        scored = scorer(layout, job.statistics)
-        stats = {name: value.cpu() for name, value in scored.stats.items()}
-        found.append(_Seen(scored.logps.cpu(), stats, layout.mask.cpu()))
-    return found
+    @classmethod
+    def of(cls, scored: Scored, mask: Tensor) -> _Seen:
+        return cls(scored.logps.cpu(), {name: value.cpu() for name, value in scored.stats.items()}, mask.cpu())
 
 
 def _pieces(gradient: Tensor, parts: Sequence[_Seen], answers: Sequence[int]) -> list[Tensor]:
@@ -204,21 +222,20 @@ def _require_equal_start(job: Job, tokens: Tensor, mask: Tensor, reference: Sequ
 
 
 @torch.no_grad()
-def _kl(scorer: Scorer, job: Job, micros: Sequence[Sequence[Row]]) -> float | None:
+def _kl(scorer: Scorer, job: Job, shared: list[list[list[Row]]]) -> float | None:
     """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched answers, at least 0, no gradient."""
     if "mismatched" not in job.loss.needs:
         return None
+    micros = shared[ranks.rank()]
 
-    def drift() -> tuple[float, int]:
-        total = 0.0
-        for rows in micros:
-            items: list[Item] = [job.mismatched[row.id][0] for row in rows]
-            layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
-            total += scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
-        return total, sum(map(len, micros))
+    def drift(number: int) -> float:
+        rows = micros[number]
+        items: list[Item] = [job.mismatched[row.id][0] for row in rows]
+        layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
+        return scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
 
-    totals, counts = zip(*ranks.each(drift), strict=True)
-    return max(0.0, sum(totals) / sum(counts))
+    drifts = ranks.each(lambda: _in_step(scorer, job, shared, drift))
+    return max(0.0, sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))
 
 
 def _mismatched_reference(job: Job, rows: Sequence[Row]) -> float:

@@ -33,8 +33,11 @@ def problems(options: Options) -> list[str]:
     """What in the options does not go with several processes at one cell, a sentence each."""
     count = processes()
     if count == 1:
-        return []
+        alone = "shard=true splits weights over the processes of a launch, but this command was started as one; start it "
+        return [alone + "with torchrun or accelerate launch, or leave shard= out"] if options.shard else []
     import torch
+
+    from harness.sharding import ALONE
 
     found = []
     if options.workers:
@@ -56,9 +59,14 @@ def problems(options: Options) -> list[str]:
     for switch, what in (("ACCELERATE_USE_FSDP", "--use_fsdp"), ("ACCELERATE_USE_DEEPSPEED", "--use_deepspeed")):
         if os.environ.get(switch, "").lower() in ("1", "true"):
             found.append(
-                f"accelerate launch {what}: weights are not sharded here, every process holds the whole model; leave "
-                "it out"
+                f"accelerate launch {what}: how weights are split is said by shard=true here (FSDP); leave {what} out"
             )
+    words = [word for word, given in ALONE.items() if given(options)]
+    if options.shard and words:
+        found.append(
+            f"shard=true: {', '.join(words)} needs the whole model in one process; leave it out, or shard= where the "
+            "model fits on one device"
+        )
     return found
 
 

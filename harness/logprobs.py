@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from harness import ranks
 from harness.attention import attending
 from harness.layout import Layout
-from harness.mixed import MixedPrecision
+from harness.mixed import LOW, MixedPrecision
 from harness.recompute import recomputing
 
 # Logits of a chunk of the head: 67 M numbers are 1,365 tokens of a vocabulary of 49,152 and 441 of 152,000,
@@ -55,7 +57,7 @@ class Scorer(nn.Module):
         self.recompute = recompute
         self.model = model
         self.chunk = chunk
-        self._mixed = MixedPrecision(model) if precision == "bf16" else None
+        self._mixed = _bf16(model) if precision == "bf16" else None
 
     def forward(self, layout: Layout, stats: Sequence[str] = ()) -> Scored:
         hidden = self.hidden(layout)
@@ -114,6 +116,12 @@ class Scorer(nn.Module):
 
     def _precision(self, device: str) -> contextlib.AbstractContextManager[None]:
         return self._mixed(device) if self._mixed else contextlib.nullcontext()
+
+
+def _bf16(model: nn.Module) -> Callable[[str], contextlib.AbstractContextManager[None]]:
+    """The bf16 products of a pass on a device. Sharded weights are other tensors in each pass, so that no bf16 copy of
+    them can be kept and no gradient be written past autograd: there it is autocast, whose products are the same."""
+    return partial(torch.autocast, dtype=LOW) if ranks.sharded() else MixedPrecision(model)
 
 
 class _TokenLogProbs(torch.autograd.Function):

@@ -236,6 +236,9 @@ class Options(BaseModel):
     ray_memory: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
         None, "GiB that Ray sets aside for a cell; auto = it counts none", SCALAR, "auto", "ray.memory"
     )
+    shard: Annotated[bool, BeforeValidator(Flag())] = option(
+        False, "split weights, gradients and AdamW's moments over the processes of a launch (FSDP)"
+    )
     layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = option(
         "auto", "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
         "each (plain); the fastest that agrees with the model's own logits"

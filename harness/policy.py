@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from harness import ranks
 from harness.models import load_folder
 
 Weights = Mapping[str, Tensor]
@@ -39,6 +40,8 @@ class Policy:
     def __init__(
         self, model: nn.Module, *, tuning: str, rank: int, alpha: int, files: Sequence[Path] = ()
     ) -> None:
+        if ranks.sharded():
+            files = ()  # a snapshot of this process's part is smaller
         self.base = model
         self.tuning, self.rank, self.alpha = tuning, rank, alpha
         self._start: Weights | Sequence[Path] = {}
@@ -84,8 +87,10 @@ class Policy:
         if self._adapted is not None:
             self._adapted.unload()
             self._adapted = None
+        if ranks.sharded():
+            self.base.reshard()  # what an evaluation gathered is not what is restored and trained
         restore(self.base, self._start)
-        self.base.requires_grad_(False)
+        self.base.requires_grad_(ranks.sharded())  # gathered weights keep what their first pass saw
         self.base.zero_grad(set_to_none=True)
 
     def adopt(self) -> Weights:

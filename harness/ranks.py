@@ -41,13 +41,13 @@ class ProcessesLost(RuntimeError):
 
 @dataclass
 class _Group:
-    """The processes of this command. together: they are at work on the same part."""
+    """The processes of this command. together: they are at work on the same part; sharded: so are the weights."""
 
     rank: int
     count: int
     orders: dist.ProcessGroup
-    gradients: dist.ProcessGroup | None = None
     together: bool = False
+    sharded: bool = False
     interrupted: bool = False
     lost: bool = False
 
@@ -59,7 +59,7 @@ def join(patience: timedelta = PATIENCE) -> None:
     """Meets the other processes of the launch. Raises: ProcessesLost where they do not come."""
     global _group
     with _answering(launch.rank(), launch.processes(), patience):
-        dist.init_process_group("gloo", timeout=patience)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=patience)
         orders = dist.new_group(backend="gloo", timeout=BETWEEN_ORDERS)
     _group = _Group(dist.get_rank(), dist.get_world_size(), orders)
 
@@ -93,6 +93,25 @@ def leads() -> bool:
     return _group is None or _group.rank == 0
 
 
+def sharded() -> bool:
+    """Whether weights are split over the processes, so that a pass of the model needs all of them."""
+    return _group is not None and _group.sharded
+
+
+def shard() -> None:
+    """Weights are split from here on; every process says so."""
+    _group.sharded = True
+
+
+def out_of_step(error: BaseException) -> ProcessesLost:
+    """What ends the command where a process has left a pass of a sharded model that the others are still in."""
+    _group.lost = True
+    lost = ProcessesLost(f"{error}; in a sharded cell the other processes cannot go on: lower micro_tokens= or "
+                         "add activation_checkpointing=true")  # fmt: skip
+    lost.agreed = True
+    return lost
+
+
 def each(compute: Callable[[], T]) -> list[T]:
     """Every process's result, in the order of their ranks, in all of them; results are pickled, on the CPU.
 
@@ -111,12 +130,14 @@ def dealt(
 ) -> list[T]:
     """The result of every piece, in order, in all processes; each computes its share, a piece a turn.
 
-    done: told of each result, in every process.
+    Where weights are sharded, all compute every piece. done: told of each result, in every process.
     """
     found: list[T] = []
-    for start in range(0, len(pieces), count()):
-        turn = pieces[start : start + count()]
-        results = each(lambda turn=turn: compute(turn[rank()]) if rank() < len(turn) else None)
+    size = 1 if sharded() else count()
+    for start in range(0, len(pieces), size):
+        turn = pieces[start : start + size]
+        mine = 0 if sharded() else rank()
+        results = each(lambda turn=turn, mine=mine: compute(turn[mine]) if mine < len(turn) else None)
         for piece, result in zip(turn, results, strict=False):
             found.append(result)
             done(piece, result)
@@ -129,19 +150,19 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     Once an optimizer step and not, as DistributedDataParallel does, from hooks of autograd in the last backward
     pass: the bf16 products write a weight's gradient past autograd, and a process may have no row of a small batch.
     """
-    if count() == 1:
+    if count() == 1 or sharded():  # shards are summed in each backward pass
         return
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     device = trained[0].device
     present = torch.tensor([p.grad is not None for p in trained], dtype=torch.int32, device=device)
     with _answering():
-        dist.all_reduce(present, dist.ReduceOp.MAX, group=_group.gradients)
+        dist.all_reduce(present, dist.ReduceOp.MAX)
     shared = [parameter for parameter, anywhere in zip(trained, present.tolist(), strict=True) if anywhere]
     for parameter in shared:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     with _answering():
-        for sum_ in [dist.all_reduce(p.grad, group=_group.gradients, async_op=True) for p in shared]:
+        for sum_ in [dist.all_reduce(p.grad, async_op=True) for p in shared]:
             sum_.wait()
 
 
@@ -174,14 +195,6 @@ def next_order() -> tuple[Any, ...] | None:
 def _tell(order: tuple[Any, ...] | None) -> None:
     with _answering():
         dist.broadcast_object_list([order], src=0, group=_group.orders)
-
-
-def use_gpu(device: str) -> None:
-    """Gradients are summed between GPUs from here on, this process's being `device`; a common part calls it."""
-    if count() > 1 and _group.gradients is None:
-        torch.cuda.set_device(device)
-        with _answering():
-            _group.gradients = dist.new_group(backend="nccl", timeout=PATIENCE)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from harness.logprobs import Scorer
 from harness.micro import is_out_of_memory, row_tokens, smaller
 from harness.objective import Statistics
 from harness.selection import Batch
+from harness.sharding import whole
 from harness.state import TrainState
 from harness.tokens import Row
 
@@ -103,6 +104,8 @@ def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
         try:
             return _Fitted(accumulate_gradient(scorer, job, batch, state), job)
         except (RuntimeError, MemoryError) as error:
+            if ranks.sharded() and is_out_of_memory(error):
+                raise ranks.out_of_step(error) from None
             less = smaller(job, batch.rows, ranks.count()) if is_out_of_memory(error) else None
             if less is None:
                 raise
@@ -132,7 +135,7 @@ def _new_state(scorer: Scorer, job: Job) -> TrainState:
 def _clip(parameters: list[Tensor], job: Job, batch: Batch) -> float:
     """Clips the gradient and returns its norm before. Raises: NonFinite, before the update."""
     clip = job.schedule.clip if job.schedule.clip > 0 else math.inf
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
+    norm = whole(torch.nn.utils.clip_grad_norm_(parameters, clip)).item()
     if not math.isfinite(norm):
         raise NonFinite(describe(job, batch.step, batch.rows, f"gradient norm {norm:g}"))
     return norm

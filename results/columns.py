@@ -248,6 +248,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _text("engine", "where cells ran"),
     _count("workers", "processes", "cells that ran side by side"),
     _count("processes", "processes", "processes that shared the cell's training; changes no gradient"),
+    _flag("shard", "whether the weights were split over these processes"),
     _text("out", "folder of the runs, as given"),
     _text("versions", "versions of the libraries that compute, as JSON"),
     _text("commit", "commit of this project"),

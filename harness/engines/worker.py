@@ -90,7 +90,8 @@ class Worker:
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
-        expected = seconds(amount, Rates(*bench.seconds_per_token())) / (self.workers * ranks.processes())
+        rates = Rates(*ranks.together(bench.seconds_per_token, "rates"))
+        expected = seconds(amount, rates) / (self.workers * ranks.processes())
         progress.note(
             f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
             f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
