@@ -33,8 +33,8 @@ def problems(options: Options) -> list[str]:
     """What in the options does not go with several processes at one cell, a sentence each."""
     count = processes()
     if count == 1:
-        alone = "shard=true splits weights over the processes of a launch, but this command was started as one; start it "
-        return [alone + "with torchrun or accelerate launch, or leave shard= out"] if options.shard else []
+        alone = "shard=true splits weights over the processes of a launch, but this command was started as one"
+        return [f"{alone}; start it with torchrun or accelerate launch, or leave shard= out"] if options.shard else []
     import torch
 
     from harness.sharding import ALONE

@@ -58,14 +58,20 @@ def state() -> TrainState:
     return TrainState({}, None, torch.Generator().manual_seed(0), {}, [])
 
 
+@torch.no_grad()
+def drift(model, shift=0.02):
+    """Moves the weights by a fixed small noise, and returns the model."""
+    generator = torch.Generator().manual_seed(5)
+    for parameter in model.parameters():
+        parameter += shift * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
 @contextlib.contextmanager
 def drifted(model, shift=0.02):
     """Within the block the weights are off their start by a fixed small noise."""
-    generator = torch.Generator().manual_seed(5)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += shift * torch.randn(parameter.shape, generator=generator)
+    drift(model, shift)
     yield
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -12,14 +12,15 @@ from torch import Tensor
 
 import losses
 from harness import ranks
-from harness.gradient import NonFinite
+from harness.gradient import NonFinite, accumulate_gradient
 from harness.logprobs import Scorer
 from harness.models import find, load_policy
-from harness.objective import item_of
+from harness.objective import Statistics, item_of
 from harness.reference import ReferenceStore
+from harness.sharding import shard, whole
 from harness.tokens import Row
-from harness.train import train
-from tests.harness.jobs import COUPLED, gradient, make_job, unregistered
+from harness.train import Curve, train
+from tests.harness.jobs import COUPLED, drift, gradient, make_job, state, unregistered
 
 Rows = Sequence[Row]
 CUTS = {"packed": {}, "plain": {"micro_batch": 3, "layout": "plain"}}
@@ -46,24 +47,26 @@ def gradients(rows: Rows, cards: Sequence[losses.Loss]) -> dict[str, dict[str, T
     for cut, settings in CUTS.items():
         for loss in cards:
             job = make_job(policy, rows[:8], loss, tolerance=math.inf, **settings)
-            by_parameter, seen = gradient(policy, job)
-            numbers = {"values": seen.values, "rewards": seen.rewards, "weights": seen.weights}
-            found[f"{loss.name}, {cut}"] = by_parameter | numbers
+            found[f"{loss.name}, {cut}"] = _with_numbers(*gradient(policy, job))
     return found
+
+
+def _with_numbers(by_parameter: dict[str, Tensor], seen: Statistics) -> dict[str, Tensor]:
+    return by_parameter | {"values": seen.values, "rewards": seen.rewards, "weights": seen.weights}
 
 
 def lonely(rows: Rows) -> dict[str, Tensor]:
     """The gradient of a batch of one pair, which leaves other processes without a row."""
     policy = model()
-    return gradient(policy, make_job(policy, rows[:8], "dpo", batch_size=1, tolerance=math.inf))[0]
+    return _with_numbers(*gradient(policy, make_job(policy, rows[:8], "dpo", batch_size=1, tolerance=math.inf)))
 
 
-def trained(rows: Rows, **settings: Any) -> tuple[list[dict[str, float]], dict[str, Tensor], list[int]]:
+def trained(rows: Rows, policy: Any = None, **settings: Any) -> tuple[Curve, dict[str, Tensor], list[int]]:
     """The curve, the weights and the micro-batches that memory held of three steps."""
-    policy, told = model(), []
-    job = make_job(policy, rows, "bco", micro_batch=4)
+    job, told = make_job(model(), rows, "bco", micro_batch=4), []
+    policy = policy or model()
     curve = train(Scorer(policy), job, on_smaller=lambda job: told.append(job.micro_batch), **settings)
-    return curve, {name: p.detach().clone() for name, p in policy.named_parameters()}, told
+    return curve, {name: whole(p.detach()).clone() for name, p in policy.named_parameters()}, told
 
 
 def out_of_memory(rows: Rows) -> Any:
@@ -104,11 +107,12 @@ def stored(rows: Rows, folder: Path) -> tuple[list[Tensor], list[str]]:
     return [answer for item in scores for answer in item], sorted(p.name for p in (folder / "store").rglob("*.*"))
 
 
+def nan_in_the_second(pair: losses.PairBatch, *, beta: float) -> Tensor:
+    return pair.chosen.total * (math.nan if ranks.rank() == 1 else 1.0)
+
+
 def errors(rows: Rows) -> list[str]:
     """What each process hears of errors in one of them."""
-
-    def nan_in_the_second(pair: losses.PairBatch, *, beta: float) -> Tensor:
-        return pair.chosen.total * (math.nan if ranks.rank() == 1 else 1.0)
 
     policy = model()
     job = make_job(policy, rows[:8], unregistered(nan_in_the_second), tolerance=math.inf)
@@ -159,3 +163,24 @@ def everything(rows: Rows, folder: Path) -> dict[str, Any]:
 def several_only(rows: Rows, folder: Path) -> dict[str, Any]:
     """What makes sense with several processes alone, and the rest."""
     return everything(rows, folder) | {"out_of_memory": out_of_memory(rows), "errors": errors(rows)}
+
+
+def sharded(rows: Rows) -> dict[str, Any]:
+    """Gradients, training and an error in one process, of a model whose weights are split over the processes."""
+    start, policy = model(), shard(drift(model()), "cpu")
+    found = {}
+    for cut, settings in CUTS.items():
+        for loss in kinds():
+            job = make_job(start, rows[:8], loss, tolerance=math.inf, **settings)
+            found[f"{loss.name}, {cut}"] = _whole_gradient(policy, job)
+    lonely = _whole_gradient(policy, make_job(start, rows[:8], "dpo", batch_size=1, tolerance=math.inf))
+    broken = make_job(start, rows[:8], unregistered(nan_in_the_second), tolerance=math.inf, micro_batch=1)
+    heard = _heard(lambda: _whole_gradient(policy, broken))
+    return {"gradients": found, "lonely": lonely, "errors": heard, "trained": trained(rows, shard(model(), "cpu"))}
+
+
+def _whole_gradient(policy: torch.nn.Module, job: Any) -> dict[str, Tensor]:
+    policy.zero_grad(set_to_none=True)
+    seen = accumulate_gradient(Scorer(policy), job, job.batches[0], state())
+    by_parameter = {name: whole(p.grad).clone() for name, p in policy.named_parameters() if p.grad is not None}
+    return _with_numbers(by_parameter, seen)

@@ -42,6 +42,25 @@ def test_two_processes_give_the_gradient_of_one_for_every_kind_of_loss(alone, bo
     assert_shared(alone["gradients"], *(mine["gradients"] for mine in both))
 
 
+@pytest.fixture(scope="module")
+def split(rows):
+    """What each of two processes found whose weights were split over both."""
+    return several(shared_parts.sharded, rows)
+
+
+def test_split_weights_give_the_same_gradients_and_the_same_training(alone, split):
+    assert_shared(alone["gradients"], *(mine["gradients"] for mine in split))
+    for mine in split:
+        assert_close(mine["lonely"], alone["lonely"])
+        assert_close(mine["trained"][1], alone["trained"][1])
+
+
+def test_a_nan_in_one_process_leaves_no_other_in_a_pass_of_split_weights(split):
+    assert [mine["errors"].partition(" at step")[0] for mine in split] == [
+        "NonFinite: nan_in_the_second: loss nan, or its gradient, is not finite"
+    ] * 2
+
+
 @pytest.mark.slow
 def test_so_they_do_for_every_loss(rows):
     assert_shared(shared_parts.all_gradients(rows), *several(shared_parts.all_gradients, rows))
