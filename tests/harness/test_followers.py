@@ -76,6 +76,19 @@ def test_two_processes_store_the_rows_of_one_and_say_each_thing_once(command, pa
 
 
 @pytest.mark.slow
+def test_split_weights_store_the_rows_of_one_process(command, pairs_file, tmp_path):
+    words = ["losses=dpo,kto,bco", "evals=2", "threads=1"]
+    assert command(*words, out="one").code == 0
+    split = ["shard=true", f"out={tmp_path / 'two'}", f"suite={pairs_file}"]
+    process = launched("run", *split, *WORDS, *words, PREFERENCE_HARNESS_CACHE=str(tmp_path / "cache"))
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    here, there = results.read(tmp_path / "one"), results.read(tmp_path / "two")
+    assert_equal_rows(here, there)
+    assert there["shard"].all() and not here["shard"].any()
+
+
+@pytest.mark.slow
 def test_a_nan_in_one_process_fails_the_cell_and_the_sweep_goes_on(pairs_file, tmp_path):
     out, broken = tmp_path / "runs", plugin(tmp_path, "margin = margin * float('nan')")
     process = launched("run", f"suite={pairs_file}", *WORDS, "losses=mine,ipo", "controls=false", broken, f"out={out}")

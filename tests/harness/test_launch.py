@@ -67,7 +67,22 @@ def test_more_processes_than_gpus_are_refused(second, monkeypatch):
 def test_a_launcher_that_is_told_to_shard_is_refused(second, monkeypatch, name, word):
     monkeypatch.setenv(name, "true")
     (problem,) = problems()
-    assert problem.startswith(f"accelerate launch {word}") and "every process holds the whole model" in problem
+    assert problem.startswith(f"accelerate launch {word}") and "shard=true" in problem
+
+
+def test_split_weights_need_several_processes():
+    (problem,) = problems(shard=True)
+    assert problem.startswith("shard=true splits weights over the processes of a launch, but this command was started")
+    assert "start it with torchrun or accelerate launch" in problem
+
+
+def test_what_needs_whole_weights_is_refused_where_they_are_split(second):
+    assert problems(shard=True) == []
+    (problem,) = problems(shard=True, tuning="lora", generate=4, save="best")
+    assert problem == (
+        "shard=true: tuning=lora, generate=, save= needs the whole model in one process; leave it out, or shard= where "
+        "the model fits on one device"
+    )
 
 
 def test_a_run_says_all_of_it_at_once_before_anything_is_read(second):
