@@ -78,6 +78,8 @@ class Bench:
             progress.note(f"{check.layout} layout: {check.reason}")
         if self.options.start == "sft":
             self._start_from_sft()
+        if ranks.count() > 1:
+            self.additions.prepare()  # while all processes are here: rank 0 may need it before they do, and alone
 
     @property
     def data_rows(self) -> tuple[Row, ...]:

@@ -179,7 +179,7 @@ def common(compute: Callable[[], T]) -> T:
     """One common part, in each process: it ends in all of them with a result or with the same error."""
     _group.together = True
     try:
-        return agree(compute)
+        return agree(lambda: compute())
     finally:
         _group.together = False
 
@@ -246,11 +246,15 @@ def _meet(compute: Callable[[], T], *, told: bool = True) -> tuple[T, list[T]]:
         error = KeyboardInterrupt()
     met: list[Any] = [None] * _group.count
     with _answering():
-        dist.all_gather_object(met, (result if told and error is None else None, _portable(error)))
-    errors = [error if number == _group.rank else theirs for number, (_, theirs) in enumerate(met)]
+        place = getattr(compute, "__qualname__", "")
+        dist.all_gather_object(met, (place, result if told and error is None else None, _portable(error)))
+    errors = [error if number == _group.rank else theirs for number, (_, _, theirs) in enumerate(met)]
     if any(found is not None for found in errors):
         raise _chosen([found for found in errors if found is not None])
-    return result, [theirs for theirs, _ in met]
+    places = [place for place, _, _ in met]
+    if len(set(places)) > 1:  # a fault of the program, which would end in a hang or in wrong numbers
+        raise _chosen([RuntimeError(f"the processes are out of step: {', '.join(places)}")])
+    return result, [theirs for _, theirs, _ in met]
 
 
 def _chosen(errors: Sequence[BaseException]) -> BaseException:

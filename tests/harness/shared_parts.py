@@ -121,10 +121,17 @@ def errors(rows: Rows) -> list[str]:
         _heard(lambda: ranks.each(lambda: _fail(ValueError("only here"), in_process=1))),
         _heard(lambda: ranks.each(lambda: _fail(_failures[ranks.rank()]))),
         _heard(lambda: ranks.agree(lambda: _fail(Unpicklable(), in_process=0))),
+        _heard(lambda: ranks.each(nothing if ranks.rank() == 0 else nothing_else)),
     ]
 
 
 _failures = [torch.OutOfMemoryError("no memory"), NonFinite("not finite")]
+
+
+def nothing() -> None: ...
+
+
+def nothing_else() -> None: ...
 
 
 class Unpicklable(Exception):

@@ -107,11 +107,12 @@ def test_pieces_are_dealt_in_turns_and_every_process_knows_all_results(alone, bo
 
 
 def test_an_error_in_one_process_is_raised_in_all(both):
-    not_finite, ours, worst, _ = both[0]["errors"]
+    not_finite, ours, worst, _, apart = both[0]["errors"]
     assert both[1]["errors"][:3] == [not_finite, ours, worst]
     assert not_finite.startswith("NonFinite: nan_in_the_second: loss nan")
     assert ours == "ValueError: only here"
     assert worst == "NonFinite: not finite"  # and not memory, which a smaller micro-batch would mend
+    assert apart == both[1]["errors"][4] == "RuntimeError: the processes are out of step: nothing, nothing_else"
     assert all("of its own kind" in mine["errors"][3] for mine in both)  # an error that cannot be sent is described
 
 
