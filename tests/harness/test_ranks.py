@@ -48,6 +48,7 @@ def split(rows):
     return several(shared_parts.sharded, rows)
 
 
+@pytest.mark.slow
 def test_split_weights_give_the_same_gradients_and_the_same_training(alone, split):
     assert_shared(alone["gradients"], *(mine["gradients"] for mine in split))
     for mine in split:
@@ -55,6 +56,7 @@ def test_split_weights_give_the_same_gradients_and_the_same_training(alone, spli
         assert_close(mine["trained"][1], alone["trained"][1])
 
 
+@pytest.mark.slow
 def test_a_nan_in_one_process_leaves_no_other_in_a_pass_of_split_weights(split):
     assert [mine["errors"].partition(" at step")[0] for mine in split] == [
         "NonFinite: nan_in_the_second: loss nan, or its gradient, is not finite"
@@ -122,6 +124,7 @@ def test_a_process_that_has_gone_ends_the_wait_of_the_others_with_a_sentence():
     assert str(first).startswith("process 0 of 2 (from 0) gets no answer from another one, which has ended or hangs")
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_ends_it_too():
     first, _ = several(hang, 6.0, patience=2.0)
     assert type(first).__name__ == "ProcessesLost"
