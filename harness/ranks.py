@@ -179,7 +179,7 @@ def common(compute: Callable[[], T]) -> T:
     """One common part, in each process: it ends in all of them with a result or with the same error."""
     _group.together = True
     try:
-        return agree(lambda: compute())
+        return agree(lambda: compute())  # under one name in all of them
     finally:
         _group.together = False
 
