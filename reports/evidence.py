@@ -8,18 +8,21 @@ from typing import Any
 import pandas
 
 import results
+from results import searches
 from results.diagnosis import Finding, diagnose
+from results.tuning import best_of_n
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What lies beside the rows, by cell id: training curves, test rows of the last evaluation, findings; and audits by
-    protocol. Empty where nothing was stored."""
+    """What lies beside the rows, by cell id: training curves, test rows of the last evaluation, findings; audits by
+    protocol; and the expected best of n trials (`results.tuning.best_of_n`). Empty where nothing was stored."""
 
     curves: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
     tables: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tuning: pandas.DataFrame = field(default_factory=pandas.DataFrame)
 
 
 def read_evidence(folder: Path, runs: pandas.DataFrame) -> Evidence:
@@ -30,7 +33,8 @@ def read_evidence(folder: Path, runs: pandas.DataFrame) -> Evidence:
         for row in runs[runs["status"] == "done"].to_dict("records")
     }
     tables = {cell: _last_test(measured[cell]) for cell in findings if cell in measured}
-    return Evidence(curves, tables, findings, audits)
+    tuning = best_of_n(folder) if searches.record(folder) else pandas.DataFrame()
+    return Evidence(curves, tables, findings, audits, tuning)
 
 
 def _curves(folder: Path) -> dict[str, pandas.DataFrame]:

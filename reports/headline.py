@@ -13,10 +13,10 @@ from reports.fields import HEADLINE
 from reports.render import Field
 from reports.tables import Protocol
 from results import settings
+from results.searches import CLAIM
 from results.standing import Place, Standing, standing
 from results.statistics import Estimate, interval
 
-CLAIM = "claim"
 RULERS = ("preference_accuracy", "mean_ratio_accuracy")
 """The columns that are tested over seeds and rows."""
 
@@ -42,14 +42,18 @@ def standings(protocol: Protocol, evidence: Evidence) -> Standings:
     """The standing on every ruler within equal knobs; none for groups of more settings than are tested, or where no
     setting has enough seeds or pair tables.
 
-    Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
+    Cells that cannot be tested (seeds that the columns do not tell apart, or that were measured on different rows) have
+    none either.
     """
     found: dict[str, Mapping[str, Standing]] = {}
     for knobs, rows in ranked(protocol).groupby("knobs", sort=False):
         if len(set(settings.keys(rows))) > MOST_TESTED:
             continue
-        plain = rows.drop(columns=["stage", "trial", "role", "knobs"], errors="ignore")
-        placed = {name: standing(plain, evidence.tables, name) for name in RULERS}
+        plain = rows.drop(columns=["knobs"] if has_claim(protocol) else ["knobs", "role"], errors="ignore")
+        try:
+            placed = {name: standing(plain, evidence.tables, name) for name in RULERS}
+        except ValueError:
+            continue
         if placed[RULERS[0]].places:
             found[str(knobs)] = placed
     return found
@@ -79,8 +83,8 @@ def table(protocol: Protocol, found: Standings, measures: Sequence[Field] = HEAD
 
 def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str]:
     """The 95 % interval of preference accuracy in words: over seeds and rows where it was tested, else over rows."""
-    ends = {cell: (place.low, place.high) for ruled in found.values() for place in ruled[RULERS[0]].places
-            for cell in place.cells}  # fmt: skip
+    ends = {cell: (place.low, place.high) for ruled in found.values()
+            for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults) for cell in place.cells}  # fmt: skip
     told = []
     for row in shown.to_dict("records"):
         value, error = row[RULERS[0]], row[f"{RULERS[0]}_se"]
@@ -97,7 +101,7 @@ def _marked(shown: pandas.DataFrame, found: Standings) -> pandas.DataFrame:
         (ruler, cell): place
         for ruled in found.values()
         for ruler, one in ruled.items()
-        for place in one.places
+        for place in (*one.places, *one.defaults)
         for cell in place.cells
     }
     best = []

@@ -188,13 +188,12 @@ def rulers(protocol: Protocol) -> str:
     return f"Own rulers: {', '.join(told)}." if told else ""
 
 
-def reading(protocol: Protocol) -> str:
-    """How to read the table of settings."""
-    several = seeds_per_setting(protocol.contenders) >= CLAIM_SEEDS
+def reading(protocol: Protocol, *, is_tested: bool) -> str:
+    """How to read the table of settings; whether some of it was tested over seeds and rows."""
     errors = (
         "Errors of tested columns are over seeds and test pairs; bold are all values that the test cannot tell from "
         "the best of their column."
-        if several
+        if is_tested
         else "Standard errors are over pairs, clustered on the first human turn, and say nothing about another seed."
     )
     return (

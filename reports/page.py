@@ -20,6 +20,7 @@ from reports.frontier_figures import frontier_blocks
 from reports.grids import Grid, grid
 from reports.sensitivity_figures import sensitivity_block
 from reports.tables import Protocol
+from reports.tuning_figures import tuning_block
 from reports.verdict import Verdict
 from results.columns import ROW_COLUMNS
 
@@ -141,13 +142,12 @@ def _section(
         warnings=notes.warnings(protocol, evidence.findings),
         notes=notes.notes(protocol),
         diagnosis=notes.diagnosis(protocol, evidence.findings),
-        reading=notes.reading(protocol),
         unfinished=notes.unfinished(protocol),
         **_answers(rows, settings),
         cells=grid(rows, (*settings, *MEASURES)) if len(done) else None,
         details=_details(rows, settings),
         sources=grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
-        figures=tuple(_figures(done, colours, anchor)),
+        figures=tuple(_figures(protocol, evidence, colours, anchor)),
         cards=_cards(protocol, colours),
         curves=tuple(_curve_block(one, evidence.curves, colours, seed=protocol.several_seeds) for one in drawn),
         panels=max((len(one.drawings) for one in drawn), default=1),
@@ -166,6 +166,7 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
         "verdicts": verdict.verdicts(protocol, found),
         "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
         "strips": tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records")),
+        "reading": notes.reading(protocol, is_tested=bool(found)),
         "span": tuple(render.tick(end) for end in span),
     }
 
@@ -185,8 +186,13 @@ def _details(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[s
     return {group: grid(rows, (*settings, *(replace(field, group="") for field in fields))) for group, fields in shown}
 
 
-def _figures(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
+def _figures(
+    protocol: Protocol, evidence: Evidence, colours: Mapping[str, str], prefix: str
+) -> Iterator[FigureBlock]:
     """The figures over all cells, in the order of the page."""
+    done, tuning = protocol.done, evidence.tuning
+    if len(tuning) and (block := tuning_block(tuning[tuning["protocol"] == protocol.id], colours, prefix)):
+        yield block
     yield from axis_blocks(done, colours, prefix)
     if block := sensitivity_block(done, colours, prefix):
         yield block

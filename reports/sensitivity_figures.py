@@ -8,7 +8,8 @@ import pandas
 from reports import drawing, render
 from reports.blocks import FigureBlock
 from reports.drawing import Drawing, Paint
-from results import settings
+from reports.grids import Grid, plain
+from results import exponents, settings
 
 _FEWEST = 3
 _FAINT, _FULL = 0.05, 0.42  # opacities between which dark ink stays readable on light pages, and light on dark
@@ -43,7 +44,25 @@ def sensitivity_block(
         "losses; means over seeds and further hyper-parameters. A loss whose map is pale but for one field needs "
         "tuning; one that is even does not."
     )
-    return FigureBlock("sensitivity", "sensitivity to beta and learning rate", caption, made, small=True)
+    fitted, note = _exponents(done)
+    title = "sensitivity to beta and learning rate"
+    return FigureBlock("sensitivity", title, caption + note, made, grid=fitted, small=True)
+
+
+def _exponents(done: pandas.DataFrame) -> tuple[Grid | None, str]:
+    """How the margin grows with lr and beta, a line a loss, and how to read it; nothing where no loss has the fit."""
+    found = exponents.exponents(done[~done["control"]])
+    if found.empty:
+        return None, ""
+    heads = (("loss", False), ("cells", True), ("p of lr", True), ("q of beta", True), ("p + q", True),
+             ("halving beta is like doubling lr", False))  # fmt: skip
+    rows = []
+    for row in found.to_dict("records"):
+        loss = render.number(row["loss"], "text")
+        told = [f"{render.number(row[f'{name}_exponent'], 'drift')} ({render.number(row[f'{name}_low'], 'drift')} to "
+                f"{render.number(row[f'{name}_high'], 'drift')})" for name in ("lr", "beta", "sum")]  # fmt: skip
+        rows.append((loss, (loss, render.number(row["cells"], "count"), *told, row["verdict"])))
+    return plain(heads, rows), " The table fits margin = const lr^p beta^q over the cells, with 95 % intervals."
 
 
 def _of_most_common_knobs(found: pandas.DataFrame) -> pandas.DataFrame:

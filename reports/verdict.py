@@ -57,7 +57,8 @@ def _untested(protocol: Protocol) -> Verdict:
               f"{render.number(headline.MOST_TESTED, 'count')})"  # fmt: skip
         return Verdict(f"No verdict: {why}.", ("`search=random claim_seeds=3` tunes each loss and tests the winners; "
                                                "`compare` tests chosen losses.",))  # fmt: skip
-    return Verdict("No verdict: no pair tables are stored, so that the test over seeds and rows cannot be made.")
+    return Verdict("No verdict: no pair tables are stored on the same rows for all seeds, which the test over seeds "
+                   "and rows needs.")  # fmt: skip
 
 
 def _of_group(protocol: Protocol, knobs: str, found: Standings) -> Verdict:
@@ -75,7 +76,9 @@ def _of_group(protocol: Protocol, knobs: str, found: Standings) -> Verdict:
     evidence = _evidence(protocol, main, names, contrary, found)
     apart = [place for place in main.places[1:] if not place.tied and place not in contrary]
     kind = "none" if len(main.places) < 2 else "better" if apart else "tied"
-    return Verdict(f"{words}.", tuple(evidence), grid, knobs, kind)
+    if headline.has_claim(protocol):
+        evidence.append(_tuning(main))
+    return Verdict(f"{words}.", tuple(filter(None, evidence)), grid, knobs, kind)
 
 
 def _words(places: Sequence[Place], names: Mapping[str, str], contrary: Sequence[Place]) -> str:
@@ -99,6 +102,8 @@ def _evidence(
     interval = " to ".join(render.number(end, "share") for end in (best.low, best.high))
     told = [f"{names[best.label]} has the highest preference accuracy, {render.number(best.value, 'share')} "
             f"(95 % {interval}, over {render.counted(best.seeds, 'seed')} and the test rows)."]  # fmt: skip
+    if best.low <= 0.5 <= best.high:
+        told.append("That interval holds 0.500: on these pairs it is not told from the untrained model.")
     tied = {place.label for place in found.places[1:] if place.tied}
     detectable = [line["detectable"] for line in found.comparisons if line["a"] == best.label and line["b"] in tied]
     if detectable:
@@ -108,9 +113,8 @@ def _evidence(
     if contrary:
         listed = _told(contrary, names)
         told.append(f"Per token the order is the other way round against {listed}, so no direction is told there.")
-    left_out = len(set(settings.keys(headline.ranked(protocol)))) - sum(
-        len(ruled[RULERS[0]].places) for ruled in everyone.values()
-    )
+    placed = [len(ruled[RULERS[0]].places) + len(ruled[RULERS[0]].defaults) for ruled in everyone.values()]
+    left_out = len(set(settings.keys(headline.ranked(protocol)))) - sum(placed)
     if left_out:
         told.append(f"Left out, with fewer than {render.counted(notes.CLAIM_SEEDS, 'seed')}: "
                     f"{render.counted(left_out, 'setting')}.")  # fmt: skip
@@ -118,6 +122,14 @@ def _evidence(
     if len(set(counts.values())) > 1 and not headline.has_claim(protocol):
         told.append("The losses have different numbers of settings, so their best settings are not a fair comparison.")
     return told
+
+
+def _tuning(found: Standing) -> str:
+    """What tuning was worth: each winner of a search against its loss's default, on fresh seeds."""
+    defaults = {place.label: render.number(place.loss, "text") for place in found.defaults}
+    told = [f"{defaults[line['b']]} {render.number(line['difference'], 'change')} ({line['verdict']})"
+            for line in found.comparisons if line["b"] in defaults]  # fmt: skip
+    return f"Winner against its loss's default: {', '.join(told)}." if told else ""
 
 
 def _contrary(line: Mapping[str, Any], other: Mapping[frozenset[str], Mapping[str, Any]]) -> bool:

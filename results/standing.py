@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from results.columns import METRIC_COLUMNS
 from results.comparison import Side, compared, sides
 from results.inference import CLAIM_SEEDS, mean_over_runs
+from results.searches import DEFAULT
 from results.statistics import Estimate, interval
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ class Place(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The settings of one table, the best first, and every comparison between them (columns of COMPARISON_COLUMNS but
-    the protocol). `best` is None where the metric has no good direction."""
+    """The settings of one table, the best first, and every declared comparison (columns of COMPARISON_COLUMNS but the
+    protocol). `best` is None where the metric has no good direction. `defaults` are those of a claim, which are
+    compared with their own loss's winner alone and have no place among the winners."""
 
     metric: str
     places: tuple[Place, ...]
     comparisons: tuple[Mapping[str, Any], ...]
     best: Place | None
+    defaults: tuple[Place, ...] = ()
 
 
 def standing(
@@ -53,12 +56,15 @@ def standing(
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
     known = [side for side in sides(runs, tables, metric) if len(side.values) >= CLAIM_SEEDS]
-    ordered = sorted(known, key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())
-    comparisons = compared(ordered, metric)
+    defaults = [side for side in known if side.role == DEFAULT]
+    ordered = sorted((side for side in known if side.role != DEFAULT),
+                     key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())  # fmt: skip
+    comparisons = compared([*ordered, *defaults], metric, claim=True)
     best = ordered[0].label if ordered and direction != "none" else None
     apart = {line["b"] for line in comparisons if line["a"] == best and line["verdict"] != "not distinguishable"}
     places = tuple(_place(side, best is not None and side.label not in apart) for side in ordered)
-    return Standing(metric, places, tuple(comparisons), places[0] if best is not None else None)
+    untied = tuple(_place(side, False) for side in defaults)
+    return Standing(metric, places, tuple(comparisons), places[0] if best is not None else None, untied)
 
 
 def _place(side: Side, tied: bool) -> Place:

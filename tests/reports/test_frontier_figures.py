@@ -83,3 +83,12 @@ def test_maps_show_rows_of_equal_knobs_only(make) -> None:
             for lr in (1e-5, 2e-5, 3e-5) for noise in (0.0, 0.2) if not (noise and lr == 3e-5)]  # fmt: skip
     svg = sensitivity_block(make.frame(*rows), COLOURS, "p").drawings[0].svg
     assert ">0.700<" in svg and ">0.500<" not in svg
+
+
+def test_the_exponents_of_beta_and_lr_stand_under_the_maps(make) -> None:
+    rows = [make.cell("dpo", lr=lr, hyperparameters={"beta": beta}, cell=f"{lr}{beta}", margin=(lr / beta) * 1e4 * odd)
+            for lr in (1e-5, 2e-5, 4e-5) for beta, odd in ((0.1, 1.0), (0.2, 1.01), (0.4, 1.0))]  # fmt: skip
+    block = sensitivity_block(make.frame(*rows), COLOURS, "p")
+    (line,) = block.grid.lines
+    assert line.texts[:2] == ("dpo", "9") and line.texts[2].startswith("+1.00 (") and line.texts[-1] == "confirmed"
+    assert "margin = const lr^p beta^q" in block.caption

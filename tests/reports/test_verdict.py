@@ -133,3 +133,37 @@ def test_both_reports_begin_with_the_answer_and_have_the_best_in_bold(tested_run
     assert page.index(answer) < page.index("<table") and f"**{answer}**" in text.splitlines()[2]
     head = page[: page.index("What was compared")]
     assert len(re.findall(r"<b>0\.\d{3} ± ", head)) == 2 and len(re.findall(r"\*\*0\.\d{3} ± ", text)) == 2
+
+
+def test_a_claim_sets_winners_against_each_other_and_each_against_its_default(tested_runs) -> None:
+    runs = results.read(tested_runs)
+    renamed = runs["loss"].map({"kto": "dpo", "dpo": "dpo", "ipo": "ipo"})
+    beta = runs["loss"].map({"kto": 0.3, "dpo": 0.1, "ipo": 0.1})
+    role = runs["loss"].map({"kto": "default", "dpo": "winner", "ipo": "winner"})
+    claimed = runs.assign(loss=renamed, beta=beta, role=role, stage="claim",
+                          hyperparameters=[f'{{"beta": {value}}}' for value in beta])  # fmt: skip
+    (one,) = told(tested_runs, claimed)
+    assert one.words == "Not distinguishable: ipo and dpo."
+    assert re.fullmatch(r"Winner against its loss's default: dpo \+0\.\d{3} \(better\)\.", one.evidence[-1])
+    (protocol,) = tables.protocols(claimed)
+    shown = headline.table(protocol, headline.standings(protocol, read_evidence(tested_runs, claimed)))
+    best = dict(zip(shown["role"] + " " + shown["loss"], shown["best"], strict=True))
+    assert best["default dpo"] == frozenset() and "preference_accuracy" in best["winner dpo"]
+    assert "–" not in set(shown["interval"])
+
+
+def test_an_accuracy_that_may_be_one_half_is_not_told_from_the_untrained_model(tested_runs) -> None:
+    runs = results.read(tested_runs)
+    (one,) = told(tested_runs, runs[runs["loss"] == "kto"])
+    assert any("holds 0.500" in line for line in one.evidence)
+    (other,) = told(tested_runs)
+    assert not any("holds 0.500" in line for line in other.evidence)
+
+
+def test_seeds_measured_on_different_rows_are_not_tested_and_the_report_is_written(tested_runs, tmp_path) -> None:
+    runs = results.read(tested_runs)
+    evidence = read_evidence(tested_runs, runs)
+    cell = next(name for name in evidence.tables if name.startswith("dpo"))
+    odd = dict(evidence.tables) | {cell: evidence.tables[cell].iloc[1:]}
+    (one,) = told(tested_runs, runs, Evidence(tables=odd))
+    assert one.words.startswith("No verdict: no pair tables are stored on the same rows") and one.kind == "none"
