@@ -237,6 +237,12 @@ def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
     return (*pairs, ("protocol", render.number(protocol.id, "text") or "not recorded"))
 
 
+def seeds(rows: pandas.DataFrame) -> tuple[tuple[str, str], ...]:
+    """The seeds of some rows as a labelled fact; none where no row has one."""
+    told = [render.number(value, "text") for value in _distinct(rows, "seed")]
+    return (("seeds", ", ".join(told)),) if told else ()
+
+
 def _shown(value: Any) -> str:
     return render.number(value, "text" if isinstance(value, str) else "count")
 

@@ -137,7 +137,7 @@ def _section(
         anchor=anchor,
         title=escape.visible(" · ".join(named)) or "unnamed data and model",
         **_first_screen(protocol, evidence),
-        identity=notes.identity(protocol),
+        identity=(*notes.identity(protocol), *notes.seeds(headline.ranked(protocol))),
         summary=notes.summary(protocol),
         warnings=notes.warnings(protocol, evidence.findings),
         notes=notes.notes(protocol),

@@ -41,8 +41,8 @@ def sensitivity_block(
     split = "validation" if metric.startswith("validation") else "test"
     caption = (
         f"Preference accuracy on the {split} pairs, from {low} (palest) to {high} (strongest), one scale for all "
-        "losses; means over seeds and further hyper-parameters. A loss whose map is pale but for one field needs "
-        "tuning; one that is even does not."
+        "losses; means over seeds and further hyper-parameters. Settings that make no grid are dots, larger where they "
+        "are better. A loss whose map is pale but for one field needs tuning; one that is even does not."
     )
     fitted, note = _exponents(done)
     title = "sensitivity to beta and learning rate"
@@ -96,13 +96,17 @@ def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: 
         _named(panel)
 
     def dots(panel: Any, paint: Paint) -> None:
-        drawing.frame(panel, paint)
         panel.set_xscale("log")
         panel.set_yscale("log")
+        drawing.frame(panel, paint)
         panel.minorticks_off()
         sizes = [12 + 90 * strength(value) for value in found["value"]]
         panel.scatter(found["beta"].fillna(1.0), found["lr"], s=sizes, color=paint.series[colour], linewidth=0,
                       alpha=[min(1.0, strength(value) + 0.3) for value in found["value"]])  # fmt: skip
+        panel.margins(0.15)
+        ends = [value for value in (betas[0], betas[-1]) if value is not None]
+        panel.set_xticks(ends, [render.tick(value) for value in ends])
+        panel.set_yticks([lrs[0], lrs[-1]], [render.number(value, "lr") for value in (lrs[0], lrs[-1])])
         _named(panel)
 
     def _named(panel: Any) -> None:

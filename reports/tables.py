@@ -143,7 +143,7 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
         for name, value in render.hyperparameters(row).items():
             seen.setdefault((name, row["loss"]), set()).add(repr(value))
     varying = sorted({name for (name, _), values in seen.items() if name != "beta" and len(values) > 1})
-    others = tuple(Field(PARAMETER_PREFIX + name, name, "ratio", short=name) for name in varying)
+    others = tuple(Field(PARAMETER_PREFIX + name, name.replace("_", " "), "ratio", short=name) for name in varying)
     seeds = rows["seed"].nunique() if "seed" in rows.columns else 0
     knobs = tuple(axes.FIELDS[name] for name in axes.varying(rows))
     given = (TRAINED_MODEL,) if seeds < 2 and _several_models(rows) else ()

@@ -71,6 +71,7 @@ def test_settings_that_make_no_grid_are_dots_on_log_scales(make) -> None:
     rows = [make.cell("dpo", lr=1e-5 * 1.3**place, hyperparameters={"beta": 0.1 * 1.7**place}) for place in range(8)]
     svg = sensitivity_block(make.frame(*rows), COLOURS, "p").drawings[0].svg
     assert ">0.620<" not in svg and svg.count("var(--c0)") == 8
+    assert ">1e-5<" in svg and ">0.1<" in svg and "math" not in svg
 
 
 def test_one_or_two_settings_are_no_map(make) -> None:
