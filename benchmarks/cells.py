@@ -3,8 +3,8 @@
     python -m benchmarks.cells cells=1000
 
 Cells of the random model train for real, two steps each; the time inside the training loop and inside evaluation is
-taken out. Told apart are the first and the last tenth of the cells, the look at what is finished with the report, and
-reading the rows. All in CPU time but the last line, so that a busy machine measures the same.
+taken out. Told apart are the first and the last tenth of the cells, the look at what is finished with the report,
+reading the rows, and verifying them. All in CPU time but the last line, so that a busy machine measures the same.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from harness.names import read_options
 from harness.progress import silent
 from harness.run import run
 from harness.words import SCALAR, split
+from results.verify import verify
 
 PAIRS, TRAIN, HELD_OUT = 60, 16, 4
 
@@ -61,8 +62,11 @@ def measure(cells: int) -> dict[str, Any]:
         spent = [_timed_run(words) for _ in range(2)]
         began = time.process_time()
         rows = len(results.read(place / "runs"))
+        read = time.process_time()
+        if findings := verify(place / "runs").findings:
+            raise RuntimeError(f"cells just made are not what they say: {findings[0]}")
         return {"cells": rows, "each": spent[0]["each"], "whole": spent[0]["whole"], "again": spent[1]["cpu"],
-                "read": time.process_time() - began}  # fmt: skip
+                "read": read - began, "verify": time.process_time() - read}  # fmt: skip
 
 
 def _timed_run(words: Sequence[str]) -> dict[str, Any]:
@@ -113,6 +117,7 @@ def text(found: dict[str, Any]) -> str:
         ("a cell beyond training and evaluation, last tenth", number(1000 * sum(each[-tenth:]) / tenth, " ms")),
         ("the same command again: nothing to train, report written", number(found["again"], " s")),
         ("results.read", number(found["read"], " s")),
+        ("verify", number(found["verify"], " s")),
         ("the whole command, wall time", number(found["whole"], " s")),
     ]
     return "\n".join(table([f"{found['cells']} cells", "CPU time"], rows))
