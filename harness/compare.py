@@ -43,6 +43,8 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
         try:
             text = _across(places, given, warn) if len(places) > 1 else reports.comparison(
                 results.compare(places[0], **given))
+        except UsageError:
+            raise
         except (FileNotFoundError, ValueError) as error:
             raise UsageError([str(error)]) from error
     for message in dict.fromkeys(str(warning.message) for warning in caught):
@@ -56,11 +58,11 @@ def _across(places: Sequence[Path], given: Mapping[str, Any], warn: Callable[[st
     Raises: UsageError naming the fields in which the protocols differ; ValueError, FileNotFoundError.
     """
     protocols = [set(results.read(place)["protocol"].dropna()) for place in places]
-    differing = [line for pair in (places, places[::-1]) for line in field_differences(*pair)]
     if not protocols[0] & protocols[1]:
-        raise UsageError([f"not ranked together: {line}" for line in differing])
-    for line in differing:
-        warn(f"ranked apart: {line}")
+        raise UsageError([f"not ranked together: {line}" for line in field_differences(*places)])
+    for pair in (places, places[::-1]):
+        for line in field_differences(*pair):
+            warn(f"ranked apart: {line}")
     shared = results.across(*places, given["metric"])
     parts = [reports.across(shared, *map(str, places))] if len(shared) else []
     try:

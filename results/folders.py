@@ -62,10 +62,16 @@ def field_differences(a: Path | str, b: Path | str) -> list[str]:
     for name in sorted(ours.keys() - theirs.keys()):
         nearest = min(theirs, key=lambda other: len(_unequal(ours[name], theirs[other])))
         fields = _unequal(ours[name], theirs[nearest])
-        words = [f"{field} is {one} and {other}" for field, one, other in fields]
+        words = [f"{field} is {_short(one)} and {_short(other)}" for field, one, other in fields]
         why = ", ".join(words) if words else "rows that training may draw from, or the suite's name"
         told.append(f"protocol {name} of {a} and protocol {nearest} of {b} differ: {why}")
     return told
+
+
+def _short(value: Any) -> str:
+    """A value in words, of a digest the first digits."""
+    text = str(value)
+    return text[:12] if len(text) == 64 and " " not in text else text
 
 
 def _unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
