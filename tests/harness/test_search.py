@@ -18,7 +18,7 @@ from harness.search import Rung, rungs
 from results import store
 from tests.harness.conftest import SMALL, comparable, pair_rows, write_jsonl
 
-SEARCH = ["losses=dpo,simpo", "search=random", "trials=2", "claim_seeds=3"]
+SEARCH = ["losses=dpo,simpo", "search=random", "trials=2", "claim_seeds=3", "controls=false"]
 
 
 def record(out: Path) -> dict:
@@ -50,14 +50,15 @@ def test_winner_and_default_of_each_loss_are_claimed_on_fresh_seeds(command, tmp
     shown = capsys.readouterr().out
     assert "dpo winner" in shown and "not distinguishable" in shown
     runs = results.read(tmp_path / "runs").set_index("cell")
-    assert runs["stage"].value_counts().to_dict() == {"claim": 16, "search": 5}  # controls: none, sft of each seed
+    assert runs["stage"].value_counts().to_dict() == {"claim": 12, "search": 4}
     assert any("training tokens a loss" in line for line in told.lines)
     assert any("dpo on 32 rows, validation accuracy by trial: 0:" in line for line in told.lines)
     before = record(tmp_path / "runs")
     assert command(*SEARCH).trained == [] and record(tmp_path / "runs") == before
-    assert command("losses=dpo,simpo", "search=random", "trials=3", "claim_seeds=none").trained == ["dpo", "simpo"]
+    more = command("losses=dpo,simpo", "search=random", "trials=3", "claim_seeds=none", "controls=false")
+    assert more.trained == ["dpo", "simpo"]
     assert len(results.searches.records(tmp_path / "runs")) == 2
-    assert results.search(tmp_path / "runs", before["search"])["stage"].eq("claim").sum() == 16
+    assert results.search(tmp_path / "runs", before["search"])["stage"].eq("claim").sum() == 12
 
 
 def test_a_search_names_no_cell_anew(command, tmp_path):
@@ -126,7 +127,7 @@ def test_a_plan_tells_what_is_known_and_counts_what_follows(command, tmp_path, p
     shown = capsys.readouterr().out
     assert shown.count("  finished  ") == 10 and "that follow" not in shown
     assert "seeds a side that find a difference in preference accuracy with probability 0.8: 0.1:" in shown
-    assert "by the spread of 4 earlier runs of 2 settings" in shown
+    assert "by the spread of 5 earlier runs of 2 settings" in shown
 
 
 def test_a_suite_without_anything_to_select_by_is_refused(command, tmp_path):
