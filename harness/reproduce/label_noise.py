@@ -11,7 +11,7 @@ from harness.reproduce.frame import Check, Request, reported
 from harness.reproduce.sentiment import rate, train
 from harness.reproduce.sweeps import less
 
-LOSSES = ("dpo", "cdpo", "robust", "ipo")
+LOSSES = ("dpo", "cdpo", "robust")
 NOISE = 0.3
 
 

@@ -4,13 +4,16 @@ arXiv:2410.08847 trains models of 1B to 8B on single prompts and reports the lar
 probability. Here a small model is trained on a few prompts at once, so the sign is the claim, for dpo and ipo (with
 sums, as there); the other losses are reported, on "No" over "Never" alone. Seeds draw the prompts. Any loss can be
 asked for by `rows=`.
+
+There an epoch of SFT on several answers comes first. Here it is left out: SFT on the one chosen answer ends at a
+probability of 0.99996, from which dpo took 0.016 nats at most, and a fall below FALL is none.
 """
 
 from __future__ import annotations
 
 import losses
 from harness.options import UsageError
-from harness.reproduce.claims import signed
+from harness.reproduce.claims import figure_of, source
 from harness.reproduce.frame import Check, Request, phenomenon, reported
 from harness.reproduce.statements import pairs
 from harness.reproduce.sweeps import Measured, measure, write_pairs
@@ -21,6 +24,7 @@ CLAIMED = ("dpo", "ipo_sum")
 OTHERS = ("simpo", "orpo", "kto", "dpop", "cpo")
 SEEDS = (0, 1, 2)
 PAIRS, STEPS = 4, 12
+FALL = 0.1  # nats
 
 
 def reproduce(request: Request) -> list[Check]:
@@ -49,13 +53,13 @@ def _train(name: str, answers: tuple[str, str], asked: tuple[str, ...], request:
     words = [
         f"suite={file}", f"losses={','.join(asked)}", f"seeds={','.join(map(str, seeds))}", f"out={folder}",
         f"train_pairs={PAIRS}", f"batch_size={PAIRS}", f"epochs={STEPS}", "eval_pairs=4", "controls=false",
-        "lr_schedule=constant", "warmup=0", "start=sft",
+        "lr_schedule=constant", "warmup=0",
     ]  # fmt: skip
     return measure([*words, f"model={request.model}"] if request.model else words, request.progress)
 
 
 def _checks(loss: str, name: str, found: Measured) -> list[Check]:
-    """Last logged step less the first: below 0 the chosen answer has become less likely.
+    """Last logged step less the first, in nats: below 0 the chosen answer has become less likely.
 
     For the losses that are claimed about also the margin of the same pairs, which they were trained to raise.
     """
@@ -66,7 +70,8 @@ def _checks(loss: str, name: str, found: Measured) -> list[Check]:
     if loss not in CLAIMED:
         return [reported(loss, quantity, changes, note)]
     margins = [curve[-1] - curve[0] for curve in found.curve(loss, "margin")]
+    figure = figure_of(f"{loss}: change of log p(chosen)", "sign")
     return [
-        signed(loss, f"{loss}: change of log p(chosen)", changes, quantity=quantity, note=note),
+        phenomenon(loss, quantity, f"< 0 ({source(figure)})", changes, high=-FALL, note=note),
         phenomenon(loss, f"{name}: change of the margin", "> 0, by the loss", margins, low=0.0, follows=True),
     ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from harness.reproduce.claims import signed
 from harness.reproduce.frame import Check, Request, reported
-from harness.reproduce.sentiment import rate, sweep_word, train
-from harness.reproduce.sweeps import less
+from harness.reproduce.sentiment import rate, train
+from harness.reproduce.sweeps import less, sweep_word
 
 TIMES = (0.1, 1, 10)
 COLUMNS = ("gold_reward_gain", "distinct_2", "preference_accuracy", "kl")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from harness.reproduce.claims import figure_of, signed
 from harness.reproduce.frame import Check, Request, order_by_seed, reported
-from harness.reproduce.sentiment import rate, shared_words, sweep_word, train
-from harness.reproduce.sweeps import Measured, less
+from harness.reproduce.sentiment import rate, shared_words, train
+from harness.reproduce.sweeps import Measured, less, sweep_word
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -40,8 +40,3 @@ def model_words(request: Request) -> list[str]:
 def rate(request: Request, times: float = 1.0) -> float:
     """The learning rate of these cells, times a factor."""
     return learning_rate(request, times * RATE)
-
-
-def sweep_word(key: str, values: Sequence[float]) -> str:
-    """`key=value,value`."""
-    return f"{key}={','.join(f'{value:g}' for value in values)}"

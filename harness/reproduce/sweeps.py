@@ -118,3 +118,8 @@ def learning_rate(request: Request, times: float) -> float:
 def less(minuend: Sequence[float], subtrahend: Sequence[float]) -> list[float]:
     """The differences, pair by pair: of two settings at the same seeds."""
     return [a - b for a, b in zip(minuend, subtrahend, strict=True)]
+
+
+def sweep_word(key: str, values: Sequence[float]) -> str:
+    """`key=value,value`."""
+    return f"{key}={','.join(f'{value:g}' for value in values)}"

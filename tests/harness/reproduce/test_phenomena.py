@@ -34,7 +34,7 @@ def in_this_process(words, progress):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Few steps in this process; the cache of models and answers is the session's."""
-    for recipe in (sentiment, ipo_saturation, likelihood_displacement, length_exploitation):
+    for recipe in (sentiment, folk_rules, ipo_saturation, likelihood_displacement, length_exploitation):
         monkeypatch.setattr(recipe, "measure", in_this_process)
     monkeypatch.setattr(likelihood_displacement, "STEPS", 3)
 
@@ -98,7 +98,7 @@ def few(monkeypatch):
     for recipe in (folk_rules, reward_against_kl):
         monkeypatch.setattr(recipe, "BETAS", (0.1, 5))
     monkeypatch.setattr(folk_rules, "PAIRS", 16)
-    monkeypatch.setattr(folk_rules, "EARLY", slice(1, 2))
+    monkeypatch.setattr(folk_rules, "STEPS", 4)
     monkeypatch.setattr(reward_against_kl, "ANSWERS", 4)
     monkeypatch.setattr(reward_against_kl, "SIZES", (1, 4))
 
