@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -15,12 +16,13 @@ import losses
 from harness import ranks
 from harness.additions import Additions
 from harness.cache import cache_folder, writing
+from harness.data import Data
 from harness.estimate import micro_tokens
 from harness.generations import Answering
 from harness.grid import Trial, digest
 from harness.identity import START_SEED, Identity
 from harness.job import Job
-from harness.knobs import Draw, of_start
+from harness.knobs import of_start
 from harness.layout import Item
 from harness.layout_check import check_layout
 from harness.logprobs import Scorer
@@ -30,6 +32,7 @@ from harness.objective import item_of
 from harness.policy import Policy
 from harness.progress import Progress
 from harness.reference import ReferenceStore, Scores, measure, store_identity
+from harness.rounds import Given, reference_of
 from harness.selection import batches, ids_of
 from harness.sharding import shard
 from harness.similarity import Ches, ches
@@ -65,17 +68,12 @@ class Bench:
             model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha,
             files=sorted(identity.source.folder.glob("*.safetensors")),
         )  # fmt: skip
+        self._memory: dict[Any, Any] = {}
         self.micro_batch = self.options.micro_batch
         self.micro_tokens = self.options.micro_tokens or min(
             ranks.each(lambda: micro_tokens(model.config, machine.device))
         )
-        checks = ranks.each(
-            lambda: check_layout(model, self._check_items(), wanted=self.options.layout, pad=self.pad)
-        )
-        check = next((one for one in checks if one.reason), checks[0])
-        self.layout = check.layout
-        if check.reason:
-            progress.note(f"{check.layout} layout: {check.reason}")
+        self._check_layout(self._check_items(), self.options.layout)
         if self.options.start == "sft":
             self._start_from_sft()
         if ranks.count() > 1:
@@ -96,6 +94,19 @@ class Bench:
             item_of(self.data.pool[place] if place < first else self.data_rows[place - first])
             for place in (order[len(order) // 4], order[-1])
         ]
+
+    def _check_layout(self, items: Sequence[Item], wanted: str) -> None:
+        """Settles on the fastest layout that holds for the items in every process."""
+        checks = ranks.each(lambda: check_layout(self.policy.base, items, wanted=wanted, pad=self.pad))
+        check = next((one for one in checks if one.reason), checks[0])
+        self.layout = check.layout
+        if check.reason:
+            self.progress.note(f"{check.layout} layout: {check.reason}")
+
+    def check_longest(self, rows: Sequence[Row]) -> None:
+        """Tries the layout on the longest of a later round's rows: it may be longer than all that were there before."""
+        self.policy.end()
+        self._check_layout([item_of(max(rows, key=lambda row: row.length))], self.layout)
 
     def _start_from_sft(self) -> None:
         """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
@@ -123,10 +134,12 @@ class Bench:
         """The scorer that trains a policy."""
         return Scorer(model, self.machine.precision, recompute=self.options.activation_checkpointing)
 
-    def job(self, trial: Trial, cell: str) -> Job:
-        """Everything one cell's training needs."""
-        loss = losses.get(trial.loss)
-        drawn, options = self.data.draw(trial.seed, trial.knobs), self.options
+    def job(self, trial: Trial, cell: str, data: Data | None = None, start: Path | None = None) -> Job:
+        """Everything one cell's training needs; of a later round also its rows, and the weights that it begins with."""
+        loss, data = losses.get(trial.loss), data or self.data
+        drawn, options = data.draw(trial.seed, trial.knobs), self.options
+        against = reference_of(trial, options)
+        given = Given(data, drawn, start if against == "previous" else None)
         return Job(
             cell=cell,
             loss=loss,
@@ -134,13 +147,13 @@ class Bench:
             schedule=self.identity.schedule(trial.lr),
             seed=trial.seed,
             batches=batches(drawn.training, seed=trial.seed, epochs=options.epochs, batch_size=options.batch_size),
-            reference=self._training_reference(drawn) if "reference" in loss.needs else {},
-            mismatched=self._mismatched(drawn.rows) if "mismatched" in loss.needs else {},
+            reference=self._training_reference(given) if "reference" in loss.needs else {},
+            mismatched=self._mismatched(given) if "mismatched" in loss.needs else {},
             layout=self.layout,
             pad=self.pad,
             micro_batch=self.micro_batch,
             micro_tokens=self.micro_tokens,
-            tolerance=START_TOLERANCE[self.machine.precision],
+            tolerance=math.inf if against == "first" else START_TOLERANCE[self.machine.precision],
         )
 
     def on_smaller(self, job: Job) -> None:
@@ -153,11 +166,16 @@ class Bench:
         identity = store_identity(self.identity.weights, self.machine, precision, self.layout)
         return ReferenceStore(identity) if self.options.store else ReferenceStore(identity, folder=None)
 
-    def _reference(self, items: Sequence[Item], precision: str, what: str) -> Scores:
-        """Log-probs under the starting weights."""
-        self.policy.end()
-        scorer, store = Scorer(self.policy.base, precision), self._store(precision)
-        self.kept += store.files(items)
+    def _reference(self, items: Sequence[Item], precision: str, what: str, weights: Path | None = None) -> Scores:
+        """Log-probs under the starting weights, or under those of a folder: these serve one cell and are not kept."""
+        if weights is None:
+            self.policy.end()
+            store = self._store(precision)
+            self.kept += store.files(items)
+        else:
+            self.policy.load(weights)
+            store = ReferenceStore({}, folder=None)
+        scorer = Scorer(self.policy.model, precision)
         with self.progress.stage(f"reference log-probs of {what}", len(items)) as stage:
             return store.scores(scorer, items, layout=self.layout, pad=self.pad, advance=stage.advance)
 
@@ -170,38 +188,39 @@ class Bench:
             _ = self.evaluation_reference
         return list(dict.fromkeys(self.kept))
 
-    def _training_reference(self, drawn: Draw) -> Logps:
+    def _training_reference(self, given: Given) -> Logps:
         """Log-probs of training rows in the training precision; measured once for a set of rows.
 
         The rows are measured as the suite has them, so that label noise changes neither the store nor a bit.
         """
-        rows = drawn.rows
+        rows, memory = given.drawn.rows, self._memory_of(given)
         key = ("train", tuple(ids_of(rows)))
-        if key not in self._memory:
+        if key not in memory:
             items = [item_of(row) for row in rows]
-            scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows")
-            self._memory[key] = {row.id: score for row, score in zip(rows, scores, strict=True)}
-        known = self._memory[key]
-        return {name: score[::-1] if name in drawn.flipped else score for name, score in known.items()}
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows", given.weights)
+            memory[key] = {row.id: score for row, score in zip(rows, scores, strict=True)}
+        flipped = given.drawn.flipped
+        return {name: score[::-1] if name in flipped else score for name, score in memory[key].items()}
 
-    def _mismatched(self, rows: Sequence[Row]) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
+    def _mismatched(self, given: Given) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
         """Mismatched items and their reference log-probs. Raises: ValueError where a row has no partner."""
-        lonely = [row.id for row in rows if row.id not in self.data.mismatched]
+        rows, partners, memory = given.drawn.rows, given.data.mismatched, self._memory_of(given)
+        lonely = [row.id for row in rows if row.id not in partners]
         if lonely:
             raise ValueError(
                 f"{len(lonely)} training rows have no answer of another prompt that fits (first: {lonely[0]}); "
                 "this loss needs at least two different first turns in the training rows"
             )
         key = ("mismatched", tuple(ids_of(rows)))
-        if key not in self._memory:
-            items = [self.data.mismatched[row.id] for row in rows]
-            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers")
-            self._memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
-        return self._memory[key]
+        if key not in memory:
+            items = [partners[row.id] for row in rows]
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers", given.weights)
+            memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
+        return memory[key]
 
-    @cached_property
-    def _memory(self) -> dict[Any, Any]:
-        return {}
+    def _memory_of(self, given: Given) -> dict[Any, Any]:
+        """What several cells share is kept; the rows of a later round are those of one cell."""
+        return self._memory if given.data is self.data else {}
 
     @cached_property
     def evaluation_reference(self) -> Scores:

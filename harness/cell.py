@@ -17,18 +17,19 @@ from harness import alignment_tax, ranks
 from harness.additions import Asked
 from harness.bench import Bench
 from harness.cache import building
+from harness.data import Data
+from harness.description import describe, rows_of
 from harness.evaluate import not_finite, pair_table
 from harness.generations import Addition
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
 from harness.identity import Identity
-from harness.knobs import eligible
-from harness.loss_card import conventions
 from harness.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.policy import WrongWeights
+from harness.rounds import Before, TooFewPairs, collect
 from harness.secrets import redacted
 from harness.similarity import with_ches
-from harness.sweep import CHECKPOINTS, MODEL_FOLDER
+from harness.sweep import CHECKPOINTS, MODEL_FOLDER, NEXT_ROUND
 from harness.train import Curve, train
 from results import diagnosis, store
 from results.derived import derived
@@ -37,23 +38,23 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 # What ends a cell and not the sweep. Anything else is a fault of ours and is shown as such.
-CELL_ERRORS = (NonFinite, StepZeroMismatch, WrongWeights)
-
-
-# Columns that are not known of models trained elsewhere.
-OF_TRAINING = ("train_pairs", "dropped_pairs", "batch_size", "epochs", "tuning", "precision")
+CELL_ERRORS = (NonFinite, StepZeroMismatch, WrongWeights, TooFewPairs)
 
 
 class CellFailed(RuntimeError):
     """The cell ended without a result; its row says why."""
 
 
-def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping[str, Any]:
+def run_cell(
+    bench: Bench, trial: Trial, folder: Path, *, save: bool, before: Before | None = None, hand_on: bool = False
+) -> Mapping[str, Any]:
     """Trains and measures one cell and stores it; returns its row.
 
+    before: what the round before left, for a later one. hand_on: keep the weights for a next round.
     Raises: CellFailed after the failed row is stored.
     """
-    if is_trained(bench, folder, save=save) and (addition := _added_alone(bench, trial, folder)) is not None:
+    finished = not hand_on and is_trained(bench, folder, save=save)
+    if finished and (addition := _added_alone(bench, trial, folder)) is not None:
         store.add_measurement(folder, **addition._asdict())
         return {name: math.nan if value is None else value for name, value in store.read_row(folder).items()}
     identity = bench.identity
@@ -62,7 +63,10 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
     row = describe(identity, trial) | _provenance(bench)
     log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
-        measured = ranks.together(lambda: measured_together(bench, trial, folder, log), "cell", trial, folder)
+        measured = ranks.together(
+            lambda: measured_together(bench, trial, folder, before, log), "cell", trial, folder, before
+        )
+        row |= rows_of(measured.data, trial, bench.options) if measured.data else {}
     except CELL_ERRORS as error:
         reason = redacted(str(error))
         row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
@@ -70,8 +74,8 @@ def run_cell(bench: Bench, trial: Trial, folder: Path, *, save: bool) -> Mapping
         raise CellFailed(reason) from error
     if bench.options.similarity == "ches":
         measured.pairs = with_ches(measured.pairs, bench.ches)
-    if save and trial.loss != "none":
-        save_model(bench, folder)
+    if (save or hand_on) and trial.loss != "none":
+        save_model(bench, folder / (MODEL_FOLDER if save else NEXT_ROUND))
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
     addition = bench.additions.of_reference() if trial.loss == "none" else bench.additions.measure(measured.asked)
     answered = dict(addition.columns) if addition else {}
@@ -127,11 +131,13 @@ def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> No
 
 @dataclasses.dataclass
 class _Measured:
-    """pairs: every evaluation, one below the other; curve: one row a step; asked: what additions were told."""
+    """pairs: every evaluation, one below the other; curve: one row a step; asked: what additions were told;
+    data: with the rows of a later round."""
 
     pairs: DataFrame
     curve: Curve
     asked: Asked = ()
+    data: Data | None = None
 
     def curve_table(self) -> DataFrame | None:
         import pandas as pd
@@ -139,13 +145,15 @@ class _Measured:
         return pd.DataFrame(self.curve) if self.curve else None
 
 
-def measured_together(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measured:
+def measured_together(
+    bench: Bench, trial: Trial, folder: Path, before: Before | None, log: list[str]
+) -> _Measured:
     """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
     if ranks.sharded():
         _ = bench.noise_floors  # passes of the model that rank 0 cannot make alone
     if trial.given is not None:
         return _measure_given(bench, trial)
-    return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, folder, log)
+    return _measure_untrained(bench) if trial.loss == "none" else _train(bench, trial, folder, before, log)
 
 
 def _measure_given(bench: Bench, trial: Trial) -> _Measured:
@@ -167,17 +175,18 @@ def _measure_untrained(bench: Bench) -> _Measured:
     return _Measured(pair_table(bench.data_rows, reference, reference, 0), [])
 
 
-def _train(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measured:
+def _train(bench: Bench, trial: Trial, folder: Path, before: Before | None, log: list[str]) -> _Measured:
     import pandas as pd
 
-    job = bench.job(trial, bench.identity.cell_id(trial))
+    weights = before.weights if before else None
+    data = collect(bench, trial, weights) if before else None
+    job = bench.job(trial, bench.identity.cell_id(trial), data, weights)
     reference = bench.evaluation_reference
     bench.additions.prepare()
     steps = len(job.batches)
     due = {math.ceil(steps * i / bench.options.evals) for i in range(1, bench.options.evals + 1)}
-    model = bench.policy.begin(trial.seed)
+    model = bench.policy.begin(trial.seed, weights)
     tables: list[DataFrame] = []
-
     seen = 0
 
     def on_step(row: dict[str, float]) -> None:
@@ -200,65 +209,16 @@ def _train(bench: Bench, trial: Trial, folder: Path, log: list[str]) -> _Measure
         checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
         checkpoint_steps=bench.options.checkpoint_steps,
     )  # fmt: skip
-    return _Measured(pd.concat(tables, ignore_index=True), curve, bench.additions.ask(model))
+    if before:
+        tables.insert(0, before.table()[list(tables[0].columns)])
+    return _Measured(pd.concat(tables, ignore_index=True), curve, bench.additions.ask(model), data)
 
 
-def save_model(bench: Bench, folder: Path) -> None:
-    """Writes the model just trained into the cell's folder, whole or not at all."""
-    target = folder / MODEL_FOLDER
+def save_model(bench: Bench, target: Path) -> None:
+    """Writes the model just trained into a folder of its cell, whole or not at all."""
     shutil.rmtree(target, ignore_errors=True)
     with building(target) as temporary:
         bench.policy.save(temporary, bench.tokenizer)
-
-
-def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
-    """The columns that are known before a cell runs."""
-    options, data = identity.options, identity.data
-    loss = losses.get(trial.loss) if trial.loss in losses.names() else None
-    trained = trial.lr is not None
-    knobs, rows = trial.knobs, data.training_rows(trial.seed, trial.knobs) if trained else []
-    row = {
-        "loss": trial.loss,
-        "beta": trial.hyperparameters.get("beta"),
-        "lr": trial.lr,
-        "seed": trial.seed,
-        "hyperparameters": json.dumps(dict(trial.hyperparameters), sort_keys=True),
-        "control": trial.control,
-        "reward": loss.reward if loss else None,
-        "paper": loss.paper if loss else None,
-        "formula": loss.formula if loss else None,
-        "conventions": conventions(loss) if loss else None,
-        "suite": data.suite.name,
-        "model": identity.source.name,
-        "protocol": identity.protocol,
-        "cell": identity.cell_id(trial),
-        "train_pairs": len(rows),
-        "label_noise": knobs.label_noise if trained else None,
-        "length_balance": knobs.length_balance if trained else None,
-        "min_margin": knobs.min_margin,
-        "pool_pairs": len(eligible(data.pool, knobs)) if trained else None,
-        "eval_pairs": options.eval_pairs,
-        "validation_pairs": len(data.validation),
-        "test_pairs": len(data.test),
-        "dropped_pairs": len(rows) % options.batch_size * options.epochs if trained else 0,
-        "batch_size": options.batch_size,
-        "epochs": options.epochs,
-        "max_tokens": data.encoder.max_tokens,
-        "evals": options.evals,
-        "similarity": options.similarity,
-        "tuning": options.tuning,
-        "precision": identity.precision,
-        "start": options.start,
-        "template": data.encoder.template,
-        "train_rows_digest": data.training_digest(trial.seed, knobs)[:12] if trained else None,
-        "eval_rows_digest": data.digest(data.validation + data.test)[:12],
-        "plugin_digest": loss.source if loss else None,
-        "suite_revision": data.suite.revision,
-        "model_revision": identity.source.revision,
-        "trained_model": trial.given.name if trial.given else None,
-        "trained_model_revision": trial.given.revision if trial.given else None,
-    }
-    return row if identity.trains else row | dict.fromkeys(OF_TRAINING)
 
 
 def _provenance(bench: Bench) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import Any
 
 import suites
+from harness.expected import expected
 from harness.knobs import Draw, Knobs, combinations, eligible, flips
 from harness.models import Source, token_limit
 from harness.options import Options, UsageError
 from harness.progress import Progress
-from harness.sampled import sampled_suite
+from harness.sampled import pairs_needed, sampled_suite
 from harness.selection import Shares, draw, held_out, ids_of, largest_draw, mismatched, taken, text_digest, values_of
-from harness.tokens import Encoder, Row, make_encoder
+from harness.tokens import Encoded, Encoder, Row, make_encoder
 from suites.pair import SPLITS, last_user_turn
 from suites.rows import Rows
 
@@ -29,7 +30,8 @@ class Data:
 
     dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows; long_sides says what
     was too long in either (see tokens.Encoded). shares: the weights of a mixture's sources, None where the suite is
-    no mixture. max_new_tokens limits an answer that is generated; sentence ends it with its first sentence.
+    no mixture. max_new_tokens limits an answer that is generated; sentence ends it with its first sentence. sampled:
+    the description of a suite whose answers were sampled. expected: they are not there yet (expected.py).
     """
 
     suite: suites.Suite
@@ -43,6 +45,8 @@ class Data:
     max_new_tokens: int
     sentence: bool = False
     shares: Shares | None = None
+    sampled: suites.Sampled | None = None
+    expected: bool = False
 
     @cached_property
     def _draws(self) -> dict[tuple[int, Knobs], Draw]:
@@ -113,11 +117,12 @@ class Data:
 
 
 def prepare(
-    options: Options, source: Source, tokenizer: Any, progress: Progress, *, training: bool = True
+    options: Options, source: Source, tokenizer: Any, progress: Progress, *, training: bool = True, sample: bool = True
 ) -> Data:
     """Loads and tokenises the suite and picks the held-out rows; a sampled suite's answers are sampled first.
 
     training: whether rows to train on are needed; else the pool stays empty and a suite of test rows will do.
+    sample: whether answers may be sampled; where not, and none were kept, the data is what is expected of them.
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
     with progress.stage(f"reading {options.suite}", 1):
@@ -134,10 +139,15 @@ def prepare(
         max_tokens=options.max_tokens or token_limit(source),
         overlong=options.overlong,
     )
-    suite = sampled_suite(sampled, options, source, encoder, progress) if sampled else loaded
-    rows = suite.rows if training else _held_out_rows(suite.rows)
-    with progress.stage(f"tokenising {len(rows):,} rows of {suite.name}", len(rows)) as stage:
-        encoded = encoder.encode(rows, stage.advance)
+    suite = sampled_suite(sampled, options, source, encoder, progress, sample=sample) if sampled else loaded
+    unknown = suite is None
+    if unknown:
+        suite, rows = expected(sampled, pairs_needed(options), encoder)
+        encoded = Encoded(rows, {}, 0, {})
+    else:
+        rows = suite.rows if training else _held_out_rows(suite.rows)
+        with progress.stage(f"tokenising {len(rows):,} rows of {suite.name}", len(rows)) as stage:
+            encoded = encoder.encode(rows, stage.advance)
     splits = by_split(encoded.rows)
     shares = suites.shares(options.suite, options.suite_settings)
     counts = {name: largest_draw(splits[name], options.eval_pairs, shares) for name in SPLITS[1:]}
@@ -153,6 +163,8 @@ def prepare(
         max_new_tokens=options.max_new_tokens or (sampled.max_new_tokens if sampled else MAX_NEW_TOKENS),
         sentence=sampled.sentence if sampled else False,
         shares=shares,
+        sampled=sampled,
+        expected=unknown,
     )
     for note in _checked(options, data, splits) if training else _checked_held_out(options, data, splits):
         progress.note(note)

@@ -16,6 +16,7 @@ from harness.knobs import Knobs, of_start
 from harness.machine import total_memory
 from harness.micro import row_tokens
 from harness.options import Options
+from harness.rounds import reference_of, round_tokens
 from harness.tokens import Row
 
 # Share of the matrix rate that a step reaches: measured around one third on small models, where
@@ -49,6 +50,12 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         # A mismatched answer is one forward of about a row, a third of a step.
         train += tokens + (tokens // 3 if "mismatched" in needs else 0)
         evaluate += held_out * options.evals
+        if trial.round > 1:  # written one at a time, each token costs about two; then the reference reads them
+            evaluate += 2 * round_tokens(data, trial.knobs)
+            train += tokens // 3 if reference_of(trial, options) else 0
+    if data.expected:
+        rows = len(data.suite.rows) * data.sampled.samples
+        evaluate += 2 * rows * data.sampled.max_new_tokens
     for seed, knobs in measured_draws(trained):
         train += _tokens(data.training_rows(seed, knobs)) // 3
     if trials:
@@ -63,7 +70,8 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
 
 def measured_draws(trials: Sequence[Trial]) -> list[tuple[int, Knobs]]:
     """Seed and knobs of each set of training rows that the reference is measured on; noise makes no other set."""
-    needing = [trial for trial in trials if trial.lr is not None and "reference" in losses.get(trial.loss).needs]
+    first = [trial for trial in trials if trial.lr is not None and trial.round == 1]
+    needing = [trial for trial in first if "reference" in losses.get(trial.loss).needs]
     return list(dict.fromkeys((trial.seed, trial.knobs.clean) for trial in needing))
 
 

@@ -74,6 +74,10 @@ def trl(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Exported:
 
     Raises: UsageError for a loss that TRL does not compute, and for a cell that trains nothing.
     """
+    if "round" in cell:
+        number, parent = cell["round"]["number"], cell["round"]["parent"]
+        raise UsageError([f"the cell is round {number} of a chain, whose pairs are made on the way and stand in no "
+                          f"configuration; export the first round (this one's parent: {parent})"])  # fmt: skip
     peer = _peer(str(cell.get("loss")))
     trainer, loss_type, extra = _called(peer)
     hyperparameters = cell["hyperparameters"]

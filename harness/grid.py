@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import losses
@@ -39,7 +39,8 @@ class Trial:
 
     hyperparameters holds all of the loss's values. lr and seed are None where nothing is trained.
     skip is the reason why the trial cannot run, or "". knobs are those of its training rows. given is the model that
-    was trained elsewhere; loss is then what it was trained with, or a name for it that no loss has.
+    was trained elsewhere; loss is then what it was trained with, or a name for it that no loss has. round is 1, or a
+    later one that goes on from the weights of the round before (rounds.py).
     """
 
     loss: str
@@ -50,6 +51,17 @@ class Trial:
     skip: str = ""
     knobs: Knobs = PLAIN
     given: Source | None = None
+    round: int = 1
+
+    @property
+    def parent(self) -> Trial | None:
+        """The round before; None for the first."""
+        return replace(self, round=self.round - 1) if self.round > 1 else None
+
+    @property
+    def chain(self) -> list[Trial]:
+        """All rounds up to this one, the first in front."""
+        return [*(self.parent.chain if self.parent else []), self]
 
     @property
     def label(self) -> str:
@@ -59,6 +71,7 @@ class Trial:
         parts += [f"seed={self.seed}"] if self.seed is not None else []
         parts += [f"{name}={shown(value)}" for name, value in self.knobs.changed.items()]
         parts += [f"model={self.given.name}"] if self.given else []
+        parts += [f"round={self.round}"] if self.round > 1 else []
         return " ".join([self.loss, *parts])
 
 
@@ -66,7 +79,7 @@ def trials(
     options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal["pairs", "examples"]
 ) -> list[Trial]:
     """Every trial of a sweep: controls first, then seed by seed, for each knobs by knobs of the training rows,
-    losses in the order they were named.
+    losses in the order they were named. The rounds of a trial follow each other.
 
     base_lr:    the model's learning rate, before a loss's lr_scale and the factor for LoRA.
     entry_grid: the model entry's grids; they come before those that the losses declare.
@@ -88,7 +101,13 @@ def trials(
         for loss, settings, rates in runnable
         for setting, lr in itertools.product(settings, rates)
     ]
-    return controls + [trial for trial in asked + skipped if not _is_among(trial, controls)]
+    first = controls + [trial for trial in asked + skipped if not _is_among(trial, controls)]
+    return [one for trial in first for one in _rounds(trial, options.rounds)]
+
+
+def _rounds(trial: Trial, count: int) -> list[Trial]:
+    """The rounds of a trial; what is not trained has one."""
+    return [replace(trial, round=number) for number in range(1, count + 1)] if trial.lr is not None else [trial]
 
 
 def grid_of(loss: losses.Loss, key: str, entry_grid: Grid) -> tuple[float, ...] | None:

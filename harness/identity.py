@@ -14,6 +14,7 @@ from harness.job import Schedule
 from harness.knobs import PLAIN, Knobs, of_start
 from harness.models import Source, base_learning_rate
 from harness.options import Options
+from harness.rounds import Asking, asking_of, reference_of
 
 # Raised by hand when a change of code changes trained weights or measured log-probs: finished cells and
 # stored reference blocks of another number are not reused. tests/harness/test_identity.py forces it.
@@ -103,13 +104,28 @@ class Identity:
         if trial.loss == "none" or trial.skip:
             return identity
         loss = losses.get(trial.loss)
-        rows: dict[str, Any] = {"train": self.data.training_digest(trial.seed, trial.knobs)}
-        if "mismatched" in loss.needs:
-            rows["pool"] = self.data.pool_digest
+        rows = self._rows(trial) if trial.parent is None else self._round(trial)
         return {
-            **identity, **self._training(trial.knobs), "rows": rows, "plugin": loss.source, "lr": trial.lr,
+            **identity, **self._training(trial.knobs), **rows, "plugin": loss.source, "lr": trial.lr,
             "seed": trial.seed,
         }  # fmt: skip
+
+    def _rows(self, trial: Trial) -> dict[str, Any]:
+        rows = {"train": self.data.training_digest(trial.seed, trial.knobs)}
+        if "mismatched" in losses.get(trial.loss).needs:
+            rows["pool"] = self.data.pool_digest
+        return {"rows": rows}
+
+    def _round(self, trial: Trial) -> dict[str, Any]:
+        """What a later round's rows follow from; they themselves are not known before the round before has ended."""
+        parts = {"number": trial.round, "parent": self.cell_id(trial.parent), "asking": self.asking.identity,
+                 "reference": reference_of(trial, self.options)}  # fmt: skip
+        return {"round": parts}
+
+    @cached_property
+    def asking(self) -> Asking:
+        """What the later rounds ask."""
+        return asking_of(self.options, self.data)
 
     def cell_id(self, trial: Trial) -> str:
         """The trial's name on disk."""

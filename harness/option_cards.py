@@ -113,5 +113,6 @@ def _example(card: OptionCard) -> str:
         "betas": "0.05,0.1", "lrs": "5e-6,1e-5",
         "suite.min_margin": "0.5",
     }  # fmt: skip
-    return typical.get(card.name, card.default)
+    is_a_choice = card.default in card.allowed.split(" | ")  # as a run's reference, where that of evaluate is a model
+    return card.default if is_a_choice else typical.get(card.name, card.default)
 

@@ -21,6 +21,12 @@ def problems(options: Options) -> list[str]:
             f"start=sft tunes one start for all cells, but train_pairs={','.join(map(str, options.train_pairs))} "
             "gives it several sizes; name one train_pairs, or use start=model"
         )
+    idle = {"reference": "first", "score": "gold"} if options.rounds == 1 else {}
+    found += [f"{key}={getattr(options, key)} is for later rounds, but rounds=1; add rounds=3, say"
+              for key, default in idle.items() if getattr(options, key) != default]  # fmt: skip
+    if options.rounds > 1 and options.search != "none":
+        found.append(f"rounds={options.rounds}: search={options.search} tries one round of each setting; search first, "
+                     "and name what it found with rounds=")  # fmt: skip
     if options.micro_batch is not None and options.micro_batch > options.batch_size:
         found.append(
             f"micro_batch={options.micro_batch} is larger than batch_size={options.batch_size}; "

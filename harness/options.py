@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness import option_limits, search_options
+from harness import option_limits, search_options, values
 from harness.engines.settings import engine_problems
 from harness.judges.settings import parse as judge_values
 from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
@@ -42,23 +42,6 @@ def required(meaning: str, kind: str = SCALAR) -> Any:
 def whole(minimum: int, maximum: int | None = None) -> BeforeValidator:
     """The parser of whole numbers within limits, as an annotation."""
     return BeforeValidator(WholeNumber(minimum, maximum))
-
-
-def _check_loss_settings(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per-loss values: learning rates and beta above 0, others finite, or the word grid for either."""
-    checked: dict[str, dict[str, Any]] = {}
-    problems = []
-    for loss, settings in value.items():
-        for key, text in settings.items():
-            positive = key in ("lrs", "beta")
-            try:
-                parsed = Several(Number(above=0) if positive else Number(), grid=True)(text)
-                checked.setdefault(loss, {})[key] = parsed
-            except ValueError as error:
-                problems.append(f"{loss}.{key}: {error}; write {loss}.{key}=VALUE,VALUE or {loss}.{key}=grid")
-    if problems:
-        raise ValueError("\n".join(problems))
-    return checked
 
 
 Names = tuple[str, ...]
@@ -169,6 +152,15 @@ class Options(BaseModel):
     )
     start: Annotated[str, BeforeValidator(Choice(("model", "sft")))] = option(
         "model", "starting weights: the model's, or first tuned on chosen answers, once for all cells"
+    )
+    rounds: Annotated[int, whole(1)] = option(
+        1, "rounds of training; from the second on, each cell's policy answers prompts and trains on pairs of them"
+    )
+    reference: Annotated[str, BeforeValidator(Choice(("first", "previous")))] = option(
+        "first", "what later rounds are trained against: the starting weights, or those that the round began with"
+    )
+    score: Annotated[str, BeforeValidator(Text())] = option(
+        "gold", "what rates the answers of later rounds: gold (the suite's reward), gold:SUITE, or implicit:CELL"
     )
     tuning: Annotated[str, BeforeValidator(Choice(("full", "lora")))] = option(
         "full", "train all weights, or a LoRA adapter"
@@ -281,7 +273,7 @@ class Options(BaseModel):
     # settings with dotted keys
     suite_settings: dict[str, str] = Field(default_factory=dict)
     judge_settings: Annotated[dict[str, Any], AfterValidator(judge_values)] = Field(default_factory=dict)
-    loss_settings: Annotated[dict[str, dict[str, Any]], AfterValidator(_check_loss_settings)] = Field(
+    loss_settings: Annotated[dict[str, dict[str, Any]], AfterValidator(values.check_loss_settings)] = Field(
         default_factory=dict
     )
 

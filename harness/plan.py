@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.audits import audit_lines, audited
+from harness.data import Data
 from harness.estimate import assumed_rates, measured_draws, micro_tokens, seconds, work
 from harness.footprint import Footprint, Shape, footprint, gigabytes, shape
-from harness.grid import Trial
+from harness.grid import ID_LENGTH, Trial
 from harness.knobs import Knobs, combinations, eligible
 from harness.layout import LAYOUTS
 from harness.micro import row_tokens
@@ -19,8 +21,10 @@ from harness.objective import item_of
 from harness.options import Options
 from harness.progress import Progress, estimate
 from harness.reference import ReferenceStore, store_identity
+from harness.rounds import told
 from harness.search import known, outlook, words
 from harness.search_options import budget_words
+from harness.selection import values_of
 from harness.show import shown
 from harness.sweep import Sweep, prepare_sweep
 from harness.text_tables import table
@@ -33,7 +37,7 @@ DIFFERENCES = (0.1, 0.05, 0.03, 0.02)  # in preference accuracy
 
 def plan(options: Options, progress: Progress, command: str) -> int:
     """Prints the plan of `command`; the exit code. Raises: UsageError, SuiteError as `run` would."""
-    sweep = prepare_sweep(options, progress, command, weights_needed=False)
+    sweep = prepare_sweep(options, progress, command, weights_needed=False, sample=False)
     parts = [_data(sweep, progress), _shown(sweep), _grid(sweep), _seeds(sweep), _cost(outlook(sweep))]
     sys.stdout.write("\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n")
     return 0
@@ -41,10 +45,26 @@ def plan(options: Options, progress: Progress, command: str) -> int:
 
 def _data(sweep: Sweep, progress: Progress) -> Iterator[str]:
     data = sweep.data
-    yield from audit_lines(data, audited(data, progress))
+    if data.expected:
+        yield from _unsampled(data)
+    else:
+        yield from audit_lines(data, audited(data, progress))
     yield f"  {_counted(sweep)} training rows are used for each seed"
     for knobs in combinations(sweep.options):
         yield from _rows(sweep, knobs)
+    if said := told(sweep.options, sweep.data):
+        yield f"  {said}"
+
+
+def _unsampled(data: Data) -> Iterator[str]:
+    """What can be said of rows whose answers are not there."""
+    yield (
+        f"{data.suite.name}: the answers are not sampled yet, which a run does first, so rows, their digests and the "
+        f"names of cells are not known; below, every prompt has a pair, with answers of {data.sampled.max_new_tokens} "
+        "tokens, the most they may have"
+    )
+    splits = ", ".join(f"{count} {split}" for split, count in Counter(values_of(data.suite.rows, "split")).items())
+    yield f"  {data.sampled.samples} answers to each of {len(data.suite.rows)} prompts ({splits})"
 
 
 def _counted(sweep: Sweep) -> str:
@@ -68,7 +88,9 @@ def _rows(sweep: Sweep, knobs: Knobs) -> Iterator[str]:
 
 def _shown(sweep: Sweep) -> Iterator[str]:
     """The first training rows of the first seed and knobs, where the command asks for some."""
-    if sweep.options.show:
+    if sweep.options.show and sweep.data.expected:
+        yield f"show={sweep.options.show}: there are no rows to show before the answers are sampled"
+    elif sweep.options.show:
         rows = sweep.data.training_rows(sweep.options.seeds[0], combinations(sweep.options)[0])
         yield from shown(rows[: sweep.options.show], sweep.tokenizer)
 
@@ -78,10 +100,11 @@ def _grid(sweep: Sweep) -> Iterator[str]:
         yield budget_words(sweep.options)
     if sweep.options.search != "none":
         yield from words(sweep)
-    total, sweep = len(outlook(sweep).trials), known(sweep).sweep
-    yield f"{total} cells, protocol {sweep.identity.protocol}:"
+    total, sweep, unknown = len(outlook(sweep).trials), known(sweep).sweep, sweep.data.expected
+    yield f"{total} cells, protocol {'not known yet' if unknown else sweep.identity.protocol}:"
     for trial in sweep.trials:
-        yield f"  {sweep.identity.cell_id(trial)}  {_state(sweep, trial):12s}  {trial.label}"
+        name = "-" * ID_LENGTH if unknown else sweep.identity.cell_id(trial)
+        yield f"  {name}  {_state(sweep, trial):12s}  {trial.label}"
     if total > len(sweep.trials):
         yield f"  and about {total - len(sweep.trials)} that follow from what these show"
 
@@ -95,8 +118,8 @@ def _seeds(sweep: Sweep) -> Iterator[str]:
         return
     if found is None:
         return
-    told = ", ".join(f"{gap:g}: {seeds_for(found, gap) or f'more than {MOST_SEEDS}'}" for gap in DIFFERENCES)
-    yield f"seeds a side that find a difference in preference accuracy with probability {POWER:g}: {told}"
+    needed = ", ".join(f"{gap:g}: {seeds_for(found, gap) or f'more than {MOST_SEEDS}'}" for gap in DIFFERENCES)
+    yield f"seeds a side that find a difference in preference accuracy with probability {POWER:g}: {needed}"
     yield (f"  by the spread of {found.runs} earlier runs of {found.settings} settings; below "
            f"{out_of_reach(found):.3f} only more test pairs help")  # fmt: skip
 
@@ -168,7 +191,7 @@ def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
 
 def _stored(sweep: Sweep, todo: Sequence[Trial]) -> Iterator[str]:
     """How much of the reference an earlier sweep has left in the store."""
-    if not sweep.options.store or not todo:
+    if not sweep.options.store or not todo or sweep.data.expected:
         return
     needed = {"evaluated": (sweep.data.validation, sweep.data.test)}
     draws = measured_draws(todo)

@@ -49,8 +49,13 @@ class Policy:
             self._start = files if holds(files, model) else snapshot(model)
         self._adapted: Any = None
 
-    def begin(self, seed: int) -> nn.Module:
-        """The model at its starting weights, ready to be trained."""
+    def begin(self, seed: int, weights: Path | None = None) -> nn.Module:
+        """The model at its starting weights, or at those that a cell was saved with, ready to be trained."""
+        if weights is not None:
+            model = self.load(weights)
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(self.tuning == "full" or "lora_" in name)
+            return model
         self.end()
         if self.tuning == "full":
             self.base.requires_grad_(True)

@@ -61,8 +61,10 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
         trial = next((t for t in trials if sweep.identity.cell_id(t) == row["cell"]), None)
         if trial is None:
             return Rerun([Finding(folder, _what_changed(sweep, folder), "name what has moved, e.g. suite.path=")], [])
-        progress.expect(1)
-        Worker(sweep, [trial], progress).run(trial, save=False)
+        progress.expect(trial.round)
+        worker = Worker(sweep, trial.chain, progress)
+        for one in trial.chain:  # a later round begins with the weights of those before
+            worker.run(one, save=False)
         again = sweep.folder(trial)
         notes = _notes(row, sweep)
         if not store.is_done(again):
@@ -115,7 +117,7 @@ def _as_stored(row: Mapping[str, Any]) -> Trial:
 def _what_changed(sweep: Sweep, folder: Path) -> str:
     """Which parts of the identity the command no longer leads to."""
     stored = json.loads((folder / store.CELL).read_text(encoding="utf-8"))
-    axes = ("loss", "hyperparameters", "lr", "seed")
+    axes = ("loss", "hyperparameters", "lr", "seed", "round")
     for trial in sweep.trials:
         cell = json.loads(json.dumps(sweep.identity.cell(trial)))
         if all(cell.get(name) == stored.get(name) for name in axes):

@@ -16,7 +16,7 @@ import results
 from harness import alignment_tax, launch
 from harness.answer_tables import prompts_of
 from harness.audits import audited, record
-from harness.cell import describe
+from harness.description import describe
 from harness.engines.run import run_cells
 from harness.faults import SweepStopped, storage_failure
 from harness.grid import Trial
@@ -29,6 +29,7 @@ from harness.progress import Progress
 from harness.ranks import ProcessesLost
 from harness.refusal import count_refusals
 from harness.reranked_judging import judge_reranked
+from harness.rounds import told
 from harness.search import Stage, outlook, stages, words
 from harness.search_options import budget_words
 from harness.sweep import CHECKPOINTS, Sweep, prepare_sweep
@@ -123,7 +124,7 @@ def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> Non
             _store_skipped(sweep, trial)
             progress.cell_kept(trial.label, f"skipped: {trial.skip}")
         elif sweep.is_finished(trial):
-            _tidy(sweep.folder(trial))
+            _tidy(sweep, trial)
             progress.cell_kept(trial.label, "finished earlier")
         elif sweep.options.retry == "none" and (reason := sweep.failure(trial)) is not None:
             progress.cell_kept(trial.label, f"failed earlier: {reason}; retry=failed runs it again")
@@ -131,6 +132,8 @@ def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> Non
             todo.append(trial)
     _tell_retrained(sweep, todo, progress)
     keep = sweep.options.save
+    if todo and (said := told(sweep.options, sweep.data)):
+        progress.note(said)
     _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
     unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
     for best in unsaved:
@@ -161,11 +164,13 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
     return failures
 
 
-def _tidy(folder: Path) -> None:
+def _tidy(sweep: Sweep, trial: Trial) -> None:
     """Removes what a process killed right after it stored the cell left in its folder."""
+    folder = sweep.folder(trial)
     store.clear_dead(folder)
     if store.holder(folder) is None:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        sweep.forget(trial)
 
 
 def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, *, save: bool) -> None:
@@ -177,10 +182,12 @@ def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, 
         if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
             for trial in foreign:
                 progress.cell_kept(trial.label, f"not run: {store.holder(sweep.folder(trial))} is at work on it")
-            todo = [trial for trial in todo if trial not in foreign]
+            todo = [trial for trial in todo if not any(step in foreign for step in trial.chain)]
         if todo:
             progress.note(f"waiting for another command that is at work on {len(todo)} of these cells")
-        while todo and all(store.holder(sweep.folder(trial)) for trial in todo):
+        # A round waits for the one before; where that is another's, so is the wait.
+        first = [trial for trial in todo if trial.parent not in todo]
+        while first and all(store.holder(sweep.folder(trial)) for trial in first):
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -198,17 +205,18 @@ def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> 
 
 def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:
     """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
-    setting of the knobs, because cells of unlike training rows are not ranked against each other. The cut training
-    rows of a race are no such setting."""
-    found: dict[Knobs, Trial] = {}
-    highest: dict[Knobs, float] = {}
+    setting of the knobs and round, because cells of unlike training rows are not ranked against each other. The cut
+    training rows of a race are no such setting."""
+    found: dict[tuple[Knobs, int], Trial] = {}
+    highest: dict[tuple[Knobs, int], float] = {}
     asked = combinations(sweep.options)
     for trial in sweep.trials if among is None else among:
         if trial.control or trial.skip or trial.knobs not in asked or not store.is_done(sweep.folder(trial)):
             continue
         accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
-        if accuracy is not None and accuracy > highest.get(trial.knobs, -1.0):
-            found[trial.knobs], highest[trial.knobs] = trial, accuracy
+        kind = trial.knobs, trial.round
+        if accuracy is not None and accuracy > highest.get(kind, -1.0):
+            found[kind], highest[kind] = trial, accuracy
     return list(found.values())
 
 
@@ -224,11 +232,11 @@ def _dropping_beaten_models(sweep: Sweep) -> Callable[[Trial], None]:
     def hold(rivals: Sequence[Trial]) -> None:
         best[:] = _best(sweep, rivals)
         for beaten in rivals:
-            if beaten not in best:
+            if beaten not in best and not sweep.is_needed(beaten):
                 shutil.rmtree(sweep.model_folder(beaten), ignore_errors=True)
 
     hold([trial for trial in sweep.trials if not trial.skip])
-    return lambda ended: hold([trial for trial in sweep.trials if trial == ended or trial in best])
+    return lambda ended: hold([t for t in sweep.trials if t in (ended, ended.parent) or t in best])
 
 
 def _store_skipped(sweep: Sweep, trial: Trial) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.answers import BLOCK, SAMPLING, Author, kept_answers
 from harness.cache import cache_folder, writing
-from harness.generate import Sampling
+from harness.generate import Generation, Sampling
 from harness.grid import digest
 from harness.machine import Machine, resolve
 from harness.models import Source, load_policy
@@ -25,7 +25,7 @@ from harness.tokens import Encoder
 from suites import Suite, rewards
 from suites.cleaning import Draft, RowDropped, Tally, finish
 from suites.files import load_file
-from suites.sampled import Answer, Prompt, Sampled, in_hash_order, pair_up
+from suites.sampled import Answer, Label, Prompt, Sampled, in_hash_order, pair_up
 
 ROOM = 1.05  # a few pairs more than asked for, so that seeds have rows to draw from
 
@@ -63,18 +63,21 @@ def author_of(source: Source, encoder: Encoder, machine: Machine) -> Author:
     )
 
 
+def pairs_needed(options: Options) -> dict[str, int]:
+    """Pairs of each split that a command samples."""
+    held_out = math.ceil(ROOM * options.eval_pairs)
+    return {"train": math.ceil(ROOM * max(options.train_pairs)), "validation": held_out, "test": held_out}
+
+
 def sampled_suite(
-    wanted: Sampled, options: Options, source: Source, encoder: Encoder, progress: Progress
-) -> Suite:
+    wanted: Sampled, options: Options, source: Source, encoder: Encoder, progress: Progress, *, sample: bool = True
+) -> Suite | None:
     """The suite that a description stands for, made of answers of the model that is to be trained.
 
+    sample=False reads what was made before, and is None where nothing was.
     Raises: SuiteError where prompts are missing or no pair is left.
     """
-    counts = {
-        "train": math.ceil(ROOM * max(options.train_pairs)),
-        "validation": math.ceil(ROOM * options.eval_pairs),
-        "test": math.ceil(ROOM * options.eval_pairs),
-    }
+    counts = pairs_needed(options)
     machine = resolve(options)
     sampling = Sampling(wanted.max_new_tokens, sentence=wanted.sentence)
     made = Made(
@@ -84,6 +87,8 @@ def sampled_suite(
     )  # fmt: skip
     path = cache_folder("pairs") / f"{wanted.name}-{made.key}.jsonl"
     if not path.is_file():
+        if not sample:
+            return None
         author = author_of(source, encoder, machine)
         suite = _sample(wanted, author, encoder, sampling, counts, made.key[:12], progress)
         write_suite(path, suite, asdict(made))
@@ -122,14 +127,22 @@ def _drafts(
             tally.drop("overlong", f"{prompt.id}: no room for {sampling.max_new_tokens} tokens")
         written = kept_answers(author, [(p.id, ids) for p, ids in block], sampling, samples=wanted.samples)
         scores = reward.score([p.text for p, _ in block for _ in range(wanted.samples)], [a.text for a in written])
-        answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
-        for place, (prompt, _) in enumerate(block):
-            tally.read += 1
-            own = answers[place * wanted.samples : (place + 1) * wanted.samples]
-            try:
-                yield pair_up(prompt, own, wanted.label, wanted.label_seed)
-            except RowDropped as dropped:
-                tally.drop(dropped.rule, f"{prompt.id}, {dropped}")
+        yield from labelled([p for p, _ in block], written, scores, wanted.label, wanted.label_seed, tally)
+
+
+def labelled(
+    prompts: Sequence[Prompt], written: Sequence[Generation], scores: Sequence[float], label: Label, label_seed: int,
+    tally: Tally,
+) -> Iterator[Draft]:  # fmt: skip
+    """A pair of each prompt's answers, equally many to each and in order; what makes none is counted under its rule."""
+    answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
+    samples = len(answers) // max(len(prompts), 1)
+    for place, prompt in enumerate(prompts):
+        tally.read += 1
+        try:
+            yield pair_up(prompt, answers[place * samples : (place + 1) * samples], label, label_seed)
+        except RowDropped as dropped:
+            tally.drop(dropped.rule, f"{prompt.id}, {dropped}")
 
 
 def write_suite(path: Path, suite: Suite, made: Mapping[str, Any]) -> None:

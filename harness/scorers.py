@@ -18,7 +18,6 @@ from harness.logprobs import Scorer
 from harness.models import Source, find, load_policy, load_tokenizer
 from harness.options import UsageError
 from harness.reference import measure
-from harness.sweep import MODEL_FOLDER
 from harness.tokens import Encoder, make_encoder
 from results import store
 from suites import Example, SuiteError, rewards
@@ -57,7 +56,7 @@ def _gold(name: str) -> AnswerScorer:
 
 def _implicit(cell: Path, device: str) -> AnswerScorer:
     """The implicit reward of a cell whose model was saved."""
-    if not store.is_done(cell) or not (cell / MODEL_FOLDER).is_dir():
+    if not store.is_done(cell) or not (cell / store.MODEL).is_dir():
         raise UsageError(
             [f"score=implicit:{cell}: no finished cell with its model lies there; train it with save=all, and name "
              "its folder, runs/SUITE/LOSS-ID"]
@@ -71,7 +70,7 @@ def _implicit(cell: Path, device: str) -> AnswerScorer:
     encoder = make_encoder(
         load_tokenizer(source), template=row["template"], max_tokens=row["max_tokens"], overlong="truncate"
     )
-    return AnswerScorer(f"implicit:{row['cell']}", _LogRatio(source, cell / MODEL_FOLDER, device, encoder))
+    return AnswerScorer(f"implicit:{row['cell']}", _LogRatio(source, cell / store.MODEL, device, encoder))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from harness import ranks
 # What reads or writes whole weights, or passes the model in one process alone.
 ALONE = {
     "tuning=lora": lambda o: o.tuning == "lora",
+    "rounds=": lambda o: o.rounds > 1,
     "start=sft": lambda o: o.start == "sft",
     "generate=": lambda o: o.generate > 0,
     "similarity=ches": lambda o: o.similarity == "ches",

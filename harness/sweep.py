@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from harness.machine import Machine
 from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
 from harness.progress import Progress
+from harness.rounds import check_rounds, check_score
 from harness.spaces import proposed
 from results import store
 
-MODEL_FOLDER, CHECKPOINTS = "model", "checkpoint"
+MODEL_FOLDER, CHECKPOINTS, NEXT_ROUND = store.MODEL, store.CHECKPOINTS, store.NEXT_ROUND
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Sweep:
             )
         except ValueError as error:
             raise UsageError([str(error)]) from None
-        for place in (folder / MODEL_FOLDER, folder / CHECKPOINTS):
+        for place in (folder / MODEL_FOLDER, folder / CHECKPOINTS, folder / NEXT_ROUND):
             if place.is_symlink():
                 raise UsageError([f"{place} is a symbolic link, and nothing is written through one; remove it"])
         return folder
@@ -61,6 +63,28 @@ class Sweep:
     def model_folder(self, trial: Trial) -> Path:
         """Where the trial's trained model is kept, if it is."""
         return self.folder(trial) / MODEL_FOLDER
+
+    def next_round(self, trial: Trial) -> Trial | None:
+        """The trial that begins where this one ends; None after the last round, and where nothing is trained."""
+        is_last = trial.lr is None or trial.round >= self.options.rounds
+        return None if is_last else replace(trial, round=trial.round + 1)
+
+    def handed_on(self, trial: Trial) -> Path | None:
+        """The folder of a trial's trained model, from which its next round begins; None where it is not kept."""
+        folder = self.folder(trial)
+        return next((place for place in (folder / MODEL_FOLDER, folder / NEXT_ROUND) if place.is_dir()), None)
+
+    def is_needed(self, trial: Trial) -> bool:
+        """Whether a next round has yet to be trained from this trial's model."""
+        following = self.next_round(trial)
+        if following is None or self.is_finished(following):
+            return False
+        return self.options.retry == "failed" or self.failure(following) is None
+
+    def forget(self, trial: Trial) -> None:
+        """Drops the model that was kept for a next round, once no round needs it."""
+        if not self.is_needed(trial):
+            shutil.rmtree(self.folder(trial) / NEXT_ROUND, ignore_errors=True)
 
     def steps(self, trial: Trial) -> int:
         """Optimizer steps of the trial; 0 where nothing is trained."""
@@ -86,6 +110,8 @@ class Sweep:
             return True
         if self.options.save == "all" and not self.model_folder(trial).is_dir():
             return False
+        if self.is_needed(trial) and self.handed_on(trial) is None:
+            return False
         return row["evals"] == self.options.evals
 
     def failure(self, trial: Trial) -> str | None:
@@ -106,13 +132,20 @@ class Sweep:
         return all(row.get(column) == name for column, name in self._asked.items())
 
 
-def prepare_sweep(options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True) -> Sweep:
-    """Loads everything but the weights; `command` is recorded. Raises: UsageError, SuiteError."""
+def prepare_sweep(
+    options: Options, progress: Progress, command: str = "", *, weights_needed: bool = True, sample: bool = True
+) -> Sweep:
+    """Loads everything but the weights; `command` is recorded. A plan needs no weights and samples no answers.
+
+    Raises: UsageError, SuiteError.
+    """
+    check_score(options)
     machine = machine_of(options, progress)
     source = find(options.model, options.model_revision, weights_needed=weights_needed)
     tokenizer = load_tokenizer(source)
-    data = prepare(options, source, tokenizer, progress)
+    data = prepare(options, source, tokenizer, progress, sample=sample)
     questions(options, data)
+    check_rounds(options, data)
     identity = Identity(options, source, data, machine.precision)
     entry = ENTRIES.get(source.name)
     around = {"base_lr": identity.base_lr, "entry_grid": entry.grid if entry else {}}

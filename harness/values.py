@@ -237,3 +237,20 @@ def _to_float(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def check_loss_settings(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per-loss values: learning rates and beta above 0, others finite, or the word grid for either."""
+    checked: dict[str, dict[str, Any]] = {}
+    problems = []
+    for loss, settings in value.items():
+        for key, text in settings.items():
+            positive = key in ("lrs", "beta")
+            try:
+                parsed = Several(Number(above=0) if positive else Number(), grid=True)(text)
+                checked.setdefault(loss, {})[key] = parsed
+            except ValueError as error:
+                problems.append(f"{loss}.{key}: {error}; write {loss}.{key}=VALUE,VALUE or {loss}.{key}=grid")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return checked

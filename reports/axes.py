@@ -20,29 +20,38 @@ FIELDS: Mapping[str, Field] = {
         Field("label_noise", "label noise", "ratio", short="label\nnoise"),
         Field("length_balance", "length balance", "text", short="length\nbalance"),
         Field("min_margin", "min margin", "ratio", short="min\nmargin"),
+        Field("round", "round", "count"),
+        Field("reference", "reference", "text"),
+        Field("rated_by", "rated by", "text"),
     )
 }
-DRAWN = ("label_noise", "train_pairs")
+DRAWN = ("label_noise", "train_pairs", "round")
 """The axes that accuracy is drawn against."""
 
-_DEFAULTS: Mapping[str, Any] = {"label_noise": 0.0, "length_balance": False}
+_OF_LATER_ROUNDS = ("reference", "rated_by")
+"""Those that say nothing of a first round: its missing value is no value of its own."""
+
+_DEFAULTS: Mapping[str, Any] = {"label_noise": 0.0, "length_balance": False, "round": 1}
 
 
 def varying(rows: pandas.DataFrame) -> tuple[str, ...]:
     """The knobs that the trained rows do not share."""
-    trained = [row for row in rows.to_dict("records") if _is_trained(row)]
-    return tuple(name for name in KNOBS if len({value_of(row, name) for row in trained}) > 1)
+    return tuple(name for name, values in _values(rows).items() if len(values) > 1)
+
+
+def _values(rows: pandas.DataFrame) -> dict[str, set[Any]]:
+    """The values of each knob among the trained rows."""
+    kept = [name for name in ("loss", "lr", *KNOBS) if name in rows.columns]
+    trained = [row for row in rows[kept].to_dict("records") if _is_trained(row)]
+    found = {name: {value_of(row, name) for row in trained} for name in KNOBS}
+    return found | {name: found[name] - {None} for name in _OF_LATER_ROUNDS}
 
 
 def fixed(rows: pandas.DataFrame) -> dict[str, str]:
     """The knobs besides train_pairs that all trained rows share, where that is not the default, as words."""
-    trained = [row for row in rows.to_dict("records") if _is_trained(row)]
-    found = {}
-    for name in KNOBS[1:]:
-        values = {value_of(row, name) for row in trained}
-        if len(values) == 1 and values != {_DEFAULTS.get(name)}:
-            found[name] = _shown(values.pop(), name)
-    return found
+    found = _values(rows)
+    alone = {name: found[name].pop() for name in KNOBS[1:] if len(found[name]) == 1}
+    return {name: _shown(value, name) for name, value in alone.items() if value != _DEFAULTS.get(name)}
 
 
 def words(row: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -52,9 +61,13 @@ def words(row: Mapping[str, Any], names: Iterable[str]) -> str:
     return ", ".join(f"{FIELDS[name].head} {_shown(value_of(row, name), name)}" for name in names)
 
 
-def sort_key(row: Mapping[str, Any]) -> tuple[float, ...]:
-    """Rows of equal knobs stand together, by their values."""
-    return tuple(-1.0 if value is None else float(value) for value in (value_of(row, name) for name in KNOBS))
+def sort_key(row: Mapping[str, Any], names: Iterable[str]) -> tuple[float | str, ...]:
+    """Rows of equal knobs stand together, by the values of some of them."""
+    values = {name: value_of(row, name) for name in names}
+    return tuple(
+        str(value or "") if name in _OF_LATER_ROUNDS else -1.0 if value is None else float(value)
+        for name, value in values.items()
+    )
 
 
 def value_of(row: Mapping[str, Any], name: str) -> Any:

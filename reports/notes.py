@@ -57,7 +57,15 @@ def _elsewhere(protocol: Protocol) -> str:
 def _knobs(protocol: Protocol) -> str:
     """Which axes of the training rows vary: across them nothing is ranked."""
     names = [axes.FIELDS[name].head for name in axes.varying(protocol.done)]
-    return f"The training rows differ in {', '.join(names)}: compare losses within equal values only." if names else ""
+    if not names:
+        return ""
+    differ = f"The training rows differ in {', '.join(names)}: compare losses within equal values only."
+    if "round" not in names:
+        return differ
+    return (
+        f"{differ} In a later round each cell learns from answers of its own policy to prompts that all are asked: "
+        "the losses share prompts and held-out rows, not training rows."
+    )
 
 
 def answers(asked: pandas.DataFrame) -> str:

@@ -69,24 +69,21 @@ def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
         )
     frame = runs.assign(control=runs["control"].fillna(False).astype(bool))
     frame["protocol"] = frame["protocol"].astype(object).where(frame["protocol"].notna(), "")
-    frame["knobs"] = _knobs(frame)
-    order = sorted(range(len(frame)), key=[_sort_key(row) for row in frame.to_dict("records")].__getitem__)
+    names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
+    records = [(row, names[row["protocol"]]) for row in frame.to_dict("records")]
+    frame["knobs"] = [axes.words(row, own) for row, own in records]
+    order = sorted(range(len(frame)), key=[_sort_key(row, own) for row, own in records].__getitem__)
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _knobs(frame: pandas.DataFrame) -> list[str]:
-    """What a row's training rows have of their own within its protocol, in words."""
-    names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
-    return [axes.words(row, names[row["protocol"]]) for row in frame.to_dict("records")]
-
-
-def _sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _sort_key(row: Mapping[str, Any], knobs: tuple[str, ...]) -> tuple[Any, ...]:
+    """The place of a row; `knobs` are those that vary within its protocol."""
     strength = _number_key(row.get("beta"))
     others = json.dumps(render.hyperparameters(row), sort_keys=True)
     untrained_first = (str(row["protocol"]), row["loss"] != "none")
     return (
         *untrained_first,
-        *axes.sort_key(row),
+        *axes.sort_key(row, knobs),
         not row["control"],
         str(row["loss"]),
         strength,

@@ -98,6 +98,10 @@ _IDENTITY: tuple[Column, ...] = (
 )
 
 _SETTINGS: tuple[Column, ...] = (
+    _count("round", "round", "1, or a later one: trained from the round before on pairs of that policy's own answers"),
+    _text("parent", "cell of the round before; missing in round 1"),
+    _text("reference", "first or previous: the weights that a later round of a loss with a reference trained against"),
+    _text("rated_by", "what rated the answers that a later round's pairs were made of; missing in round 1"),
     _count("train_pairs", "rows", "training rows of one epoch"),
     _real("label_noise", "share", "training rows whose label was reversed on purpose"),
     _flag("length_balance", "as many training pairs with the longer answer chosen as with the shorter one"),
@@ -189,6 +193,8 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
 RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("validation_preference_accuracy", "share", "preference_accuracy on the validation rows", "up"),
     _real("validation_preference_accuracy_at_start", "share", "the same of the reference: one half"),
+    _real("margin_at_start", "nats", "margin before a later round's first update, against the starting weights"),
+    _real("chosen_logp_drift_at_start", "nats", "chosen_logp_drift before a later round's first update"),
     _real("clipped_fraction", "share", "steps whose gradient was clipped"),
     *_with_se("win_rate", "share", "samples that the judge prefers to the baseline's, ties one half", "up"),
     _text("win_rate_baseline",
@@ -257,7 +263,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _text("finished", "when the cell was stored, UTC"),
 )
 
-KNOBS: tuple[str, ...] = ("train_pairs", "label_noise", "length_balance", "min_margin")
+KNOBS = ("train_pairs", "label_noise", "length_balance", "min_margin", "round", "reference", "rated_by")
 """Columns of the declared axes of the training rows: rows that differ in one are not ranked against each other."""
 
 BY_SOURCE: tuple[str, ...] = ("preference_accuracy", "chosen_logp_drift", "rejected_logp_drift", "n")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OF_A_RUN = {"seed", "cell", "status", "reason", "train_rows_digest", "control", "reward", "paper", "formula",
-             "conventions", "beta", "similarity", "stage", "trial"}  # fmt: skip
+             "conventions", "beta", "similarity", "stage", "trial", "parent", "pool_pairs"}  # fmt: skip
 _SETTING = tuple(name for name in names(ROW_COLUMNS)
                  if name not in set(names(METRIC_COLUMNS)) | VOLATILE | _OF_A_RUN)  # fmt: skip
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_AT_START = ("margin", "chosen_logp_drift")
+"""What a later round is measured for before its first update."""
+
+
 def derived(
     pairs: "pd.DataFrame", curve: "pd.DataFrame | None", *, reward: str | None, beta: float | None, noise_floor: float
 ) -> dict[str, float | int]:
@@ -25,6 +29,9 @@ def derived(
     numbers: dict[str, float | int] = {"steps": int(last["step"].iloc[0])}
     numbers |= metrics.measure(test, reward=reward, beta=beta, noise_floor=noise_floor)
     numbers |= by_source(test)
+    begun = pairs[(pairs["step"] == 0) & (pairs["split"] == "test")]
+    if numbers["steps"] > 0 and len(begun):
+        numbers |= {f"{name}_at_start": metrics.estimate(name, begun).value for name in _AT_START}
     if len(validation):
         found = metrics.estimate("preference_accuracy", validation)
         numbers["validation_preference_accuracy"] = found.value

@@ -105,7 +105,12 @@ def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
        "policy and reference at step 0 further apart than twice the noise floor and 0.05 nats",
        "start the policy from the reference, with the same template and the same precision")
 def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Before any update the policy differs from its reference, so the loss is not at its starting value."""
+    """Before any update the policy differs from its reference, so the loss is not at its starting value.
+
+    A later round begins elsewhere than at the first reference, which its pairs are measured against.
+    """
+    if row.get("reference") == "first":
+        return None
     if curve is not None and len(curve) and row.get("reward") in RATIO_REWARDS:
         first = curve.iloc[0]
         worst = max(abs(float(first["reward_chosen"])), abs(float(first["reward_rejected"])))
@@ -114,7 +119,8 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
             loss = float(_values(curve, "loss").iloc[0])
             return {"reward_at_step_0": worst, "loss_at_step_0": loss, "allowed": floor}
     trained_elsewhere = isinstance(row.get("trained_model"), str)  # its table says step 0: no step was taken here
-    if pairs is not None and not trained_elsewhere and (pairs["step"] == 0).any():
+    goes_on = _number(row, "round") > 1
+    if pairs is not None and not (trained_elsewhere or goes_on) and (pairs["step"] == 0).any():
         start = pairs[pairs["step"] == 0]
         worst = max(float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
                     for side in ("chosen", "rejected"))  # fmt: skip
@@ -219,11 +225,12 @@ def refusal_erosion(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | 
     return seen if fall >= max(0.1, 2 * error) else None
 
 
-@_rule("margin_at_start of a later round further from 0 than 1 nat", "refresh the reference")
+@_rule("margin_at_start of a round trained against the first reference further from 0 than 1 nat",
+       "refresh the reference: reference=previous")
 def reference_drift(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """A new round of training begins far from the reference of the first."""
     seen = _of(row, "round", "margin_at_start")
-    return seen if seen["round"] >= 1 and abs(seen["margin_at_start"]) > 1 else None
+    return seen if row.get("reference") == "first" and abs(seen["margin_at_start"]) > 1 else None
 
 
 def _number(row: Row, name: str) -> float:

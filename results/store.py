@@ -34,6 +34,8 @@ CELL = "cell.json"
 PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"
 LOG = "log.txt"
+MODEL, CHECKPOINTS, NEXT_ROUND = "model", "checkpoint", "next-round"
+"""Folders that a cell may hold: the trained model, a state to go on from, the weights that a next round begins with."""
 AUDIT = "audit-{}.json"
 SEARCH_FILE = "search-{}.json"
 ADDED_LATER = (GENERATIONS, RERANKED, "verdicts-*.parquet")

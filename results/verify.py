@@ -28,7 +28,7 @@ AGAIN = "run the command again: the cell is then made anew"
 REMOVE = "if nobody edited it on purpose, delete row.json and run the command again"
 
 _CELL_NAME = re.compile(r"-[0-9a-f]{12}$")
-_OWN_FOLDERS = ("model", "checkpoint")
+_OWN_FOLDERS = (store.MODEL, store.CHECKPOINTS, store.NEXT_ROUND)
 _IN_BOTH = ("loss", "lr", "seed")
 """Columns of a row that its cell.json holds under the same name."""
 

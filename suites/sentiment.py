@@ -14,7 +14,7 @@ from typing import Any
 
 from suites.movie_reviews import Review, read_reviews, revision
 from suites.pair import SuiteError
-from suites.rewards import register_reward
+from suites.rewards import get, register_reward
 
 GOLD_SHARE = 0.25  # of the IMDb reviews; the others open prompts
 BEGINNING_WORDS = 60  # of a review: what is rated is short too
@@ -63,6 +63,14 @@ def imdb_sentiment() -> Sentiment:
         [review.positive for review in reviews],
         f"imdb-sentiment-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
     )  # fmt: skip
+
+
+def held_out_accuracy(words: int) -> float:
+    """Share of the IMDb reviews that the classifier has not seen whose label it tells from their first words."""
+    held_out = [review for review in read_reviews("imdb") if not is_gold(review)]
+    beginnings = [" ".join(review.text.split()[:words]) for review in held_out]
+    logits = get("imdb-sentiment").score([""] * len(held_out), beginnings)
+    return sum((logit > 0) == review.positive for logit, review in zip(logits, held_out, strict=True)) / len(held_out)
 
 
 def is_gold(review: Review) -> bool:

@@ -96,11 +96,19 @@ class Pool:
         """Starts a worker where there is none, and gives a free one a cell, as long as cells wait."""
         if self._waiting and not lane.started:
             lane.started, lane.ready = True, self._engine.start(lane.number, lane.micro_tokens)
-        if self._waiting and lane.ready and lane.trial is None:
-            lane.trial = self._waiting.popleft()
+        if lane.ready and lane.trial is None and (trial := self._next()) is not None:
+            lane.trial = trial
             cell = self._sweep.identity.cell_id(lane.trial)
             self._attempts[cell] = self._attempts.get(cell, 0) + 1
             self._engine.give(lane.number, lane.trial, save=self._save)
+
+    def _next(self) -> Trial | None:
+        """Takes the first waiting cell whose round before is neither waiting nor at work; None where there is none."""
+        unfinished = [*self._waiting, *(lane.trial for lane in self._lanes if lane.trial is not None)]
+        trial = next((trial for trial in self._waiting if trial.parent not in unfinished), None)
+        if trial is not None:
+            self._waiting.remove(trial)
+        return trial
 
     def _hear(self, lane: _Lane, message: Message) -> None:
         kind, *content = message

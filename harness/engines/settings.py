@@ -26,6 +26,9 @@ def engine_problems(options: Options) -> list[str]:
     if launch.processes() > 1:
         found.append("engine=ray starts processes of its own, but this command was launched as several that share each "
                      "cell; run it alone")  # fmt: skip
+    if options.rounds > 1:
+        found.append(f"rounds={options.rounds} hands weights from round to round on the disk of one machine; under "
+                     "engine=ray each cell may have another: leave one out")  # fmt: skip
     if options.workers == 0:
         found.append("workers=0 runs cells in the command's own process, and engine=ray on others; leave one out")
     if options.checkpoint_steps:

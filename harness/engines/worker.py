@@ -16,12 +16,13 @@ from pathlib import Path
 import losses
 from harness import ranks
 from harness.bench import Bench
-from harness.cell import CellFailed, run_cell
+from harness.cell import CellFailed, run_cell, store_lost
 from harness.engines.pool import Message
 from harness.estimate import Rates, seconds, work
 from harness.faults import memory_failure, storage_failure
 from harness.grid import Trial
 from harness.progress import Progress, estimate
+from harness.rounds import Before
 from harness.sweep import Sweep
 from results import store
 
@@ -45,6 +46,8 @@ class Worker:
 
     def run(self, trial: Trial, *, save: bool) -> None:
         """One cell, from starting weights to a stored row, told to `progress`; a failed one is told too."""
+        if not self._may_begin(trial):
+            return
         bench = self._bench = self._bench or self._load()
         folder = self.sweep.folder(trial)
         try:
@@ -53,7 +56,10 @@ class Worker:
                     self.progress.cell_kept(trial.label, "made by another command meanwhile")
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
-                row = run_cell(bench, trial, folder, save=save)
+                row = run_cell(
+                    bench, trial, folder, save=save, before=self._before(trial),
+                    hand_on=self.sweep.is_needed(trial) and self.sweep.handed_on(trial) is None,
+                )  # fmt: skip
         except store.Claimed as error:
             self.progress.note(f"{trial.label}: left alone for now: {error}")
         except CellFailed as error:
@@ -62,6 +68,31 @@ class Worker:
             accuracy = row["preference_accuracy"]
             told = "unpaired rows have no accuracy" if accuracy is None else f"preference accuracy {accuracy:.3f}"
             self.progress.cell_finished(trial.label, told)
+        if trial.parent:
+            self.sweep.forget(trial.parent)
+
+    def _before(self, trial: Trial) -> Before | None:
+        """What a later round begins with."""
+        parent = trial.parent
+        return Before(self.sweep.folder(parent), self.sweep.handed_on(parent)) if parent else None
+
+    def _may_begin(self, trial: Trial) -> bool:
+        """Whether the round before, if any, has left its weights; where it has failed, this one has too."""
+        parent, sweep = trial.parent, self.sweep
+        if parent is None or (store.is_done(sweep.folder(parent)) and sweep.handed_on(parent)):
+            return True
+        failed = sweep.failure(parent)
+        if store.is_done(sweep.folder(trial)):
+            self.progress.note(f"{trial.label}: stays as it is: the weights of round {parent.round} are gone")
+            return False
+        if failed is None and not store.is_done(sweep.folder(parent)):
+            self.progress.note(f"{trial.label}: left alone for now: round {parent.round} has not ended")
+            return False
+        why = f"failed: {failed}" if failed else "left no weights: another command removed them; run this one again"
+        reason = f"round {parent.round} of this chain {why}"
+        store_lost(sweep.identity, trial, sweep.folder(trial), reason)
+        self.progress.cell_failed(trial.label, reason)
+        return False
 
     def measure_reference(self) -> list[Path]:
         """Makes what all cells need of the starting weights; the files of the cache that hold it."""

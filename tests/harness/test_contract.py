@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer, ByT5Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 import losses
 import suites
@@ -37,11 +38,14 @@ FILES = {"pairs.jsonl": pair_rows(60), "judged.jsonl": [
 ROWS = 120  # of each suite, evenly over the whole of it
 
 
-@pytest.fixture(scope="module", params=[*suites.names(), *FILES])
+@pytest.fixture(scope="module", params=[*suites.names(), *FILES, "mixture"])
 def texts(request, tmp_path_factory):
     """Some rows of one suite, as text."""
     name, settings = request.param, {}
-    if name in FILES:
+    if name == "mixture":
+        parts = [write_jsonl(tmp_path_factory.mktemp("parts") / f"{n}.jsonl", pair_rows(60)) for n in (1, 2)]
+        name = "+".join(f"{part}*{weight}" for part, weight in zip(parts, (0.7, 0.3), strict=True))
+    elif name in FILES:
         name = str(write_jsonl(tmp_path_factory.mktemp("own") / name, FILES[name]))
     else:
         known = suites.get(name).settings
@@ -67,10 +71,21 @@ def path_of(name: str, folder: Path) -> Path:
     return write_jsonl(path, sample.rows)
 
 
-@pytest.fixture(scope="module", params=["smollm2", "byt5"])
+@pytest.fixture(scope="module", params=["smollm2", "byt5", "with bos"])
 def some_tokenizer(request):
-    """The packaged model's tokenizer (bytes in pairs, a chat template), and one of single bytes (none)."""
-    return ByT5Tokenizer() if request.param == "byt5" else packaged_tokenizer()
+    """The packaged model's tokenizer (bytes in pairs, a chat template), one of single bytes (none), and one of single
+    bytes that writes a BOS in front of a text."""
+    makers = {"smollm2": packaged_tokenizer, "byt5": ByT5Tokenizer, "with bos": bytes_with_bos}
+    return makers[request.param]()
+
+
+@cache
+def bytes_with_bos() -> PreTrainedTokenizerFast:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({token: n for n, token in enumerate(["<s>", "</s>", *alphabet])}, []))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
 
 
 @cache
@@ -98,7 +113,8 @@ def text(tokenizer, ids) -> str:
 def test_both_answers_follow_the_same_prompt_ids_which_are_the_rendered_prompt(texts, some_tokenizer):
     made = encoder(some_tokenizer)
     for row, pair in zip(made.encode(texts).rows, texts, strict=True):
-        assert text(some_tokenizer, row.prompt) == made.prompt_text(pair.prompt)
+        front = "<s>" if some_tokenizer is bytes_with_bos() else ""
+        assert text(some_tokenizer, row.prompt) == front + made.prompt_text(pair.prompt)
         laid = plain([item_of(row)], pad=0)
         fronts = {tuple(ids[: len(row.prompt)].tolist()) for ids in laid.input_ids}
         assert fronts == {row.prompt}
@@ -121,6 +137,9 @@ def test_a_prompt_has_the_bos_of_its_template_and_no_second_one(texts, some_toke
     bos = some_tokenizer.bos_token_id
     for row, pair in zip(made.encode(texts).rows, texts, strict=True):
         written = made.prompt_text(pair.prompt).count(some_tokenizer.bos_token) if bos is not None else 0
+        if some_tokenizer is bytes_with_bos():
+            assert row.prompt[0] == bos and written == 0
+            written = 1
         assert row.prompt.count(bos) == written
         assert row.prompt[:2] != (bos, bos)
         assert all(bos not in answer for answer in row.answers)

@@ -201,3 +201,13 @@ def test_declared_axes_must_not_enter_a_protocol(axis):
     with pytest.raises(ValueError, match=f"{axis} must not be a part of a protocol id"):
         protocol_id({axis: 1})
     assert len(protocol_id({"model": "x"})) == 12
+
+
+def test_the_rounds_of_a_trial_follow_each_other_and_the_untrained_control_has_none():
+    labels = [trial.label for trial in grid(losses=["dpo"], rounds=2)]
+    assert labels == [
+        "none", "sft lr=0.0002 seed=0", "sft lr=0.0002 seed=0 round=2",
+        "dpo beta=0.1 lr=1e-05 seed=0", "dpo beta=0.1 lr=1e-05 seed=0 round=2",
+    ]  # fmt: skip
+    first, second = contenders(losses=["dpo"], rounds=2)
+    assert second.parent == first and first.parent is None and second.chain == [first, second]

@@ -81,6 +81,19 @@ def test_a_saved_cell_loads_with_from_pretrained_and_gives_the_same_logits(polic
     assert not list(tmp_path.glob("*.bin"))
 
 
+@pytest.mark.parametrize("policy", ["full", "lora"], indirect=True)
+def test_a_next_round_begins_at_a_saved_cells_bits_and_trains_the_same_weights(policy, rows, tokenizer, tmp_path):
+    ended, _ = train_one(policy, rows)
+    trained = {name: p.detach().clone() for name, p in ended.named_parameters() if p.requires_grad}
+    policy.save(tmp_path, tokenizer)
+    policy.end()
+    begun = {name: p for name, p in policy.begin(1, tmp_path).named_parameters() if p.requires_grad}
+    assert begun.keys() == trained.keys()
+    assert all(torch.equal(begun[name], trained[name]) for name in trained)
+    first = policy.begin(0)
+    assert not all(torch.equal(p, trained[n]) for n, p in first.named_parameters() if p.requires_grad)
+
+
 def test_adopting_makes_the_trained_weights_the_new_start(policy, rows):
     model, _ = train_one(policy, rows)
     ids = torch.arange(5, 25)[None]

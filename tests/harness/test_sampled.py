@@ -10,8 +10,10 @@ import pytest
 
 import harness.sampled
 from harness.data import prepare
+from harness.expected import expected
 from harness.knobs import Knobs
 from harness.option_cards import make
+from harness.plan import plan
 from harness.progress import silent
 from suites import Message, SuiteError, cluster_of, rewards, split_of
 from suites.registry import _entries, register
@@ -96,6 +98,38 @@ def test_another_label_rule_is_another_set_of_the_same_answers(build, monkeypatc
     assert drawn.suite.revision != sure.suite.revision
     pairs = {row.id: {row.chosen, row.rejected} for row in sure.suite.rows}
     assert all(pairs[row.id] == {row.chosen, row.rejected} for row in drawn.suite.rows)
+
+
+def test_a_plan_samples_nothing_and_says_that_the_rows_are_not_known(build, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was loaded"))
+    words = {"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6, "batch_size": 4,
+             "device": "cpu", "out": str(tmp_path / "runs"), "show": 1, "min_margin": "0.5"}  # fmt: skip
+    assert plan(make(words), silent(), "command") == 0
+    shown = capsys.readouterr().out
+    assert "the answers are not sampled yet" in shown and "16 answers to each of 35 prompts" in shown
+    assert "3 cells, protocol not known yet" in shown and shown.count("------------  to run") == 3
+    assert "no rows to show" in shown and "reference:" not in shown and "trained on" in shown
+    assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache").rglob("*.jsonl"))
+
+
+def test_a_plan_reads_the_answers_that_are_kept(build, monkeypatch, capsys):
+    build()
+    monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was loaded"))
+    words = {"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6, "batch_size": 4,
+             "device": "cpu"}  # fmt: skip
+    assert plan(make(words), silent(), "command") == 0
+    shown = capsys.readouterr().out
+    assert "not sampled yet" not in shown and "35 pairs kept of" in shown and "digests of the rows" in shown
+
+
+def test_what_is_expected_has_the_prompts_and_the_longest_answers_of_what_is_sampled(build):
+    data = build(train_pairs=4, eval_pairs=2)
+    found = expected(data.sampled, {"train": 5, "validation": 3, "test": 3}, data.encoder)
+    assert Counter(row.split for row in found.rows) == {"train": 5, "validation": 3, "test": 3}
+    prompts = {row.id: row.prompt for row in found.rows}
+    known = {row.id: row for rows in (data.pool, data.validation, data.test) for row in rows}
+    assert known and all(known[name].prompt == prompts[name] for name in known.keys() & prompts.keys())
+    assert {len(answer) for row in found.rows for answer in row.answers} == {48, 49}
 
 
 def test_too_small_a_limit_leaves_no_prompt_and_says_so(build):

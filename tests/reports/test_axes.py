@@ -108,3 +108,34 @@ def test_sources_of_a_mixture_have_a_table_of_their_own(make, tmp_path) -> None:
     assert all(part in text for part in ("### By source", "help: accuracy ± se ↑", "0.700 ± 0.020", "| 0.400 |"))
     assert "help" in reports.terminal(frame, width=200)
     assert tables.source_fields(make.frame(make.cell("dpo"))) == ()
+
+
+@pytest.fixture
+def rounds(make) -> pandas.DataFrame:
+    """Two losses in three rounds against the first reference; simpo looks at none."""
+    rows = [make.cell("none", lr=None, seed=None, train_pairs=0)]
+    for number in (1, 2, 3):
+        later = {"rated_by": "gold:r-1"} if number > 1 else {}
+        for loss, reference in (("dpo", "first"), ("simpo", None)):
+            own = {**later, "reference": reference} if number > 1 else {}
+            accuracy = 0.6 + number / 20
+            rows.append(make.cell(loss, round=number, cell=f"{loss}{number}", preference_accuracy=accuracy, **own))
+    return make.frame(*rows)
+
+
+def test_rounds_are_an_axis_and_what_only_later_rounds_have_is_named_once(rounds: pandas.DataFrame) -> None:
+    assert axes.varying(rounds) == ("round",)
+    (protocol,) = tables.protocols(rounds)
+    named = dict(notes.identity(protocol))
+    assert (named["reference"], named["rated by"]) == ("first", "gold:r-1")
+    assert list(reports.main_table(rounds)["loss"]) == ["none", *["dpo", "simpo"] * 3]
+    points = axes.against(rounds, "round")
+    assert list(points.loc[points["loss"] == "dpo", "preference_accuracy"]) == pytest.approx([0.65, 0.7, 0.75])
+    assert "not training rows" in notes.notes(protocol)[0]
+
+
+def test_references_that_differ_stand_apart(make) -> None:
+    both = [make.cell("dpo", round=2, reference=name, cell=name) for name in ("first", "previous")]
+    frame = make.frame(make.cell("dpo", round=1, cell="one"), *both)
+    assert axes.varying(frame) == ("round", "reference")
+    assert "reference" in reports.main_table(frame).columns

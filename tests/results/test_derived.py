@@ -25,3 +25,13 @@ def test_without_a_curve_and_validation_rows_their_columns_are_absent(four_pairs
     numbers = derived(four_pairs, None, reward=None, beta=None, noise_floor=0.0)
     assert "train_seconds" not in numbers and "validation_preference_accuracy" not in numbers
     assert math.isnan(numbers["effective_beta"])
+
+
+def test_a_later_round_is_measured_before_its_first_update_too(pair_table):
+    begun = pair_table([(-4.0, -7.0, -5.0, -5.0, 2, 2)], step=0)
+    ended = pair_table([(-3.0, -9.0, -5.0, -5.0, 2, 2)])
+    numbers = derived(pd.concat([begun, ended]), None, reward=None, beta=None, noise_floor=0.0)
+    assert (numbers["margin_at_start"], numbers["margin"]) == (3.0, 6.0)
+    assert numbers["chosen_logp_drift_at_start"] == 1.0
+    untrained = derived(begun, None, reward=None, beta=None, noise_floor=0.0)
+    assert "margin_at_start" not in untrained

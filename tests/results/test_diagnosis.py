@@ -249,7 +249,20 @@ def test_preferring_every_answer_to_a_refusal(cell, tokenizer):  # noqa: F811
 
 def test_a_second_round_that_keeps_the_first_reference(healthy):
     after = healthy.pairs[(healthy.pairs["step"] == healthy.pairs["step"].max()) & (healthy.pairs["split"] == "test")]
-    row = {"round": 2, "margin_at_start": metrics.margin(after)}
+    row = {"round": 2, "reference": "first", "margin_at_start": metrics.margin(after)}
     assert diagnosis.reference_drift(row, None, None).mode == "reference_drift"
     assert diagnosis.reference_drift(row | {"margin_at_start": 0.0}, None, None) is None
-    assert diagnosis.reference_drift({"round": 0} | {"margin_at_start": pd.NA}, None, None) is None
+    assert diagnosis.reference_drift(row | {"reference": "previous"}, None, None) is None
+    assert diagnosis.reference_drift({"round": 1, "reference": None, "margin_at_start": pd.NA}, None, None) is None
+
+
+def test_a_later_round_may_begin_elsewhere_than_at_its_reference(healthy):
+    """Against the first reference by design; against its own the curve still tells."""
+    far = healthy.curve.assign(reward_chosen=healthy.curve["reward_chosen"] + 1)
+    begun = healthy.pairs[healthy.pairs["step"] == healthy.pairs["step"].max()].assign(step=0)
+    row = healthy.row | {"round": 2, "reference": "first"}
+    assert diagnosis.reference_mismatch(healthy.row, far, None).mode == "reference_mismatch"
+    assert diagnosis.reference_mismatch(healthy.row, None, begun).mode == "reference_mismatch"
+    assert diagnosis.reference_mismatch(row, far, begun) is None
+    assert diagnosis.reference_mismatch(row | {"reference": "previous"}, None, begun) is None
+    assert diagnosis.reference_mismatch(row | {"reference": "previous"}, far, begun).mode == "reference_mismatch"

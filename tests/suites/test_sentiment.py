@@ -43,6 +43,14 @@ def test_held_out_sentences_are_ranked_far_better_than_by_chance(reward):
     assert right / len(held_out) > 0.65
 
 
+@packaged
+@pytest.mark.slow
+def test_the_reward_of_the_experiment_tells_the_labels_of_reviews_that_it_has_not_seen():
+    """18,683 reviews; their first 20 words are about as long as a sampled answer."""
+    found = [sentiment.held_out_accuracy(words) for words in (20, 60, 10_000)]
+    assert found == pytest.approx([0.708, 0.783, 0.873], abs=0.005)
+
+
 def test_a_quarter_of_the_reviews_is_gold_by_their_text_alone():
     reviews = [Review(n, f"review number {n}", True) for n in range(4000)]
     share = sum(map(sentiment.is_gold, reviews)) / len(reviews)

@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 import results
-from harness.engines.pool import WorkerFault
+from harness.engines.pool import Pool, WorkerFault, _Lane
+from harness.grid import trials
+from harness.option_cards import make
 from tests.harness.conftest import SMALL, comparable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,6 +40,21 @@ def plugin(tmp_path: Path, act: str) -> str:
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN.format(act=act))
     return f"plugins={path}"
+
+
+def test_a_round_is_handed_out_when_the_round_before_has_ended():
+    options = make({"suite": "x", "losses": ["dpo", "ipo"], "rounds": 2, "controls": False})
+    todo = trials(options, base_lr=1e-5, entry_grid={}, kind="pairs")
+    pool = Pool(None, todo, None, None, save=False)
+    pool._lanes = [_Lane(number) for number in range(3)]
+    for lane in pool._lanes:
+        lane.trial = pool._next()
+    dpo, ipo, none = (lane.trial for lane in pool._lanes)
+    assert (dpo.label, ipo.label, none) == (todo[0].label, todo[2].label, None)
+    pool._lanes[1].trial = None
+    assert pool._next() == todo[3] and pool._next() is None
+    pool._lanes[0].trial = None
+    assert pool._next() == todo[1] and not pool._waiting
 
 
 @pytest.mark.slow
