@@ -24,9 +24,12 @@ def test_a_rerun_is_equal_and_one_changed_bit_a_changed_row_and_moved_data_are_f
     again = rerun(cell, [], silent())
     assert again.findings == [] and "equal to the last bit" in again.notes[0]
     row = store.read_row(cell)
-    (cell / "row.json").write_text(json.dumps(row | {"margin": row["margin"] * (1 + 1e-15), "win_rate": 0.6}))
-    (finding,) = rerun(cell, [], silent()).findings
+    launched = {"processes": 2, "command": f"{row['command']} shard=true", "win_rate": 0.6}
+    (cell / "row.json").write_text(json.dumps(row | launched | {"margin": row["margin"] * (1 + 1e-15)}))
+    again = rerun(cell, [], silent())
+    (finding,) = again.findings
     assert "margin is" in finding.what
+    assert again.notes == ["stored by 2 processes, run again by one: the last bits may differ"]
     write_jsonl(tmp_path / "pairs.jsonl", [row | {"chosen": row["chosen"] + " indeed"} for row in pair_rows(120)])
     (finding,) = rerun(cell, [], silent()).findings
     assert "leads to another cell now" in finding.what and "rows was" in finding.what
