@@ -45,24 +45,23 @@ def means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    done = runs[runs["status"] == "done"]
-    order: dict[tuple[Any, ...], list[int]] = {}
-    for place, key in enumerate(keys(done)):
-        order.setdefault(key, []).append(place)
-    lines = []
-    for key, places in order.items():
-        same = done.iloc[places]
-        line = dict(zip(SETTING, key, strict=True))
-        line |= {name: same[name].iloc[0] for name in _CARRIED if name in same.columns}
-        line["seeds"] = max(1, int(same["seed"].nunique())) if "seed" in same.columns else len(same)
-        for name in columns:
-            values = same[name].astype("float64")
-            errors = same[f"{name}_se"].astype("float64") if f"{name}_se" in same.columns else values * float("nan")
-            line |= {name: values.mean(), f"{name}_se": errors.mean(), f"{name}_low": values.min(),
-                     f"{name}_high": values.max()}  # fmt: skip
-        lines.append(line)
+    done = runs[runs["status"] == "done"].reset_index(drop=True)
+    of = keys(done)
+    places = {key: place for place, key in enumerate(dict.fromkeys(of))}
+    codes = pd.Series([places[key] for key in of], dtype="int64")
+    first = done[~codes.duplicated()].reset_index(drop=True)
+    parts = {name: [key[place] for key in places] for place, name in enumerate(SETTING)}
+    parts |= {name: first[name] for name in _CARRIED if name in done.columns}
+    seeds = done["seed"].groupby(codes).nunique().clip(lower=1) if "seed" in done.columns else None
+    parts["seeds"] = codes.groupby(codes).size() if seeds is None else seeds
+    for name in columns:
+        values = done[name].astype("float64").groupby(codes)
+        error = f"{name}_se"
+        errors = done[error].astype("float64").groupby(codes).mean() if error in done.columns else float("nan")
+        parts |= {name: values.mean(), error: errors, f"{name}_low": values.min(), f"{name}_high": values.max()}
     made = [name + end for name in columns for end in ("", "_se", "_low", "_high")]
-    return pd.DataFrame(lines, columns=list(dict.fromkeys([*SETTING, *_CARRIED, "seeds", *made])))
+    shown = list(dict.fromkeys([*SETTING, *_CARRIED, "seeds", *made]))
+    return pd.DataFrame(parts, columns=shown, index=range(len(places)))
 
 
 def surface(runs: "pd.DataFrame", metric: str) -> "pd.DataFrame":
