@@ -48,7 +48,8 @@ class Grid:
 
 def grid(table: "pandas.DataFrame", fields: Sequence[Field]) -> Grid:
     """A table as text, one column a field; a column `best` of the table holds the names of a row's best columns."""
-    records = table.to_dict("records")
+    shown = [name for field in fields for name in (field.column, f"{field.column}_se")]
+    records = render.records(table, "loss", "control", "knobs", "best", *shown)
     return Grid(tuple(_head(field) for field in fields), tuple(_line(record, fields) for record in records))
 
 

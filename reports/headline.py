@@ -86,7 +86,7 @@ def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str]:
     ends = {cell: (place.low, place.high) for ruled in found.values()
             for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults) for cell in place.cells}  # fmt: skip
     told = []
-    for row in shown.to_dict("records"):
+    for row in render.records(shown, "cell", "loss", RULERS[0], f"{RULERS[0]}_se"):
         value, error = row[RULERS[0]], row[f"{RULERS[0]}_se"]
         own = interval(Estimate(value, error)) if row["loss"] != "none" and not render.is_missing(error) else None
         low, high = ends.get(row["cell"]) or own or (None, None)

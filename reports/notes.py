@@ -26,7 +26,7 @@ def seeds_per_setting(rows: pandas.DataFrame) -> int:
     """The smallest number of seeds that a setting was trained with; 0 where nothing was trained."""
     if rows.empty or "seed" not in rows.columns:
         return 0
-    settings = [render.label(row, seed=False) for row in rows.to_dict("records")]
+    settings = [render.label(row, seed=False) for row in render.records(rows, *render.LABELLED)]
     return int(rows["seed"].groupby(settings).nunique().min())
 
 

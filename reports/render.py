@@ -49,6 +49,15 @@ def is_missing(value: Any) -> bool:
     return value is None or value is _pandas_na() or (isinstance(value, float) and math.isnan(value))
 
 
+LABELLED = ("loss", "hyperparameters", "lr", "knobs", "seed", "cell")
+"""The columns that `label` and `settings` read."""
+
+
+def records(frame: "pandas.DataFrame", *names: str) -> "list[dict[str, Any]]":
+    """The rows as mappings of those of the named columns that there are: of wide frames, all would take long."""
+    return frame[[name for name in dict.fromkeys(names) if name in frame.columns]].to_dict("records")
+
+
 def _pandas_na() -> Any:
     import pandas
 

@@ -13,8 +13,9 @@ import pandas
 from reports import axes, palette, render
 from reports.fields import BETA, BY_SOURCE, DETAILS, HEADLINE, LOSS, LR, MEASURES, ROLE, SEED, SEEDS, TRAINED_MODEL
 from reports.render import Field
-from results.columns import CAPABILITY_PREFIX, of_source, sources
+from results.columns import CAPABILITY_PREFIX, KNOBS, of_source, sources
 
+_SORTED_BY = ("protocol", "control", "beta", *render.LABELLED, *KNOBS)
 NEEDED = ("loss", "control", "protocol", "cell", "status")
 PARAMETER_PREFIX = "hyperparameters."
 
@@ -70,7 +71,7 @@ def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
     frame = runs.assign(control=runs["control"].fillna(False).astype(bool))
     frame["protocol"] = frame["protocol"].astype(object).where(frame["protocol"].notna(), "")
     names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
-    records = [(row, names[row["protocol"]]) for row in frame.to_dict("records")]
+    records = [(row, names[row["protocol"]]) for row in render.records(frame, *_SORTED_BY)]
     frame["knobs"] = [axes.words(row, own) for row, own in records]
     order = sorted(range(len(frame)), key=[_sort_key(row, own) for row, own in records].__getitem__)
     return frame.iloc[order].reset_index(drop=True)
@@ -136,7 +137,7 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     """The columns that name a cell: loss, knobs that vary, beta, lr, what else varies within a loss, and a varying
     seed."""
     seen: dict[tuple[str, str], set[str]] = {}
-    for row in rows.to_dict("records"):
+    for row in render.records(rows, "loss", "hyperparameters", "cell"):
         for name, value in render.hyperparameters(row).items():
             seen.setdefault((name, row["loss"]), set()).add(repr(value))
     varying = sorted({name for (name, _), values in seen.items() if name != "beta" and len(values) > 1})
@@ -204,7 +205,7 @@ def answered(rows: pandas.DataFrame) -> pandas.DataFrame:
 def with_parameters(rows: pandas.DataFrame, fields: tuple[Field, ...]) -> pandas.DataFrame:
     """The rows with a column for each hyper-parameter among the fields."""
     names = [field.column for field in fields if field.column.startswith(PARAMETER_PREFIX)]
-    given = [render.hyperparameters(row) for row in rows.to_dict("records")]
+    given = [render.hyperparameters(row) for row in render.records(rows, "hyperparameters", "cell")]
     added = {name: [values.get(name.removeprefix(PARAMETER_PREFIX)) for values in given] for name in names}
     return rows.assign(**added)
 

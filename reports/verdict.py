@@ -165,7 +165,7 @@ def _grid(
 
 def _names(protocol: Protocol, places: Sequence[Place]) -> dict[str, str]:
     """What each setting is called: its loss alone where that is enough."""
-    rows = {row["cell"]: row for row in protocol.done.to_dict("records")}
+    rows = {row["cell"]: row for row in render.records(protocol.done, *render.LABELLED)}
     several = len({place.loss for place in places}) < len(places)
     found = {}
     for place in places:
