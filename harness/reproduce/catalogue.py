@@ -78,11 +78,11 @@ def recipes() -> dict[str, Recipe]:
     measured = [
         _measured("likelihood-displacement", "No over Never, Yes over No: the chosen answer falls",
                   "2410.08847 table 1", 6, takes_rows=True),
-        _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 9),
+        _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 10),
         _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 5),
-        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 1),
+        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 2),
         _measured("lr-cliff", "ten times the learning rate: worse and poorer answers", "2603.19335", 1),
-        _measured("folk-rules", "beta against lr, beta of 1, many epochs", "", 3),
+        _measured("folk-rules", "beta against lr, beta of 1, many epochs", "", 6),
         _measured("label-noise", "accuracy lost to wrong labels, loss by loss", "2403.00409", 6),
         _measured("length-exploitation", "dpo prefers length where the data do; its cures", "2403.19159", 6),
     ]  # fmt: skip

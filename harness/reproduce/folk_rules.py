@@ -21,7 +21,7 @@ from harness.reproduce.statements import pairs
 from harness.reproduce.sweeps import Measured, learning_rate, less, measure, sweep_word, write_pairs
 
 BETAS = (0.05, 0.1, 1, 5)
-TIMES = (0.1, 0.3, 1)  # the model's learning rate
+TIMES = (0.1, 1)  # the model's learning rate
 STATEMENTS, STEPS = 4, 10
 EARLY = 2  # updates before the early margin: it is small against 1/beta then
 NEAR = 0.25  # of an exponent

@@ -23,7 +23,7 @@ ANSWERS = {"no-never": ("No", "Never"), "yes-no": ("Yes", "No")}
 CLAIMED = ("dpo", "ipo_sum")
 OTHERS = ("simpo", "orpo", "kto", "dpop", "cpo")
 SEEDS = (0, 1, 2)
-PAIRS, STEPS = 4, 12
+PAIRS, STEPS = 4, 10
 FALL = 0.1  # nats
 
 

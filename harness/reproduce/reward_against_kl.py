@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BETAS = (0.05, 0.1, 1, 5)
-TIMES = (0.1, 10)  # further rates of dpo at its default strength: more points of its frontier
+TIMES = (10,)  # further rates of dpo at its default strength: more points of its frontier
 COLUMNS = ("kl", "gold_reward_gain")
 OTHERS = ("sft", "unlikelihood")
 ANSWERS = 16  # of the untrained model to each prompt

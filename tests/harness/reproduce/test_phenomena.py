@@ -89,6 +89,16 @@ def test_displacement_measures_any_loss_that_is_asked_for(request_of):
     assert all(check.ours != 0 for check in checks)
 
 
+@pytest.mark.slow
+def test_under_adamw_the_early_margin_follows_lr_and_not_beta(request_of, monkeypatch):
+    monkeypatch.setattr(folk_rules, "_epochs", lambda request: [])
+    monkeypatch.setattr(folk_rules, "STEPS", 5)
+    checks = {check.quantity: check for check in folk_rules.reproduce(request_of(model="tiny", seeds=(0, 1)))}
+    assert 0.7 < checks["exponent of lr"].ours < 1.2
+    assert abs(checks["exponent of beta"].ours) < 0.15
+    assert checks["sum of both exponents"].verdict == NOT_SEEN
+
+
 @pytest.fixture
 def few(monkeypatch):
     """Controlled sentiment with two steps and a handful of rows."""
