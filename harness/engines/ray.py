@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from harness.cache import cache_folder
 from harness.engines.actor import Actor, Errand, Hello, Order, place_here
@@ -242,5 +242,6 @@ class _Reference:
 
 def _cause(error: RayError) -> str:
     """Why an actor is gone, in one line."""
-    text = " ".join(str(error).split())
-    return f"its worker on the Ray cluster was lost ({type(error).__name__}: {text[:200]})"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = lines[-1] if isinstance(error, RayTaskError) else lines[0]  # the end of a traceback, or Ray's own sentence
+    return f"its worker on the Ray cluster was lost ({type(error).__name__}: {said[:200]})"

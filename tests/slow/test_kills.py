@@ -100,7 +100,8 @@ def disturb(process: subprocess.Popen, mark: Path | None, chance: random.Random)
 
 
 def labels(said: list[str], what: str) -> list[str]:
-    return [line.split("] ")[1].split(f": {what}")[0] for line in said if f": {what}" in line]
+    """The cells of which something is said, each time that it is."""
+    return [line.split("] ")[1].split(f": {what}")[0] for line in said if line[0] == "[" and f": {what}" in line]
 
 
 def test_killed_sweeps_end_with_the_same_rows_and_leave_nothing_behind(sweep, tmp_path):
