@@ -101,7 +101,10 @@ class Identity:
     def cell(self, trial: Trial) -> Mapping[str, Any]:
         """Everything that decides the trained weights of a trial and what is measured on them."""
         identity = {**self._common, "loss": trial.loss, "hyperparameters": dict(trial.hyperparameters)}
-        if trial.loss == "none" or trial.skip:
+        if trial.loss == "none":
+            # Nothing is trained, but every table has its own: a row belongs to one protocol.
+            return {**identity, "protocol": self.protocol}
+        if trial.skip:
             return identity
         loss = losses.get(trial.loss)
         rows = self._rows(trial) if trial.parent is None else self._round(trial)
