@@ -17,6 +17,7 @@ from harness.options import UsageError
 from harness.reference import BLOCK, ReferenceStore
 from tests.harness.conftest import pair_rows, write_jsonl
 
+TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
 SCRIPT = "<script>alert(1)</script>"
 ESCAPE = "\x1b[2J\x1b[31m"
 FORMULA = '=HYPERLINK("http://evil.example","x")'
@@ -123,6 +124,13 @@ def hostile(tmp_path_factory):
     return place, [*words, *SMALL[1:]], model
 
 
+def foreign(path) -> str:
+    """A report's text without the one script that is ours."""
+    text, ours = path.read_text(), f"<script>{(TEMPLATES / 'sort.js').read_text().strip()}"
+    assert text.count(ours) == (path.suffix == ".html")
+    return text.replace(ours, "")
+
+
 def test_hostile_names_and_texts_stay_text_in_every_file_and_on_the_terminal(hostile, capsys):
     place, words, model = hostile
     # A name that cannot be printed is no option; a link with a plain name leads to it.
@@ -139,8 +147,9 @@ def test_hostile_names_and_texts_stay_text_in_every_file_and_on_the_terminal(hos
         more = capsys.readouterr()
         said = type(said)(said.out + more.out, said.err + more.err)
     assert "\x1b" not in said.out + said.err
-    page, markdown = (suite / "report.html").read_text(), (suite / "report.md").read_text()
-    assert "<script" not in page.lower() and "\x1b" not in page + markdown and "default-src 'none'" in page
+    page, markdown = foreign(suite / "report.html"), (suite / "report.md").read_text()
+    assert "<script" not in page.lower() and "\x1b" not in page + markdown
+    assert "default-src 'none'" in page and "script-src 'sha256-" in page
     outside = markdown.split("```")[::2]  # fenced blocks show their text as it is
     assert all("<script" not in part and "](javascript" not in part for part in outside)
     with open(suite / "results.csv", newline="") as file:
@@ -159,7 +168,7 @@ def test_generations_and_verdicts_with_markup_do_not_reach_a_report(hostile, cap
     (cell / "generations.jsonl").write_text(json.dumps({"answer": f"sampled words {SCRIPT}{ESCAPE}{TABLE}"}) + "\n")
     assert main(["report", str(suite)]) == 0
     for name in ("report.html", "report.md", "results.csv"):
-        shown = (suite / name).read_text()
+        shown = foreign(suite / name)
         assert "sampled words" not in shown and "click" not in shown and "\x1b" not in shown
     assert main(["verify", str(suite)]) == 1 and "generations.jsonl: is not vouched for" in capsys.readouterr().out
 

@@ -25,6 +25,7 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "canary_injection", "judgements", "capability", "refusal_rate", "refusal_rate_se", "refusal_rate_reference",
         "refusal_rate_reference_se", "refusal_counted_by", "displacement_ches",
         "generated_prompts", "generation", "distinct_2_reference", "trained_model", "trained_model_revision",
+        "trial", "role",
         *names(RERANK_COLUMNS),
         *(f"gold_reward{part}{error}" for part in ("", "_reference", "_gain") for error in ("", "_se")),
         *(f"{side}_logp_drift_rest{error}" for side in ("chosen", "rejected") for error in ("", "_se")),
