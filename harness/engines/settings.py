@@ -34,6 +34,9 @@ def engine_problems(options: Options) -> list[str]:
     if options.checkpoint_steps:
         found.append("checkpoint_steps= keeps checkpoints on the disk of one machine; under engine=ray a cell that "
                      "loses its machine begins again: leave it out")  # fmt: skip
+    if options.rounds > 1:
+        found.append(f"rounds={options.rounds} hands weights from cell to cell through out=, which the machines of a "
+                     "cluster need not share; use engine=local")  # fmt: skip
     if options.ray_gpus and options.device == "cpu":
         found.append(f"ray.gpus={options.ray_gpus:g} asks for a GPU that device=cpu leaves idle; drop one of them")
     return found

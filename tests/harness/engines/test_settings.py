@@ -25,6 +25,7 @@ def ray_is_here(monkeypatch):
         (["engine=ray", "ray.address=nowhere"], ["auto, local or HOST:PORT"]),
         (["engine=ray", "workers=0"], ["workers=0"]),
         (["engine=ray", "checkpoint_steps=5"], ["begins again"]),
+        (["engine=ray", "rounds=2"], ["rounds=2 hands weights from cell to cell"]),
         (["engine=ray", "ray.gpus=1", "device=cpu"], ["ray.gpus=1 asks for a GPU that device=cpu leaves idle"]),
         (["engine=ray", "ray.gpus=2"], ["ray.gpus", "<= 1"]),
         (["engine=slurm"], ["engine", "local"]),
