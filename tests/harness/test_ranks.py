@@ -36,6 +36,7 @@ def assert_shared(alone, first, second) -> None:
         assert all(torch.equal(first[loss][name], second[loss][name]) for name in expected), loss
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one_for_every_kind_of_loss(alone, both):
     needs = set().union(*(loss.needs for loss in shared_parts.kinds()))
     assert {"reference", "mismatched", "tokens", "prompt", "stats:log_sum_p2"} <= needs

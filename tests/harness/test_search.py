@@ -70,6 +70,7 @@ def test_a_search_names_no_cell_anew(command, tmp_path):
     assert (parts["role"] == "default").sum() == 3
 
 
+@pytest.mark.slow
 def test_a_search_killed_anywhere_goes_on_with_the_same_decisions(command, tmp_path, monkeypatch):
     words = ["losses=dpo", "search=random", "trials=3", "claim_seeds=2", "controls=false"]
     whole = command(*words, out="whole")

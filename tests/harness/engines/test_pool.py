@@ -49,7 +49,7 @@ def made(monkeypatch):
     monkeypatch.setattr(pool, "store_lost", lambda identity, trial, folder, cause: failed.append((folder, cause)))
 
     def run(engine: Script, *names: str) -> None:
-        trials = [SimpleNamespace(label=name) for name in names]
+        trials = [SimpleNamespace(label=name, parent=None) for name in names]
         with Progress(display) as progress:
             Pool(sweep, trials, progress, lambda trial: ended.append(trial.label), save=False).run(engine)
 
