@@ -27,7 +27,6 @@ from harness.recompute import recomputing
 # Logits of a chunk of the head: 67 M numbers are 1,365 tokens of a vocabulary of 49,152 and 441 of 152,000,
 # half a GiB with what the softmax needs. Smaller chunks are computed twice, which took 6 % of a step.
 CHUNK_LOGITS = 2**26
-PRECISIONS = ("fp32", "bf16")
 
 # What a loss may ask for besides log-probs, from the logits of each scored position ([m, vocabulary] nats,
 # normalised) -> [m], without gradient.

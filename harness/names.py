@@ -73,17 +73,6 @@ def _said_better(words: Words) -> tuple[str, ...]:
     return (*(f"{key}= is missing" for key in words.unread), *(f"{name}." for name in strangers))
 
 
-def resolve_names(options: Options) -> tuple[str, ...]:
-    """Look up every name in options made in Python; loads their plug-ins and returns the warnings.
-
-    Raises: UsageError with every problem found.
-    """
-    findings = _look_up({name: getattr(options, name) for name in options.model_fields_set})
-    if findings.errors:
-        raise UsageError(findings.errors)
-    return tuple(findings.warnings)
-
-
 def _look_up(values: Mapping[str, Any]) -> _Findings:
     """Both kinds of findings about explicitly given values, which may still be text."""
     findings = _Findings(_load_plugins(_items(values.get("plugins"))), [])

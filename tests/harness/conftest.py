@@ -62,6 +62,15 @@ def tokenizer(source):
     return load_tokenizer(source)
 
 
+class Vowels:
+    """A reward that counts vowels, which a random model over bytes writes now and then."""
+
+    id = "vowels-1"
+
+    def score(self, prompts, answers):
+        return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
+
+
 def sentence(number: int, length: int) -> str:
     """A sentence that depends on its number alone."""
     return " ".join(WORDS[(number * 7 + i * (1 + number % 5)) % len(WORDS)] for i in range(length))

@@ -14,7 +14,7 @@ from harness.generations import GENERATIONS, read_answers
 from harness.options import UsageError
 from results import store
 from suites import rewards
-from tests.harness.conftest import comparable, write_jsonl
+from tests.harness.conftest import Vowels, comparable, write_jsonl
 
 ASK = ("losses=dpo", "generate=6", "max_new_tokens=10")
 
@@ -35,13 +35,6 @@ def trainings(monkeypatch):
 @pytest.fixture
 def vowels():
     """A gold reward under the name of the tests' suite."""
-
-    class Vowels:
-        id = "vowels-1"
-
-        def score(self, prompts, answers):
-            return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
-
     rewards.register_reward("pairs")(Vowels)
     yield Vowels()
     rewards._makers.pop("pairs")

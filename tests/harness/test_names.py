@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 import losses
-from harness.names import read_options, resolve_names
-from harness.options import Options, UsageError
+from harness.names import read_options
+from harness.options import UsageError
 
 GOOD = "suite=imdb-sentiment losses=dpo,ipo"
 
@@ -170,15 +170,6 @@ def test_adapter_settings_without_an_adapter_are_said():
     (warning,) = read(f"{GOOD} lora_rank=4").warnings
     assert "lora_rank does nothing while tuning=full" in warning
     assert read(f"{GOOD} lora_rank=4 tuning=lora").warnings == ()
-
-
-def test_options_made_in_python_are_looked_up_in_the_same_way():
-    assert resolve_names(Options(suite="imdb-sentiment", losses=["dpo"])) == ()
-    wrong = Options(suite="nope", losses=["dpo"], loss_settings={"dpo": {"alpha": 1}})
-    with pytest.raises(UsageError) as caught:
-        resolve_names(wrong)
-    assert len(caught.value.messages) == 2
-    assert resolve_names(Options(suite="imdb-sentiment", losses=["dpo", "simpo"], betas=[0.1]))
 
 
 @pytest.fixture

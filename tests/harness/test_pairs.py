@@ -13,18 +13,9 @@ import suites
 from harness.scorers import make_scorer
 from suites import rewards
 from suites.sampled import Prompt
-from tests.harness.conftest import write_jsonl
+from tests.harness.conftest import Vowels, write_jsonl
 
 TINY = "model=tiny n=16 max_new_tokens=48 device=cpu threads=1"
-
-
-class Vowels:
-    """Rewards vowels."""
-
-    id = "vowels-1"
-
-    def score(self, prompts, answers):
-        return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
 
 
 @pytest.fixture(autouse=True)

@@ -18,17 +18,9 @@ from harness.progress import silent
 from suites import Message, SuiteError, cluster_of, rewards, split_of
 from suites.registry import _entries, register
 from suites.sampled import Prompt, Sampled
+from tests.harness.conftest import Vowels
 
 NAME = "toy-sampled"
-
-
-class Vowels:
-    """Rewards vowels, which a random model over bytes writes now and then."""
-
-    id = "vowels-1"
-
-    def score(self, prompts, answers):
-        return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
 
 
 @pytest.fixture(autouse=True)
