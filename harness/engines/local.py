@@ -137,12 +137,15 @@ def main(duty: Duty, pipe: Connection) -> None:
         pipe.send((kind, *content))
 
     worker = Worker(duty.sweep, duty.todo, Relay(send), duty.workers, duty.micro_tokens)
-    while (order := pipe.recv()) is not None:
-        trial, save = order
-        end = ending(worker, trial, save=save)
-        pipe.send(end)
-        if end[0] != "ended" or worker.worn:
-            return
+    try:
+        while (order := pipe.recv()) is not None:
+            trial, save = order
+            end = ending(worker, trial, save=save)
+            pipe.send(end)
+            if end[0] != "ended" or worker.worn:
+                return
+    finally:  # leaving already: asked to in the middle of an exit hook, Python would print a traceback of it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _end_with_parent() -> None:
