@@ -1,4 +1,4 @@
-"""What the README shows works: its commands parse, its code runs, its map is complete."""
+"""What the README and its chapters show works: commands parse, code runs, the map is complete."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from harness.words import split
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-CODE = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [line.partition("#")[0] for line in re.findall(r"^python -m harness .*$", README, flags=re.MULTILINE)]
+CHAPTERS = sorted((ROOT / "docs").glob("*.md"))
+TEXT = "\n".join([README, *(chapter.read_text() for chapter in CHAPTERS)])
+CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+LINES = dict.fromkeys(re.findall(r"^python -m harness .*$", TEXT, flags=re.MULTILINE))
+COMMANDS = [line.partition("#")[0] for line in LINES]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -73,6 +76,11 @@ def test_the_example_losses_train_and_the_pandas_example_reads_them(tmp_path, mo
     shown = capsys.readouterr().out
     names = [line.split()[0] for line in shown.splitlines() if line]
     assert [names.count(name) for name in ("mine", "mine_single", "mine_early", "dpo_plus_sft_x0p2")] == [2, 1, 1, 1]
+
+
+def test_every_chapter_is_linked_and_every_link_leads_somewhere():
+    linked = {ROOT / path for path in re.findall(r"\]\((docs/[\w.]+)\)", README)}
+    assert linked == {*CHAPTERS}, "a chapter that the README does not name, or a link to none"
 
 
 def test_the_number_of_losses_is_the_one_it_says():
