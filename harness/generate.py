@@ -12,15 +12,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicLayer
 
+from harness.full import FullPrecision
 from harness.gradient import NonFinite
+from harness.layout import common_opening
 from harness.mixed import MixedPrecision
 
 BATCH = 128  # answers that are written together
@@ -109,9 +112,8 @@ def generate(
 
 
 def _products(model: nn.Module, precision: str) -> AbstractContextManager[None]:
-    if precision == "fp32":
-        return nullcontext()
-    return MixedPrecision(model)(next(model.parameters()).device.type)
+    products = FullPrecision(model) if precision == "fp32" else MixedPrecision(model)
+    return products(next(model.parameters()).device.type)
 
 
 @cache
@@ -131,18 +133,13 @@ def _numbers(sampling: Sampling, prompt_id: str, sample: int) -> Tensor:
 
 
 def _write(model: nn.Module, requests: Sequence[_Request], sampling: Sampling, ends: Set[int]) -> None:
-    """Writes the answers of one batch: each prompt in one pass, padded on the left, then token by token.
+    """Writes the answers of one batch: each prompt in one pass, then token by token.
 
     An answer that has ended leaves the batch.
     """
     device = next(model.parameters()).device
     prompts = list(dict.fromkeys(request.prompt for request in requests))
-    width = max(map(len, prompts))
-    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    places = (mask.cumsum(1) - 1).clamp(min=0)
-    seen = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
-    cache, logits = seen.past_key_values, seen.logits[:, -1]
+    cache, logits, mask, places = _read(model, prompts)
     whose = torch.tensor([prompts.index(request.prompt) for request in requests], device=device)
     cache.batch_select_indices(whose)
     logits, mask, places = logits[whose], mask[whose], places[whose, -1:]
@@ -167,6 +164,35 @@ def _write(model: nn.Module, requests: Sequence[_Request], sampling: Sampling, e
         logits = model(
             input_ids=tokens[:, None], attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True,
         ).logits[:, -1]  # fmt: skip
+
+
+def _read(model: nn.Module, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, Tensor, Tensor, Tensor]:
+    """Prompts, padded on the left -> cache, next logits [P, V], mask and positions [P, L].
+
+    What all begin with (a chat template's opening) is read once, where a cache keeps every key: where it drops keys
+    by their distance, or none can be repeated, padding between the opening and the rest would count.
+    """
+    device = next(model.parameters()).device
+    stem = common_opening(prompts)
+    cache = None
+    if stem:
+        opening = torch.tensor([prompts[0][:stem]], device=device)
+        cache = model(input_ids=opening, use_cache=True, logits_to_keep=1).past_key_values
+        if all(type(layer) is DynamicLayer for layer in getattr(cache, "layers", [None])):
+            cache.batch_repeat_interleave(len(prompts))
+        else:
+            stem, cache = 0, None
+    rests = [prompt[stem:] for prompt in prompts]
+    width = max(map(len, rests))
+    ids = torch.tensor([[0] * (width - len(rest)) + list(rest) for rest in rests], device=device)
+    kept = [[1] * stem + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+    mask = torch.tensor(kept, device=device)
+    places = (mask.cumsum(1) - 1).clamp(min=0)
+    seen = model(
+        input_ids=ids, attention_mask=mask, position_ids=places[:, stem:], past_key_values=cache, use_cache=True,
+        logits_to_keep=1,
+    )  # fmt: skip
+    return seen.past_key_values, seen.logits[:, -1], mask, places
 
 
 def _pick(logps: Tensor, numbers: Tensor, sampling: Sampling) -> Tensor:

@@ -46,13 +46,6 @@ class Question:
     ids: tuple[int, ...]
 
 
-class Written(NamedTuple):
-    """A model's answers to all questions, and their log-probs in nats under it."""
-
-    answers: Sequence[Generation]
-    logps: Sequence[float]
-
-
 class Addition(NamedTuple):
     """What a measurement adds to a cell: columns of its row, and files by name."""
 
@@ -130,7 +123,7 @@ class Answering:
     def prepare(self) -> None:
         """Nothing: the reference answers when it is asked for, and its own answers need no policy."""
 
-    def ask(self, model: Any) -> Written:
+    def ask(self, model: Any) -> list[Generation]:
         """What a trained policy answers; its weights are left alone."""
         bench, prompts = self._bench, self._prompts
         blocks = ranks.dealt(
@@ -139,13 +132,12 @@ class Answering:
                 model, block, self._sampling, tokenizer=bench.tokenizer, end_of_turn=bench.data.encoder.end_of_turn
             ),
         )
-        answers = [answer for block in blocks for answer in block]
-        return Written(answers, self._log_probs(model, answers))
+        return [answer for block in blocks for answer in block]
 
-    def measure(self, written: Written) -> Addition:
+    def measure(self, answers: Sequence[Generation]) -> Addition:
         """Columns and files of a policy's answers; the reference scores them, so the policy's weights go."""
         self._bench.policy.end()
-        return self._numbers(self._table(written, self._log_probs(self._bench.policy.base, written.answers)))
+        return self._numbers(self._table(answers, self._reference_logps(answers)))
 
     def measure_reference(self) -> Addition:
         """The same of the untrained control, whose answers are the reference's."""
@@ -178,25 +170,26 @@ class Answering:
         bench.policy.end()
         with bench.progress.stage("the reference answers the prompts of the test", len(self._questions)) as stage:
             answers = kept_answers(self.author, self._prompts, self._sampling, advance=stage.advance)
-        logps = self._log_probs(bench.policy.base, answers)
-        return self._table(Written(answers, logps), logps)
+        return self._table(answers, [answer.logp for answer in answers])
 
-    def _log_probs(self, model: Any, answers: Sequence[Generation]) -> list[float]:
-        """Nats of each answer, measured as evaluation rows are: policy and reference differ by training alone."""
+    def _reference_logps(self, answers: Sequence[Generation]) -> list[float]:
+        """Nats of a policy's answers under the reference. The policy's own are those it was drawn with, in fp32 too:
+        rows laid out in another way move an answer by less than 1e-4 nats."""
+        bench = self._bench
         items = [Item(q.ids, (a.tokens,)) for q, a in zip(self._questions, answers, strict=True)]
-        scores = measure(Scorer(model, "fp32"), items, layout=self._bench.layout, pad=self._bench.pad)
+        scores = measure(Scorer(bench.policy.base, "fp32"), items, layout=bench.layout, pad=bench.pad)
         return [score[0].double().sum().item() for score in scores]
 
     @property
     def _prompts(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(question.id, question.ids) for question in self._questions]
 
-    def _table(self, written: Written, reference_logps: Sequence[float]) -> DataFrame:
-        return answer_table(self._questions, written.answers, written.logps, reference_logps, self.reward)
+    def _table(self, answers: Sequence[Generation], reference_logps: Sequence[float]) -> DataFrame:
+        return answer_table(self._questions, answers, reference_logps, self.reward)
 
 
 def answer_table(
-    asked: Sequence[Question], answers: Sequence[Generation], logps: Sequence[float], reference_logps: Sequence[float],
+    asked: Sequence[Question], answers: Sequence[Generation], reference_logps: Sequence[float],
     reward: rewards.Reward | None,
 ) -> DataFrame:  # fmt: skip
     """Columns of GENERATION_COLUMNS, one row an answer, with the question that each answers."""
@@ -206,9 +199,9 @@ def answer_table(
         {
             "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
             "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
-            "truncated": answer.truncated, "logp": logp, "reference_logp": reference_logp,
+            "truncated": answer.truncated, "logp": answer.logp, "reference_logp": reference_logp,
         }
-        for question, answer, logp, reference_logp in zip(asked, answers, logps, reference_logps, strict=True)
+        for question, answer, reference_logp in zip(asked, answers, reference_logps, strict=True)
     ])  # fmt: skip
     if reward is not None:
         frame["gold_reward"] = reward.score(list(frame["prompt"]), list(frame["answer"]))

@@ -142,12 +142,12 @@ SHORTEST_STEM = 8  # a shorter one saves less than its keys cost, which join tho
 
 def packed(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
     """One row for all items, end to end, after what their prompts have in common."""
-    stem = _stem([item.prompt for item in items])
+    stem = common_opening([item.prompt for item in items])
     strips = [_strip(item.prompt, item.answers, stem) for item in items]
     return _assemble("packed", strips, items, list(range(len(strips))) if with_prompt else None, pad, stem)
 
 
-def _stem(prompts: Sequence[Sequence[int]]) -> int:
+def common_opening(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with; each keeps one token at least, which predicts its answers."""
     most = min(map(len, prompts)) - 1 if len(prompts) > 1 else 0
     # What the first and the last in order share, all between them share too.

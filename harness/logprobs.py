@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from harness import ranks
 from harness.attention import attending
+from harness.full import FullPrecision
 from harness.layout import Layout
 from harness.mixed import LOW, MixedPrecision
 from harness.recompute import recomputing
@@ -56,7 +57,7 @@ class Scorer(nn.Module):
         self.recompute = recompute
         self.model = model
         self.chunk = chunk
-        self._mixed = _bf16(model) if precision == "bf16" else None
+        self._precision = _products(model, precision)
 
     def forward(self, layout: Layout, stats: Sequence[str] = ()) -> Scored:
         hidden = self.hidden(layout)
@@ -113,14 +114,13 @@ class Scorer(nn.Module):
             return recomputing(self.model, lambda: self._computing(layout))
         return contextlib.nullcontext()
 
-    def _precision(self, device: str) -> contextlib.AbstractContextManager[None]:
-        return self._mixed(device) if self._mixed else contextlib.nullcontext()
 
-
-def _bf16(model: nn.Module) -> Callable[[str], contextlib.AbstractContextManager[None]]:
-    """The bf16 products of a pass on a device. Sharded weights are other tensors in each pass, so that no bf16 copy of
-    them can be kept and no gradient be written past autograd: there it is autocast, whose products are the same."""
-    return partial(torch.autocast, dtype=LOW) if ranks.sharded() else MixedPrecision(model)
+def _products(model: nn.Module, precision: str) -> Callable[[str], contextlib.AbstractContextManager[None]]:
+    """The products of a pass on a device. Sharded weights are other tensors in each pass, so that no bf16 copy of
+    them can be kept and no gradient be written past autograd: there they are torch's, in bf16 by autocast."""
+    if ranks.sharded():
+        return partial(torch.autocast, dtype=LOW, enabled=precision == "bf16")
+    return MixedPrecision(model) if precision == "bf16" else FullPrecision(model)
 
 
 class _TokenLogProbs(torch.autograd.Function):

@@ -93,7 +93,8 @@ class Reranking:
         drawn = self._drawn
         logps = self._log_probs(bench.policy.base, drawn)
         asked = [question for question in self._questions for _ in range(bench.options.rerank)]
-        return answer_table(asked, drawn, logps, logps, bench.answering.reward)
+        # Measured in one way under policy and reference, so that an untrained policy prefers nothing.
+        return answer_table(asked, drawn, logps, bench.answering.reward).assign(logp=logps)
 
     def _log_probs(self, model: Any, drawn: Sequence[Generation]) -> list[float]:
         """Nats of each answer; all answers to a prompt are one item, so that the prompt is read once."""

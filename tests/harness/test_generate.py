@@ -9,6 +9,7 @@ import torch
 
 from harness.generate import Sampling, _pick, generate
 from harness.gradient import NonFinite
+from tests.harness.architectures import build
 
 PROMPTS = [("a", (10, 20, 30)), ("b", (40, 50, 60, 70, 80, 90, 100)), ("c", (110,)), ("d", (5, 6))]
 NO_END = 10**6
@@ -49,6 +50,23 @@ def test_neither_batch_nor_order_nor_company_changes_an_answer(model, tokenizer)
     assert [a.tokens for a in alone] == [a.tokens for a in whole if a.prompt_id == "c"][:2]
     assert {(a.prompt_id, a.sample): a.tokens for a in turned} == {(a.prompt_id, a.sample): a.tokens for a in whole}
     assert [(a.prompt_id, a.sample) for a in whole[:4]] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_neox", "gpt2", "gemma3", "mistral windowed"])
+def test_a_common_opening_is_read_once_and_changes_nothing(name, monkeypatch, tokenizer):
+    model, opening = build(name), tuple(range(20, 34))
+    prompts = [(key, opening + tuple(n % 90 for n in ids)) for key, ids in PROMPTS]
+    read = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    together = ask(model, tokenizer, prompts, samples=2)
+    # A cache that drops keys by distance (the two with a window) reads everything again.
+    assert read[:2] == [14, 21 if name in ("gemma3", "mistral windowed") else 7]
+    monkeypatch.setattr("harness.generate.common_opening", lambda prompts: 0)
+    apart = ask(model, tokenizer, prompts, samples=2)
+    assert [a.tokens for a in together] == [a.tokens for a in apart]
+    assert [a.logp for a in together] == pytest.approx([a.logp for a in apart], abs=1e-4)
 
 
 def test_seeds_and_samples_draw_other_numbers(model, tokenizer):

@@ -27,7 +27,7 @@ class Autocast(MixedPrecision):
 
 def scorer_of(model, kind: type[MixedPrecision], chunk: int = 2**20) -> Scorer:
     scorer = Scorer(model, "bf16", chunk=chunk)
-    scorer._mixed = kind(model)
+    scorer._precision = kind(model)
     return scorer
 
 
