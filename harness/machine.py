@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -87,8 +88,36 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
+# <malloc.h>: parameters of mallopt
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+
+def reuse_memory() -> None:
+    """Lets this process keep what it frees for its next tensors, where the C library is glibc.
+
+    glibc gives each large block back to the system and asks for it again, so that a step's tensors are new pages
+    every time: their faults were a fifth of a training step of a 135M model on two cores.
+    """
+    if glibc := _glibc():
+        glibc.mallopt(_MMAP_MAX, 0)  # every block from the heap ...
+        glibc.mallopt(_TRIM_THRESHOLD, -1)  # ... which does not shrink ...
+        glibc.mallopt(_TOP_PAD, 2**26)  # ... and grows 64 MiB at a time
+
+
+def return_memory() -> None:
+    """Gives the system back what this process keeps without using it."""
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
+
+
 def reset_peak_memory(device: str) -> None:
     """Starts a new measurement of peak memory."""
+    return_memory()
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
     else:

@@ -17,7 +17,7 @@ from harness.answers import BLOCK, SAMPLING, Author, kept_answers
 from harness.cache import cache_folder, writing
 from harness.generate import Generation, Sampling
 from harness.grid import digest
-from harness.machine import Machine, resolve
+from harness.machine import Machine, resolve, return_memory
 from harness.models import Source, load_policy
 from harness.options import Options
 from harness.progress import Progress
@@ -92,6 +92,8 @@ def sampled_suite(
         author = author_of(source, encoder, machine)
         suite = _sample(wanted, author, encoder, sampling, counts, made.key[:12], progress)
         write_suite(path, suite, asdict(made))
+        del author
+        return_memory()
     return read_suite(path, wanted.name)
 
 

@@ -1,11 +1,18 @@
 """What this machine has, and what it used."""
 
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from harness.machine import peak_memory, reset_peak_memory, resolve, versions
 from harness.option_cards import make
 from harness.options import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def options(**changes):
@@ -41,3 +48,35 @@ def test_peak_memory_sees_what_was_used_since_the_reset():
 
 def test_versions_name_the_libraries_that_compute():
     assert {"python", "torch", "transformers"} <= set(versions())
+
+
+MEASURED = """
+import resource, sys
+import torch
+from harness.machine import peak_memory, reset_peak_memory, return_memory, reuse_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(2**24)  # 64 MiB, 16,384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    reset_peak_memory("cpu")
+    return peak_memory("cpu")
+
+fresh = faults()
+reuse_memory()
+faults()
+kept, held = faults(), int(open("/proc/self/statm").read().split()[1]) * 4096
+return_memory()
+print(fresh, kept, held - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in another way")
+def test_freed_memory_is_kept_for_the_next_tensors_until_it_is_given_back():
+    done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True, cwd=ROOT)
+    fresh, kept, returned = map(int, done.stdout.split())
+    # Pages may be huge ones, so that faults are fewer; kept ones fault no more.
+    assert kept < fresh / 10 and returned > 48 * 2**20
