@@ -20,7 +20,6 @@ from torch import nn
 from harness import ranks
 from harness.cache import cache_folder, writing
 from harness.generate import Generation, Prompt, Sampling, generate
-from harness.machine import reuse_memory
 
 BLOCK = 32  # prompts
 
@@ -42,9 +41,7 @@ class Author:
     @cached_property
     def model(self) -> nn.Module:
         """The model, loaded at the first question that is new."""
-        model = self.load()
-        reuse_memory()
-        return model
+        return self.load()
 
 
 def kept_answers(

@@ -26,7 +26,7 @@ from harness.knobs import of_start
 from harness.layout import Item
 from harness.layout_check import check_layout
 from harness.logprobs import Scorer
-from harness.machine import Machine, reuse_memory
+from harness.machine import Machine
 from harness.models import load_policy
 from harness.objective import item_of
 from harness.policy import Policy
@@ -55,7 +55,6 @@ class Bench:
         self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress, *, workers: int = 1,
         command: str = "",
     ) -> None:
-        reuse_memory()
         self.identity, self.machine, self.progress = identity, machine, progress
         self.workers, self.command, self.memory_ran_out = workers, command, False
         self.kept: list[Path] = []  # files of the cache that hold what was made of the starting weights

@@ -19,6 +19,7 @@ import torch
 
 from harness.cache import building, cache_folder, remembered_sha256
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES, default_lr
+from harness.machine import reuse_memory
 from harness.options import UsageError
 
 # Raised when the way a packaged or random folder is made changes, so that an old copy is not used.
@@ -214,8 +215,9 @@ def load_policy(source: Source, device: str) -> torch.nn.Module:
     """The causal language model of a source in fp32, dropout off, attention by sdpa where it has it.
 
     Weights stay fp32 in every precision: bf16 acts through autocast, so an update of relative size
-    1e-5 is not rounded away.
+    1e-5 is not rounded away. What computes with it keeps its memory (machine.py).
     """
+    reuse_memory()
     return load_folder(source.folder)[0].to(device).eval()
 
 
