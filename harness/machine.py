@@ -95,6 +95,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 # <malloc.h>: parameters of mallopt
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+WORTH_RETURNING = 2**27  # bytes: more than a tiny cell leaves, whose own time a trim would double
 
 
 def reuse_memory() -> None:
@@ -109,10 +110,19 @@ def reuse_memory() -> None:
         glibc.mallopt(_TOP_PAD, 2**26)  # ... and grows 64 MiB at a time
 
 
+class _Mallinfo(ctypes.Structure):
+    """<malloc.h>: struct mallinfo2; `free` is its fordblks, bytes that are kept without being used."""
+
+    _fields_ = [("_before", ctypes.c_size_t * 8), ("free", ctypes.c_size_t), ("_top", ctypes.c_size_t)]
+
+
 def return_memory() -> None:
-    """Gives the system back what this process keeps without using it."""
-    if glibc := _glibc():
-        glibc.malloc_trim(0)
+    """Gives the system back what this process keeps without using it, where that is worth the page faults."""
+    glibc = _glibc()
+    if glibc and hasattr(glibc, "mallinfo2"):  # from glibc 2.33 on
+        glibc.mallinfo2.restype = _Mallinfo
+        if glibc.mallinfo2().free > WORTH_RETURNING:
+            glibc.malloc_trim(0)
 
 
 def reset_peak_memory(device: str) -> None:
