@@ -42,7 +42,7 @@ def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
         written = reports.write(folder, runs, **given)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         warn(message)
-    return "\n".join([reports.terminal(runs), *map(str, written.values())])
+    return "\n".join([reports.terminal(runs, folder=folder), *map(str, written.values())])
 
 
 def wrong(given: Mapping[str, Sequence[str]]) -> list[str]:

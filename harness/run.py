@@ -274,7 +274,7 @@ def _table(sweep: Sweep, runs: Any) -> str:
     """The table of this command's cells; after a claim that of the claim's, with the verdicts."""
     claimed = runs[(runs["stage"] == CLAIM) & (runs["status"] == "done") & ~runs["control"].astype(bool)]
     if sweep.options.search == "none" or claimed.empty:
-        return reports.terminal(runs)
+        return reports.terminal(runs, folder=sweep.place)
     shown = reports.terminal(runs[runs["stage"] == CLAIM])
     try:
         return f"{shown}\n\n\n{reports.comparison(results.compare(sweep.place))}"

@@ -3,10 +3,12 @@
 import shutil
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas
 
-from reports import notes, render
+from reports import headline, notes, render, verdict
+from reports.evidence import Evidence, held_out_tables
 from reports.fields import ANSWERS, MEASURES
 from reports.grids import Grid, grid
 from reports.judgements import JUDGE, JUDGED, judgements
@@ -25,19 +27,21 @@ _FALLBACK_WIDTH = 120
 _GAP = "  "
 
 
-def terminal(runs: pandas.DataFrame, width: int | None = None) -> str:
+def terminal(runs: pandas.DataFrame, width: int | None = None, folder: Path | str | None = None) -> str:
     """The runs as aligned text, one table a protocol, controls first, notes below.
 
     `width` is in characters; None asks the terminal, and takes 120 where there is none. What does not fit is
-    named below the table. Raises: ValueError when a needed column is missing.
+    named below the table. `folder` holds the cells: their pair tables allow the report's verdict, in words.
+    Raises: ValueError when a needed column is missing.
     """
     columns = width if width is not None else shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns
     if runs.empty:
         return "No cells."
-    return "\n\n\n".join(_block(protocol, columns) for protocol in protocols(runs))
+    evidence = Evidence(tables=held_out_tables(Path(folder))) if folder is not None else None
+    return "\n\n\n".join(_block(protocol, columns, evidence) for protocol in protocols(runs))
 
 
-def _block(protocol: Protocol, width: int) -> str:
+def _block(protocol: Protocol, width: int, evidence: Evidence | None) -> str:
     parts = [
         "\n".join(_filled("; ".join(f"{name} {value}" for name, value in notes.identity(protocol)), width))
     ]
@@ -56,7 +60,7 @@ def _block(protocol: Protocol, width: int) -> str:
         table, left_out = _fitted(asked, detail_fields(asked, ANSWERS), width)
         parts += ["\n".join(_filled(notes.answers(asked), width)), table]
         hidden += left_out
-    parts.append("\n".join(_below(protocol, hidden, width)))
+    parts.append("\n".join(_below(protocol, hidden, width, evidence)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -105,15 +109,24 @@ def _row(texts: Sequence[str], grid: Grid, widths: Sequence[int]) -> str:
     return _GAP.join(padded)
 
 
-def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int) -> list[str]:
+def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int, evidence: Evidence | None) -> list[str]:
     """The lines under the table: claim, notes, rulers, what was left out, cells without a result."""
-    texts = [notes.claim(protocol), *notes.notes(protocol), notes.diagnosed(protocol), notes.rulers(protocol)]
+    texts = [*_claims(protocol, evidence), *notes.notes(protocol), notes.diagnosed(protocol), notes.rulers(protocol)]
     if hidden:
         texts.append(f"Not shown at this width: {', '.join(field.column for field in hidden)}.")
     if len(protocol.unfinished):
         texts.append(f"{render.counted(len(protocol.unfinished), 'cell')} without a result:")
     lines = [line for text in texts if text for line in _filled(text, width)]
     return lines + [line for text in notes.unfinished(protocol) for line in _filled(text, width, "  ")]
+
+
+def _claims(protocol: Protocol, evidence: Evidence | None) -> list[str]:
+    """The verdict on each group of equal knobs with what it rests on; without evidence what the seeds allow to say."""
+    if evidence is None:
+        return [notes.claim(protocol)]
+    found = verdict.verdicts(protocol, headline.standings(protocol, evidence))
+    named = {"better": "Verdict: ", "tied": "Verdict: ", "none": ""}
+    return [named[one.kind] + " ".join((one.words, *one.evidence)) for one in found]
 
 
 def _filled(text: str, width: int, indent: str = "") -> list[str]:

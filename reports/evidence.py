@@ -37,6 +37,11 @@ def read_evidence(folder: Path, runs: pandas.DataFrame) -> Evidence:
     return Evidence(curves, tables, findings, audits, tuning)
 
 
+def held_out_tables(folder: Path) -> dict[str, pandas.DataFrame]:
+    """The test rows of each cell's last evaluation, by cell id: what verdicts are tested on."""
+    return {cell: _last_test(table) for cell, table in _measured(folder).items()}
+
+
 def _curves(folder: Path) -> dict[str, pandas.DataFrame]:
     try:
         curves = results.curves(folder)

@@ -29,6 +29,16 @@ def test_the_best_is_told_with_whom_it_beats_and_whom_it_does_not(tested_runs) -
     assert [head.text for head in one.grid.heads][:4] == ["ipo against", "difference", "95 % interval", "P(ipo higher)"]
 
 
+def test_the_terminal_says_the_same_and_without_pair_tables_claims_nothing(tested_runs) -> None:
+    runs = results.read(tested_runs)
+    told_there = " ".join(reports.terminal(runs, width=100, folder=tested_runs).split())
+    (one,) = told(tested_runs)
+    assert f"Verdict: {one.words} {one.evidence[0]}" in told_there and "`compare` tests the losses" not in told_there
+    assert "Verdict" not in reports.terminal(runs, width=100)
+    few = reports.terminal(runs[runs["seed"] == 0], width=100, folder=tested_runs)
+    assert "1 seed: no claim about the losses. Train every setting with 3 seeds or more" in " ".join(few.split())
+
+
 def test_two_losses_alike_are_not_distinguishable(tested_runs) -> None:
     runs = results.read(tested_runs)
     (one,) = told(tested_runs, runs[runs["loss"] != "kto"])
