@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from harness.option_cards import OptionCard, cards, kinds
-from harness.options import option, required
+from harness.option_fields import option, required
 from harness.values import Auto, Number, Several, Text, WholeNumber
 from harness.words import AXIS, LIST
 

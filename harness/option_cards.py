@@ -31,8 +31,12 @@ class OptionCard:
 
 @cache
 def cards(of: type[BaseModel] = Options) -> tuple[OptionCard, ...]:
-    """Every key of a verb's options, in the order of declaration, without the settings of a suite or loss."""
-    return tuple(_card(name, info) for name, info in of.model_fields.items() if _is_key(info))
+    """Every key of a verb's options, in the order of declaration, without the settings of a suite or loss.
+
+    What a class takes over from another comes last.
+    """
+    fields = sorted(of.model_fields.items(), key=lambda field: field[0] not in of.__annotations__)
+    return tuple(_card(name, info) for name, info in fields if _is_key(info))
 
 
 def kinds(of: type[BaseModel] = Options) -> dict[str, str]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness import option_limits, search_options, values
+from harness.engines.options import EngineOptions
 from harness.engines.settings import engine_problems
 from harness.judges.settings import parse as judge_values
+from harness.option_fields import option, required, whole
 from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
-from harness.words import AXIS, LIST, SCALAR
+from harness.words import AXIS, LIST
 
 
 class UsageError(ValueError):
@@ -27,30 +29,13 @@ class UsageError(ValueError):
         self.messages = list(messages)
 
 
-def option(
-    default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None, key: str | None = None
-) -> Any:
-    """A field; `shown` replaces a default that is not a value the user could type, `key` the field's name."""
-    return Field(default, description=meaning, json_schema_extra={"kind": kind, "shown": shown, "key": key})
-
-
-def required(meaning: str, kind: str = SCALAR) -> Any:
-    """A field without a default."""
-    return Field(description=meaning, json_schema_extra={"kind": kind, "shown": "required", "key": None})
-
-
-def whole(minimum: int, maximum: int | None = None) -> BeforeValidator:
-    """The parser of whole numbers within limits, as an annotation."""
-    return BeforeValidator(WholeNumber(minimum, maximum))
-
-
 Names = tuple[str, ...]
 Numbers = tuple[float, ...]
 Positive = BeforeValidator(Number(above=0))
 PositiveOrGrid = BeforeValidator(Several(Number(above=0), grid=True))
 
 
-class Options(BaseModel):
+class Options(EngineOptions):
     """Everything a run depends on; frozen, complete, every default filled in.
 
     `model_fields_set` holds the names that were given explicitly.
@@ -212,21 +197,9 @@ class Options(BaseModel):
     workers: Annotated[int | None, BeforeValidator(Auto(WholeNumber(0)))] = option(
         None, "processes that run cells; auto = one a GPU, else one; 0 = in the command's own process", shown="auto"
     )
-    engine: Annotated[str, BeforeValidator(Choice(("local", "ray")))] = option(
-        "local", "where cells run: processes of this machine, or of a Ray cluster (extra `ray`)"
-    )
-    ray_address: Annotated[str, BeforeValidator(Text())] = option(
-        "auto", "the Ray cluster: auto (that of this machine), HOST:PORT, or local (one of this machine alone)",
-        key="ray.address",
-    )  # fmt: skip
-    ray_cpus: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
-        None, "CPUs of a cell under engine=ray, and its threads; auto = threads=, else 1", SCALAR, "auto", "ray.cpus"
-    )
-    ray_gpus: Annotated[float | None, BeforeValidator(Auto(Number(minimum=0, maximum=1)))] = option(
-        None, "GPUs of a cell under engine=ray; auto = 1 where the cluster has some", SCALAR, "auto", "ray.gpus"
-    )
-    ray_memory: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
-        None, "GiB that Ray sets aside for a cell; auto = it counts none", SCALAR, "auto", "ray.memory"
+    engine: Annotated[str, BeforeValidator(Choice(("local", "ray", "slurm")))] = option(
+        "local", "where cells run: processes of this machine, of a Ray cluster (extra `ray`), or jobs of Slurm (extra "
+        "`slurm`)"
     )
     shard: Annotated[bool, BeforeValidator(Flag())] = option(
         False, "split weights, gradients and AdamW's moments over the processes of a launch (FSDP)"

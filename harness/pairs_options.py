@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.options import option, required, whole
+from harness.option_fields import option, required, whole
 from harness.values import Auto, Choice, Device, Number, Text, WholeNumber
 
 

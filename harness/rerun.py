@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REMEDY = "the stored cell does not come out of its command here: look for what differs, and trust neither before"
-_LEFT_OUT = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank", "ray")
+_LEFT_OUT = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank", "ray", "slurm")
 """Keys of measurements that are added to a cell, with what belongs to them (judge.KEY), and of other machines."""
 _OF_THE_RERUN = ("out", "store", "engine", "workers", "save", "retry", "checkpoint_steps", "device", "shard")
 

@@ -140,7 +140,7 @@ def prepare_sweep(
     Raises: UsageError, SuiteError.
     """
     check_score(options)
-    machine = machine_of(options, progress)
+    machine = machine_of(options, progress, planned=not weights_needed)
     source = find(options.model, options.model_revision, weights_needed=weights_needed)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress, sample=sample)

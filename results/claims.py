@@ -80,6 +80,15 @@ def clear_dead(folder: Path | str) -> None:
             pass
 
 
+def release(folder: Path | str, host: str, pid: int) -> None:
+    """Removes the claim of a process that is known to be gone, wherever it ran; any other claim stays."""
+    folder = Path(folder)
+    with _locked(folder):
+        content = _read_claim(folder / CLAIM)
+        if content is not None and (content.get("host"), content.get("pid")) == (host, pid):
+            (folder / CLAIM).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One process of this host at a time: else two could find the same dead claim and both take it over.

@@ -15,7 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from results.claims import Claimed, claim, clear_dead, holder
+from results.claims import Claimed, claim, clear_dead, holder, release
 from results.columns import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, TERM_PREFIX, names
 from results.frames import check_types, json_text, parquet_bytes, plain, typed_frame
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GENERATIONS", "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done",
-    "read_row", "verdicts_file", "write_audit", "write_cell", "write_failed", "write_search",
+    "read_row", "release", "verdicts_file", "write_audit", "write_cell", "write_failed", "write_search",
 ]
 
 ROW = "row.json"

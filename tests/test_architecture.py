@@ -25,6 +25,7 @@ KEEPERS = {
     "lm_eval": ("harness/capability.py",),
     "openai": ("harness/judges/endpoint.py",),
     "ray": ("harness/engines/ray.py", "harness/engines/cluster.py"),
+    "submitit": ("harness/engines/slurm.py",),
     "jinja2": ("reports",),
     "matplotlib": ("reports",),
 }

@@ -86,11 +86,16 @@ def _described() -> str:
     return "; ".join(f"{count} with {what}" for what, count in kinds.items()) or "no nodes"
 
 
-def machine_of(options: Options, progress: Progress) -> Machine:
+def machine_of(options: Options, progress: Progress, *, planned: bool = False) -> Machine:
     """The machine that cells run on: this one, or one of the cluster's, which is asked.
 
+    planned: cells are only planned, for which nothing waits in the queue of Slurm.
     Raises: UsageError where there is no such device, or no cluster with room for a cell.
     """
+    if options.engine == "slurm" and not planned:
+        from harness.engines.slurm import machine_there
+
+        return machine_there(options, progress)
     if options.engine != "ray":
         return resolve(options)
     import ray

@@ -24,6 +24,10 @@ def run_cells(sweep: Sweep, todo: Sequence[Trial], progress: Progress, after: Af
         from harness.engines.ray import Actors
 
         pool.run(Actors(sweep, todo, progress))
+    elif sweep.options.engine == "slurm":
+        from harness.engines.slurm import Jobs
+
+        pool.run(Jobs(sweep, todo))
     elif devices := local.devices(sweep, len(todo)):
         pool.run(local.Processes(sweep, todo, devices))
     else:
