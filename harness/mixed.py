@@ -6,13 +6,21 @@ here each has one bf16 copy, made anew when it was updated; the bf16 gradient of
 the fp32 gradient directly; and an input that several maps read is cast once. The products, and what is kept
 in fp32 (weights, sums of gradients, norms, the residual stream, the softmax), are those of autocast; only
 the gradients that several maps send back to their common input are summed in bf16.
+
+Weights are rounded to bf16 in another way than autocast's. To the nearest, an update below half a unit (1/512 of a
+weight) either does nothing (weights of a bf16 checkpoint, for many steps at the learning rates of preference
+optimization), or, where fp32 weights come from fewer bits and many lie halfway between two bf16 numbers, moves those by
+a whole unit, however small it was. Here every entry has a threshold of its own, the same all the time, at which it is
+rounded up: a small update moves as large a share of the entries, so that the products follow the fp32 weights at any
+learning rate (a fixed dither; Roberts 1962, IRE Transactions on Information Theory 8). Weights that are bf16 numbers
+stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -20,6 +28,47 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LOW = torch.bfloat16
+PERIOD = 2**16  # entries after which the thresholds of a tensor come again
+ROWS_AT_ONCE = 16  # of PERIOD entries on a CPU: what is computed on the way stays in its cache
+
+
+@torch.no_grad()
+def rounded(weight: Tensor) -> Tensor:
+    """bf16 of fp32 [...], each entry up or down by its threshold, in the mean over entries without a shift.
+
+    A bf16 number is the upper half of an fp32 one, so a threshold is what is added to the lower half before it is cut.
+    """
+    if weight.dtype != torch.float32:
+        return weight.to(LOW)
+    low = torch.empty(weight.shape, dtype=LOW, device=weight.device)
+    bits, halves = weight.contiguous().view(-1).view(torch.int32), low.view(-1).view(torch.int16)
+    thresholds, whole = _thresholds(weight.device), bits.numel() // PERIOD * PERIOD
+    step = ROWS_AT_ONCE if weight.device.type == "cpu" else max(whole // PERIOD, 1)
+    rows, cut = bits[:whole].view(-1, PERIOD).split(step), halves[:whole].view(-1, PERIOD).split(step)
+    for source, target in zip(rows, cut, strict=True):
+        target.copy_((source + thresholds).bitwise_right_shift_(16))
+    rest = bits[whole:]
+    halves[whole:].copy_((rest + thresholds[: rest.numel()]).bitwise_right_shift_(16))
+    return low
+
+
+@cache
+def _thresholds(device: torch.device) -> Tensor:
+    """One number below 2^16 for each of PERIOD entries."""
+    drawn = torch.randint(0, 2**16, (PERIOD,), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+    return drawn.to(device)
+
+
+class _Rounded(torch.autograd.Function):
+    """`rounded`, with the gradient of what it stands for."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        return rounded(weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.float()
 
 
 class _Linear(torch.autograd.Function):
@@ -97,7 +146,7 @@ class MixedPrecision:
 
     def _linear(self, module: nn.Linear, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            bias = None if module.bias is None else module.bias.to(LOW)
+            bias = None if module.bias is None else _Rounded.apply(module.bias)
             return _Linear.apply(self._low(x), module.weight, bias, self._copy(module.weight))
 
     def _low(self, x: Tensor) -> Tensor:
@@ -115,7 +164,7 @@ class MixedPrecision:
         """
         version, _, low = self._copies.get(id(weight), (None, None, None))
         if version != weight._version:
-            low = weight.detach().to(LOW)
+            low = rounded(weight.detach())
             self._copies[id(weight)] = (weight._version, weight, low)
         return low
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from harness.data import prepare
 from harness.grid import trials
 from harness.identity import NUMERICS, Identity
 from harness.logprobs import Scorer
+from harness.mixed import rounded
 from harness.models import load_policy
 from harness.names import read_options
 from harness.policy import snapshot
@@ -20,7 +22,7 @@ from tests.harness.jobs import make_job
 # Loss at the last step and sum of |weight change| after a fixed training, by NUMERICS. The last bits belong to
 # the processor; a larger change means that the same command would train other weights than those of finished
 # cells: raise NUMERICS and add its line.
-GOLDEN = {4: {"dpo": (0.587349, 174.721), "kto": (0.471697, 175.479), "orpo": (5.621182, 190.706)}}
+GOLDEN = {5: {"dpo": (0.587349, 174.721), "kto": (0.471697, 175.479), "orpo": (5.621182, 190.706)}}
 
 
 @pytest.mark.parametrize("loss", GOLDEN[NUMERICS])
@@ -30,6 +32,11 @@ def test_trained_weights_are_those_of_this_numerics(source, rows, loss):
     curve = train(Scorer(model), make_job(model, rows, loss, lr=1e-3))
     change = sum((p.detach() - before[name]).abs().double().sum().item() for name, p in model.named_parameters())
     assert (curve[-1]["loss"], change) == pytest.approx(GOLDEN[NUMERICS][loss], rel=1e-3)
+
+
+def test_bf16_weights_are_those_of_this_numerics():
+    low = rounded(torch.linspace(-1, 1, 10**5))
+    assert int(low.view(torch.int16).long().sum()) == {5: -31999922}[NUMERICS]
 
 
 def identity(source, tokenizer, path, *words: str):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness import mixed as products
 from harness.layout import LAYOUTS, packed
 from harness.logprobs import Scorer
-from harness.mixed import LOW, MixedPrecision
+from harness.mixed import LOW, MixedPrecision, rounded
 from harness.objective import item_of
 from harness.train import train
 from tests.harness.architectures import VOCABULARY, adapted, build, gradients, items
 from tests.harness.jobs import make_job
 
 NAMES = ["llama", "qwen3", "gpt_neox", "gemma3", "gemma2", "gpt2", "mixtral", "olmo2"]
+
+
+@pytest.fixture
+def to_the_nearest(monkeypatch):
+    """Weights rounded as autocast rounds them, so that all else can be compared to the bit."""
+    monkeypatch.setattr(products, "rounded", lambda weight: weight.detach().to(LOW))
 
 
 class Autocast(MixedPrecision):
@@ -64,7 +70,7 @@ def error(found, exact) -> float:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_log_probs_are_those_of_autocast_to_the_bit_and_gradients_to_bf16_rounding(name, layout):
+def test_log_probs_are_those_of_autocast_to_the_bit_and_gradients_to_bf16_rounding(name, layout, to_the_nearest):
     model, rows = build(name, sharper=2.0), LAYOUTS[layout](items(), pad=0)
     (logps, expected), (seen, found) = both(model, rows)
     assert torch.equal(logps, seen)
@@ -89,7 +95,7 @@ def test_packed_rows_in_bf16_are_as_near_to_fp32_as_plain_ones(name):
     assert 0 < errors[1] < 1.3 * errors[0]
 
 
-def test_a_head_in_chunks_adds_up_the_same_gradient():
+def test_a_head_in_chunks_adds_up_the_same_gradient(to_the_nearest):
     for model in (build("llama", sharper=2.0), build("gemma3", sharper=2.0)):
         (logps, expected), (seen, found) = both(model, packed(items(), pad=0, with_prompt=True), chunk=7 * VOCABULARY)
         assert torch.equal(logps, seen)
@@ -110,6 +116,43 @@ def test_micro_batches_add_their_gradients_in_fp32():
         scorer(layout).logps.sum().backward()
     for name, total in gradients(model).items():
         torch.testing.assert_close(total, alone[0][name] + alone[1][name], rtol=1e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("shape", [(3,), (300, 700), (2, 2**16), (41, 2**16 + 5)])
+def test_weights_are_rounded_to_a_neighbour_without_a_shift_and_always_alike(shape):
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.02
+    low = rounded(weight)
+    assert low.dtype == LOW and low.shape == weight.shape
+    assert ((low.float() - weight).abs() <= 2**-7 * weight.abs()).all()
+    assert torch.equal(rounded(weight), low) and torch.equal(rounded(-weight), -low)
+    assert torch.equal(rounded(low.float()), low)  # a bf16 number stays as it is
+    if weight.numel() > 1000:
+        assert 0.3 < (low != weight.to(LOW)).float().mean() * 2 < 0.7  # a quarter goes to the farther neighbour
+        assert abs((low.float() - weight).mean().item()) < 2**-7 * weight.abs().mean().item() / weight.numel() ** 0.5
+
+
+@pytest.mark.parametrize("start", ["bf16 numbers", "halfway between two", "anywhere"])
+@pytest.mark.parametrize("size", [2.0**-16, 2.0**-13, 2.0**-10])  # relative; half a unit is 2^-9 to 2^-8
+def test_a_small_update_moves_the_bf16_weights_by_as_much_in_the_mean(start, size):
+    weight = torch.empty(2**20).uniform_(1, 2, generator=torch.Generator().manual_seed(0))
+    if start != "anywhere":
+        weight = weight.to(LOW).float() + (2.0**-8 if start == "halfway between two" else 0.0)
+    moved, nearest = ((to(weight + size).float() - to(weight).float()).mean().item() for to in (rounded, _nearest))
+    assert moved == pytest.approx(size, rel=0.2)
+    if start == "bf16 numbers":
+        assert nearest == 0  # autocast learns nothing
+    if start == "halfway between two":
+        assert nearest == pytest.approx(2.0**-8, rel=0.01)  # and here as much from any update
+
+
+def _nearest(weight: torch.Tensor) -> torch.Tensor:
+    return weight.to(LOW)
+
+
+def test_what_is_no_number_stays_what_it_is():
+    odd = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan])
+    low = rounded(odd)
+    assert torch.equal(low[:4], odd[:4].to(LOW)) and low[4].isnan() and torch.signbit(low[1])
 
 
 class Two(nn.Module):
@@ -144,7 +187,7 @@ def small_gradients(model: Two) -> tuple[torch.Tensor, dict, torch.Tensor, dict]
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("padding", [None, 0])
-def test_embedding_head_and_bias_get_the_gradients_of_autocast(tied, padding):
+def test_embedding_head_and_bias_get_the_gradients_of_autocast(tied, padding, to_the_nearest):
     model = Two(tied=tied, padding=padding)
     output, expected, seen, found = small_gradients(model)
     assert torch.equal(output, seen)
@@ -155,7 +198,7 @@ def test_embedding_head_and_bias_get_the_gradients_of_autocast(tied, padding):
         assert learnt.tolist() == [row in set(IDS.flatten().tolist()) - {padding} for row in range(11)]
 
 
-def test_a_tied_weight_gets_the_gradient_of_both_its_uses():
+def test_a_tied_weight_gets_the_gradient_of_both_its_uses(to_the_nearest):
     separate, tied = Two(tied=False), Two(tied=True)
     with torch.no_grad():
         separate.head.weight.copy_(tied.head.weight)
@@ -166,7 +209,7 @@ def test_a_tied_weight_gets_the_gradient_of_both_its_uses():
     torch.testing.assert_close(together["embedding.weight"], both, rtol=1e-6, atol=1e-6)
 
 
-def test_only_rows_that_were_read_learn_and_the_padding_row_of_a_model_does_not():
+def test_only_rows_that_were_read_learn_and_the_padding_row_of_a_model_does_not(to_the_nearest):
     model = build("llama", sharper=2.0)
     assert model.get_input_embeddings().padding_idx == 0
     (_, expected), (_, found) = both(model, packed(items(), pad=0))
@@ -186,7 +229,7 @@ def expected_output(model: Two) -> torch.Tensor:
         return model(IDS)
 
 
-def test_the_bf16_copy_is_made_again_after_an_optimizer_step():
+def test_the_bf16_copy_is_made_again_after_an_optimizer_step(to_the_nearest):
     model = Two(tied=True)
     mixed = MixedPrecision(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
@@ -233,20 +276,19 @@ def test_the_bf16_copy_is_made_again_after_weights_were_put_back():
 
 
 def casts(model: nn.Module, action) -> int:
-    """How many of the model's weight matrices are cast to bf16 while `action` runs."""
+    """How many of the model's weight matrices are made bf16 while `action` runs."""
     storages = {p.untyped_storage()._cdata for p in model.parameters() if p.dim() == 2}
+    made, count = products.rounded, 0
 
-    class Counting(TorchDispatchMode):
-        count = 0
+    def counting(weight: torch.Tensor) -> torch.Tensor:
+        nonlocal count
+        count += weight.untyped_storage()._cdata in storages
+        return made(weight)
 
-        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-            if operation is torch.ops.aten._to_copy.default and args[0].untyped_storage()._cdata in storages:
-                self.count += 1
-            return operation(*args, **(kwargs or {}))
-
-    with Counting() as counting:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "rounded", counting)
         action()
-    return counting.count
+    return count
 
 
 def test_a_weight_is_cast_once_between_two_updates_whatever_the_number_of_micro_batches():
@@ -266,7 +308,7 @@ def test_a_weight_is_cast_once_between_two_updates_whatever_the_number_of_micro_
     assert casts(model, twice) == 1
 
 
-def test_frozen_weights_under_adapters_are_cast_once_and_get_no_gradient():
+def test_frozen_weights_under_adapters_are_cast_once_and_get_no_gradient(to_the_nearest):
     model = adapted()
     layout = packed(items(), pad=0)
     (logps, expected), (seen, found) = both(model, layout)

@@ -31,7 +31,8 @@ def test_the_defaults_are_the_documented_ones():
         "out": "runs", "judge": (), "lm_eval": (), "refusal": "none", "generate": 0, "rerank": 0, "prompts": None,
         "max_new_tokens": None, "temperature": 1.0, "top_p": 1.0, "retry": "none", "show": 0, "devices": 1,
         "device_hour_price": 0.0, "device_tflops": None, "engine": "local", "ray_address": "auto", "ray_cpus": None,
-        "ray_gpus": None, "ray_memory": None,
+        "ray_gpus": None, "ray_memory": None, "slurm_partition": None, "slurm_account": None, "slurm_hours": 24.0,
+        "slurm_cpus": None, "slurm_gpus": None, "slurm_memory": None,
         "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
         "model_revision": None, "suite_settings": {}, "judge_settings": {}, "loss_settings": {},
     }  # fmt: skip

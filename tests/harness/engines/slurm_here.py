@@ -68,7 +68,9 @@ def job(folder: Path, number: str, script: str) -> int:
             return 0
         time.sleep(0.1)
     text = Path(script).read_text()
-    out, err = (re.search(rf"^#SBATCH --{name}=(\S+)", text, re.M)[1].replace("%j", number) for name in ("output", "error"))
+    out, err = (
+        re.search(rf"^#SBATCH --{name}=(\S+)", text, re.M)[1].replace("%j", number) for name in ("output", "error")
+    )
     _set(folder, mine, state="RUNNING", session=os.getpid())
     with open(out, "ab") as output, open(err, "ab") as errors:
         code = subprocess.run(
@@ -148,5 +150,6 @@ def lose(folder: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
-    command, folder, *words = sys.argv[1:]
-    sys.exit({"sbatch": sbatch, "srun": srun, "sacct": sacct, "scancel": scancel, "job": job}[command](Path(folder), *words))
+    name, place, *rest = sys.argv[1:]
+    command = {"sbatch": sbatch, "srun": srun, "sacct": sacct, "scancel": scancel, "job": job}[name]
+    sys.exit(command(Path(place), *rest))

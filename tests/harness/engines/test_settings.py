@@ -15,7 +15,12 @@ WORDS = ["suite=imdb-sentiment", "losses=dpo"]
 @pytest.fixture
 def ray_is_here(monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: name == "ray" or real(name, *more))
+
+    def find(name, *more):
+        return None if name == "submitit" else name == "ray" or real(name, *more)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr("shutil.which", lambda name: None)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +33,10 @@ def ray_is_here(monkeypatch):
         (["engine=ray", "rounds=2"], ["rounds=2 hands weights from cell to cell"]),
         (["engine=ray", "ray.gpus=1", "device=cpu"], ["ray.gpus=1 asks for a GPU that device=cpu leaves idle"]),
         (["engine=ray", "ray.gpus=2"], ["ray.gpus", "<= 1"]),
-        (["engine=slurm"], ["engine", "local"]),
+        (["engine=pbs"], ["engine", "local, ray, slurm"]),
+        (["engine=ray", "slurm.hours=2"], ["slurm.hours= is for engine=slurm"]),
+        (["engine=slurm", "workers=0"], ["workers=0", "submitit package is missing", "sbatch, srun, sacct, scancel"]),
+        (["engine=slurm", "slurm.gpus=1", "device=cpu"], ["slurm.gpus=1 asks for a GPU that device=cpu leaves idle"]),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(words, said, ray_is_here):
