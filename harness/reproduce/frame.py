@@ -99,19 +99,20 @@ def phenomenon(
     row: str, quantity: str, published: str, values: Sequence[float], *, low: float = -math.inf,
     high: float = math.inf, note: str = "", follows: bool = False,
 ) -> Check:
-    """A claim measured over training runs: it is reproduced where the whole 95 % interval lies in [low, high].
+    """A claim measured over training runs: it is reproduced where the whole 95 % interval lies between low and high.
 
-    values: one a seed. With fewer than two there is no interval, hence no verdict. follows: the claim follows from
+    Neither belongs to it: two losses that never differ show no order. values: one a seed. With fewer than two there is no interval, hence no verdict. follows: the claim follows from
     the loss itself, so an interval wholly outside the limits is a mismatch.
     """
     seen = interval(values)
     if math.isnan(seen.low):
         verdict, note = REPORTED, f"{'no interval' if len(values) > 1 else 'one seed'}: no verdict. {note}".strip()
-    elif low <= seen.low and seen.high <= high:
+    elif low < seen.low and seen.high < high:
         verdict = SEEN
     else:
         verdict = MISMATCH if follows and (seen.high < low or high < seen.low) else NOT_SEEN
-    return Check(row, quantity, published, seen.value, limits(low, high), verdict, note, seen.low, seen.high)
+    allowed = limits(low, high).replace("=", "")
+    return Check(row, quantity, published, seen.value, allowed, verdict, note, seen.low, seen.high)
 
 
 def reported(row: str, quantity: str, values: Sequence[float], note: str = "", published: str = "-") -> Check:

@@ -57,6 +57,7 @@ def test_a_phenomenon_needs_the_whole_interval_on_its_side():
     assert phenomenon("dpo", "drift", "falls", [-2.0, -2.1, -1.9], high=0.0).verdict == SEEN
     assert phenomenon("dpo", "drift", "falls", [-2.0, 0.5, -0.1], high=0.0).verdict == NOT_SEEN
     assert phenomenon("dpo", "drift", "falls", [2.0, 2.1, 1.9], high=0.0).verdict == NOT_SEEN
+    assert phenomenon("dpo", "drift", "falls", [0.0, 0.0, 0.0], high=0.0).verdict == NOT_SEEN  # no order
     one = phenomenon("dpo", "drift", "falls", [-2.0], high=0.0)
     assert one.verdict == REPORTED and "one seed" in one.note
 
