@@ -133,8 +133,14 @@ def _schedule(cell: Mapping[str, Any]) -> dict[str, Any]:
         "per_device_train_batch_size": budget["batch_size"], "gradient_accumulation_steps": 1,
         "num_train_epochs": budget["epochs"], "dataloader_drop_last": True,
         "max_length": cell["tokenisation"]["max_tokens"], "disable_dropout": True,
-        "bf16": cell["precision"] == "bf16", "seed": cell["seed"], "output_dir": f"trl-{cell['loss']}",
+        "bf16": cell["precision"] == "bf16" and not _loses_updates(cell), "seed": cell["seed"],
+        "output_dir": f"trl-{cell['loss']}",
     }  # fmt: skip
+
+
+def _loses_updates(cell: Mapping[str, Any]) -> bool:
+    """Whether TRL's bf16 would train something else: whole weights, which it rounds to the nearest (mixed.py)."""
+    return cell["precision"] == "bf16" and cell["tuning"]["kind"] != "lora"
 
 
 def _model(cell: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +176,8 @@ def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[
         notes.append("shuffle the unpaired rows yourself: KTOTrainer reads them in order, all chosen ones first")
     if peer.called.startswith(("CPO", "ORPO")):
         notes.append("CPO's and ORPO's trainers add a BOS token and a second end-of-turn token that were not here")
+    if _loses_updates(cell):
+        notes.append("bf16 is off: TRL's rounds weights to the nearest and loses small updates; the run's did not")
     notes.append("weights are fp32 as in the run; TRL's warm-up starts one step lower")
     return notes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from typing import TYPE_CHECKING
 
 from harness import launch
@@ -17,7 +16,7 @@ _PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 def engine_problems(options: Options) -> list[str]:
     """One sentence for each setting that does not fit the engine."""
-    return [*_of_other_engines(options), *_beyond_this_machine(options), *_of_ray(options), *_of_slurm(options)]
+    return [*_of_other_engines(options), *_beyond_this_machine(options), *_of_ray(options)]
 
 
 def _of_other_engines(options: Options) -> list[str]:
@@ -61,10 +60,3 @@ def _of_ray(options: Options) -> list[str]:
         found.append(f"rounds={options.rounds} hands weights from cell to cell through out=, which the machines of a "
                      "cluster need not share; use engine=local")  # fmt: skip
     return found
-
-
-def _of_slurm(options: Options) -> list[str]:
-    missing = [name for name in ("sbatch", "srun", "sacct", "scancel") if shutil.which(name) is None]
-    if options.engine != "slurm" or not missing:
-        return []
-    return [f"engine=slurm: {', '.join(missing)} cannot be found here; run it where jobs are submitted (a login node)"]

@@ -147,8 +147,11 @@ class Jobs:
 def machine_there(options: Options, progress: Progress) -> Machine:
     """The machine that cells run on, as a job of their kind finds it.
 
-    Raises: UsageError where Slurm refuses the job, or it ends without an answer.
+    Raises: UsageError where there is no Slurm, it refuses the job, or the job ends without an answer.
     """
+    if missing := [name for name in ("sbatch", "srun", "sacct", "scancel") if shutil.which(name) is None]:
+        raise UsageError([f"engine=slurm: {', '.join(missing)} cannot be found here; run it where jobs are submitted "
+                          "(a login node)"])  # fmt: skip
     place = Path(options.out)
     place.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=place)).absolute()

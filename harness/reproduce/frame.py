@@ -101,8 +101,9 @@ def phenomenon(
 ) -> Check:
     """A claim measured over training runs: it is reproduced where the whole 95 % interval lies between low and high.
 
-    Neither belongs to it: two losses that never differ show no order. values: one a seed. With fewer than two there is no interval, hence no verdict. follows: the claim follows from
-    the loss itself, so an interval wholly outside the limits is a mismatch.
+    Neither belongs to it: two losses that never differ show no order. values: one a seed. With fewer than two there
+    is no interval, hence no verdict. follows: the claim follows from the loss itself, so an interval wholly outside
+    the limits is a mismatch.
     """
     seen = interval(values)
     if math.isnan(seen.low):

@@ -20,7 +20,6 @@ def ray_is_here(monkeypatch):
         return None if name == "submitit" else name == "ray" or real(name, *more)
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
-    monkeypatch.setattr("shutil.which", lambda name: None)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def ray_is_here(monkeypatch):
         (["engine=ray", "ray.gpus=2"], ["ray.gpus", "<= 1"]),
         (["engine=pbs"], ["engine", "local, ray, slurm"]),
         (["engine=ray", "slurm.hours=2"], ["slurm.hours= is for engine=slurm"]),
-        (["engine=slurm", "workers=0"], ["workers=0", "submitit package is missing", "sbatch, srun, sacct, scancel"]),
+        (["engine=slurm", "workers=0"], ["workers=0", "submitit package is missing"]),
         (["engine=slurm", "slurm.gpus=1", "device=cpu"], ["slurm.gpus=1 asks for a GPU that device=cpu leaves idle"]),
     ],
 )

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 import results
+from harness.engines.cluster import machine_of
 from harness.names import read_options
 from harness.options import UsageError
+from harness.progress import silent
 from results import store
-from tests.harness.conftest import SMALL, comparable
+from tests.harness.conftest import comparable
 from tests.harness.engines import slurm_here
 
 submitit = pytest.importorskip("submitit")
@@ -94,10 +96,12 @@ def test_what_slurm_refuses_is_told_in_its_words_and_nothing_is_written(cluster,
     assert not (tmp_path / "there").exists()
 
 
-def test_without_slurm_here_the_missing_commands_are_named(monkeypatch, tmp_path):
+def test_without_slurm_here_the_missing_commands_are_named_and_a_plan_needs_none(monkeypatch, command, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="sbatch, srun, sacct, scancel cannot be found"):
-        read_options(["suite=x.jsonl", "losses=dpo", *SMALL, "workers=2", "engine=slurm"])
+        command("losses=dpo", "workers=2", "engine=slurm")
+    options, _ = read_options(["suite=imdb-sentiment", "losses=dpo", "device=cpu", "engine=slurm"])
+    assert machine_of(options, silent(), planned=True).device == "cpu"
 
 
 def test_a_claim_is_given_up_for_the_process_that_is_known_to_be_gone_alone(tmp_path):
