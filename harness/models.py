@@ -214,8 +214,8 @@ def load_tokenizer(source: Source) -> Any:
 def load_policy(source: Source, device: str) -> torch.nn.Module:
     """The causal language model of a source in fp32, dropout off, attention by sdpa where it has it.
 
-    Weights stay fp32 in every precision: bf16 acts through autocast, so an update of relative size
-    1e-5 is not rounded away. What computes with it keeps its memory (machine.py).
+    Weights stay fp32 in every precision: bf16 acts in the products (mixed.py), so an update of
+    relative size 1e-5 is not rounded away. What computes with it keeps its memory (machine.py).
     """
     reuse_memory()
     return load_folder(source.folder)[0].to(device).eval()

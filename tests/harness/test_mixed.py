@@ -140,7 +140,7 @@ def test_a_small_update_moves_the_bf16_weights_by_as_much_in_the_mean(start, siz
     moved, nearest = ((to(weight + size).float() - to(weight).float()).mean().item() for to in (rounded, _nearest))
     assert moved == pytest.approx(size, rel=0.2)
     if start == "bf16 numbers":
-        assert nearest == 0  # autocast learns nothing
+        assert nearest == 0  # the passes of autocast see nothing
     if start == "halfway between two":
         assert nearest == pytest.approx(2.0**-8, rel=0.01)  # and here as much from any update
 
