@@ -177,7 +177,7 @@ def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[
     if peer.called.startswith(("CPO", "ORPO")):
         notes.append("CPO's and ORPO's trainers add a BOS token and a second end-of-turn token that were not here")
     if _loses_updates(cell):
-        notes.append("bf16 is off: TRL's rounds weights to the nearest, and its passes miss small updates; the run's did not")
+        notes.append("bf16 is off: in TRL's, weights are rounded to the nearest and small updates unseen; not so here")
     notes.append("weights are fp32 as in the run; TRL's warm-up starts one step lower")
     return notes
 
