@@ -50,7 +50,7 @@ def _beyond_this_machine(options: Options) -> list[str]:
 def _of_ray(options: Options) -> list[str]:
     found = []
     if options.engine != "ray":
-        return []
+        return found
     if options.ray_address not in ("auto", "local") and ":" not in options.ray_address:
         found.append(f"ray.address={options.ray_address} names no cluster; give auto, local or HOST:PORT")
     if options.checkpoint_steps:
