@@ -21,7 +21,7 @@ MOMENTS = 8  # bytes a trained parameter: AdamW's two, in fp32
 # Bytes that a token leaves for the backward pass in a layer, for each number of its hidden and of its feed-forward
 # state: counted over the tensors that autograd keeps of a llama's packed rows (tests/harness/test_footprint.py).
 KEPT = {"fp32": (52, 18), "bf16": (35, 9)}
-BYTES_LOGIT = 8  # of each logit of a chunk, with what the log-softmax needs
+BYTES_LOGIT = {"fp32": 8, "bf16": 4}  # of each logit of a chunk, with its gradient
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def footprint(
         gradients=(weight_bytes if full else 4) * trained / devices,
         optimizer=MOMENTS * trained / devices,
         activations=kept,
-        logits=BYTES_LOGIT * min(CHUNK_LOGITS, tokens * model.vocabulary),
+        logits=BYTES_LOGIT[precision] * min(CHUNK_LOGITS, tokens * model.vocabulary),
     )
 
 

@@ -25,9 +25,11 @@ from harness.layout import Layout
 from harness.mixed import LOW, MixedPrecision
 from harness.recompute import recomputing
 
-# Logits of a chunk of the head: 67 M numbers are 1,365 tokens of a vocabulary of 49,152 and 441 of 152,000,
-# half a GiB with what the softmax needs. Smaller chunks are computed twice, which took 6 % of a step.
+# Logits of a chunk of the head: 67 M numbers are 1,365 tokens of a vocabulary of 49,152 and 441 of 152,000, in bf16
+# a quarter of a GiB with their gradient. Smaller chunks are computed twice, which took 6 % of a step.
 CHUNK_LOGITS = 2**26
+# Of them, those whose fp32 log-softmax exists at a time: on a CPU it stays in the processor's cache.
+BLOCK_LOGITS = {"cpu": 2**20, "cuda": 2**24}
 
 # What a loss may ask for besides log-probs, from the logits of each scored position ([m, vocabulary] nats,
 # normalised) -> [m], without gradient.
@@ -97,11 +99,8 @@ class Scorer(nn.Module):
     def _chunk(self, states: Tensor, targets: Tensor, stats: Sequence[str]) -> tuple[Tensor, ...]:
         """Log-probs [m] of the targets after hidden states [m, hidden], then each statistic [m]."""
         with self._precision(states.device.type), _decoder_returns(self.model, states.unsqueeze(0)):
-            logits = self.model(input_ids=targets.unsqueeze(0), use_cache=False).logits[0]
-        logps = _TokenLogProbs.apply(logits, targets)
-        with torch.no_grad():
-            every = logits.detach().float().log_softmax(-1) if stats else None
-            return (logps, *(STATISTICS[name](every) for name in stats))
+            logits = self.model(input_ids=targets.unsqueeze(0), use_cache=False).logits.squeeze(0)
+        return _TokenLogProbs.apply(logits, targets, stats)
 
     @contextlib.contextmanager
     def _computing(self, layout: Layout) -> Iterator[Any]:
@@ -124,26 +123,40 @@ def _products(model: nn.Module, precision: str) -> Callable[[str], contextlib.Ab
 
 
 class _TokenLogProbs(torch.autograd.Function):
-    """Logits [m, V] and targets [m] -> log-probs [m] nats, fp32.
+    """Logits [m, V] and targets [m] -> log-probs [m] nats, fp32, and each statistic [m], without gradient.
 
-    The gradient is written over the log-softmax that the forward pass leaves: a chunk needs one fp32 copy. It is
-    kept by `save_for_backward`, because a checkpointed chunk can throw away nothing else.
+    The log-softmax exists for a block of rows at a time, in both passes: what is kept in between are the logits. They
+    are kept by `save_for_backward`, because a checkpointed chunk can throw away nothing else.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        logps = logits.float().log_softmax(-1)
-        ctx.save_for_backward(logps, targets)
-        ctx.dtype = logits.dtype
-        return logps.gather(1, targets[:, None]).squeeze(1)
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, stats: Sequence[str]) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(logits, targets)
+        parts = []
+        for rows, ids in zip(_blocks(logits), _blocks(logits, targets), strict=True):
+            every = rows.float().log_softmax(-1)
+            own = every.gather(1, ids[:, None]).squeeze(1)
+            parts.append((own, *(STATISTICS[name](every) for name in stats)))
+        logps, *columns = (torch.cat(column) for column in zip(*parts, strict=True))
+        ctx.mark_non_differentiable(*columns)
+        return (logps, *columns)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logps, targets = ctx.saved_tensors
-        # d log p(target) / d logits = onehot(target) - softmax
-        result = logps.exp_().mul_(-gradient[:, None])
-        result.scatter_add_(1, targets[:, None], gradient[:, None])
-        return result.to(ctx.dtype), None
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        logits, targets = ctx.saved_tensors
+        result = torch.empty_like(logits)
+        columns = (targets, gradient, result)
+        for rows, ids, own, place in zip(_blocks(logits), *(_blocks(logits, c) for c in columns), strict=True):
+            # d log p(target) / d logits = onehot(target) - softmax
+            every = rows.float().softmax(-1).mul_(-own[:, None])
+            place.copy_(every.scatter_add_(1, ids[:, None], own[:, None]))
+        return result, None, None
+
+
+def _blocks(logits: Tensor, column: Tensor | None = None) -> Sequence[Tensor]:
+    """The rows of logits [m, V], or what a column [m, ...] has for each of them, a block at a time."""
+    size = BLOCK_LOGITS.get(logits.device.type, CHUNK_LOGITS) // logits.shape[1]
+    return (logits if column is None else column).split(max(1, size))
 
 
 class _Decoded(BaseModelOutputWithPast):

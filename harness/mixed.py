@@ -18,7 +18,7 @@ stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -90,6 +90,36 @@ class _Linear(torch.autograd.Function):
         return down, None, flat.sum(0) if ctx.has_bias else None, None
 
 
+class _Adapted(torch.autograd.Function):
+    """x [..., in] bf16 -> x W' + (scale x A') B' [..., out] bf16, of a frozen weight W under an adapter A, B.
+
+    peft's own forward pass reads and writes [..., out] for the product with B, for the scale and for the sum, and casts
+    the input to fp32 and back; here the second product is added where the first one lies, and rounded once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, low: Tensor, adapter: Sequence[Tensor], scale: float,
+                *weights: Tensor) -> Tensor:  # fmt: skip
+        flat, (down, up) = x.reshape(-1, x.shape[-1]), adapter
+        inner = F.linear(flat, down).mul_(scale)
+        ctx.save_for_backward(flat, inner)
+        ctx.low, ctx.adapter, ctx.scale, ctx.weights = low, adapter, scale, weights
+        return F.linear(flat, low, bias).addmm_(inner, up.t()).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (flat, inner), (down, up) = ctx.saved_tensors, ctx.adapter
+        own = gradient.reshape(-1, gradient.shape[-1])
+        back = (own @ up).mul_(ctx.scale)
+        for weight, left, right in zip(ctx.weights, (back, own), (flat, inner), strict=True):
+            if weight.requires_grad:
+                _add_gradient(weight, left.t() @ right)
+        x = None
+        if ctx.needs_input_grad[0]:
+            x = (own @ ctx.low).addmm_(back, down).view(*gradient.shape[:-1], -1)
+        return x, None, None, None, None, None, None
+
+
 class _Embedding(torch.autograd.Function):
     """ids [...] -> rows of the fp32 weight; the gradient is added to the rows that were read, to no others."""
 
@@ -126,6 +156,7 @@ class MixedPrecision:
         self._embeddings = [
             m for m in model.modules() if type(m) is nn.Embedding and m.max_norm is None and not m.scale_grad_by_freq
         ]
+        self._adapted = [m for m in model.modules() if _is_adapted(m)]
         self._copies: dict[int, tuple[int, Tensor, Tensor]] = {}
         self._last: tuple[Tensor, Tensor] | None = None
 
@@ -134,6 +165,8 @@ class MixedPrecision:
         """A forward pass inside the block computes as described above; its backward pass may be outside."""
         for module in self._maps:
             module.forward = partial(self._linear, module)
+        for module in self._adapted:
+            module.forward = partial(self._adapted_linear, module)
         for module in self._embeddings:
             module.forward = partial(_embedding, module)
         try:
@@ -141,13 +174,24 @@ class MixedPrecision:
                 yield
         finally:
             self._last = None
-            for module in (*self._maps, *self._embeddings):
+            for module in (*self._maps, *self._adapted, *self._embeddings):
                 del module.forward
 
     def _linear(self, module: nn.Linear, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             bias = None if module.bias is None else _Rounded.apply(module.bias)
             return _Linear.apply(self._low(x), module.weight, bias, self._copy(module.weight))
+
+    def _adapted_linear(self, module: Any, x: Tensor) -> Tensor:
+        """peft's linear map with its one adapter; switched off, it is what lies under it."""
+        base, name = module.base_layer, module.active_adapters[0]
+        if module.disable_adapters:
+            return self._linear(base, x)
+        with torch.autocast(x.device.type, enabled=False):
+            adapter = module.lora_A[name].weight, module.lora_B[name].weight
+            bias = None if base.bias is None else _Rounded.apply(base.bias)
+            copies = self._copy(base.weight), [self._copy(weight) for weight in adapter]
+            return _Adapted.apply(self._low(x), bias, *copies, module.scaling[name], *adapter)
 
     def _low(self, x: Tensor) -> Tensor:
         """The bf16 form of an input; query, key and value maps read the same one."""
@@ -171,3 +215,16 @@ class MixedPrecision:
 
 def _embedding(module: nn.Embedding, ids: Tensor) -> Tensor:
     return _Embedding.apply(module.weight, ids, module.padding_idx)
+
+
+def _is_adapted(module: Any) -> bool:
+    """Whether a module is peft's plain LoRA over a frozen map, with one adapter and nothing merged."""
+    if not isinstance(getattr(module, "lora_A", None), nn.ModuleDict) or type(module.base_layer) is not nn.Linear:
+        return False
+    names, base = list(module.lora_A), module.base_layer
+    return (
+        len(names) == 1 and list(module.active_adapters) == names and not module.merged and not module.lora_variant
+        and not any(own.requires_grad for own in base.parameters())
+        and not isinstance(module.lora_dropout[names[0]], nn.Dropout)
+        and module.lora_A[names[0]].bias is None and module.lora_B[names[0]].bias is None
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from harness import logprobs
 from harness.layout import LAYOUTS, Item, packed
 from harness.logprobs import Scorer
 from tests.harness.architectures import CONFIGS, UNSHARED, VOCABULARY, adapted, build, gradients, items, opened
@@ -166,11 +167,27 @@ def test_log_sum_p2_is_the_naive_sum_over_the_vocabulary_and_carries_no_gradient
     assert scored.logps.requires_grad and not scored.stats["log_sum_p2"].requires_grad
 
 
-def test_a_second_backward_pass_through_spent_log_probs_is_an_error():
-    result = Scorer(build("llama"))(packed(items(), pad=0)).logps.sum()
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_a_second_backward_pass_adds_the_same_gradient(name):
+    model = build(name)
+    result = Scorer(model)(packed(items(), pad=0)).logps.sum()
     result.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        result.backward()
+    once = gradients(model)
+    result.backward()
+    for name, twice in gradients(model).items():
+        assert torch.equal(twice, 2 * once[name]), name
+
+
+@pytest.mark.parametrize("stats", [(), ("log_sum_p2",)])
+def test_blocks_of_the_log_softmax_change_no_bit(monkeypatch, stats):
+    model, layout, found = build("llama", sharper=2.0), packed(items(), pad=0), []
+    for size in (VOCABULARY, 5 * VOCABULARY, 10**9):
+        monkeypatch.setitem(logprobs.BLOCK_LOGITS, "cpu", size)
+        model.zero_grad()
+        scored = Scorer(model)(layout, stats)
+        scored.logps.square().sum().backward()
+        found.append([scored.logps.detach(), *scored.stats.values(), *gradients(model).values()])
+    assert len(found[0]) > 2 and all(torch.equal(a, b) for one in found[1:] for a, b in zip(found[0], one, strict=True))
 
 
 def test_bf16_rounds_and_fp32_does_not():
