@@ -5,7 +5,8 @@ input once for every map that reads it. The weights of a step do not change betw
 here each has one bf16 copy, made anew when it was updated; the bf16 gradient of a micro-batch is added into
 the fp32 gradient directly; and an input that several maps read is cast once. The products, and what is kept
 in fp32 (weights, sums of gradients, norms, the residual stream, the softmax), are those of autocast; only
-the gradients that several maps send back to their common input are summed in bf16.
+the gradients that several maps send back to their common input are summed in bf16, and an adapter's product
+is added to that of the map under it before it is rounded.
 
 Weights are rounded to bf16 in another way than autocast's. To the nearest, an update below half a unit (1/512 of a
 weight) either does nothing (weights of a bf16 checkpoint, for many steps at the learning rates of preference
@@ -33,14 +34,16 @@ ROWS_AT_ONCE = 16  # of PERIOD entries on a CPU: what is computed on the way sta
 
 
 @torch.no_grad()
-def rounded(weight: Tensor) -> Tensor:
+def rounded(weight: Tensor, out: Tensor | None = None) -> Tensor:
     """bf16 of fp32 [...], each entry up or down by its threshold, in the mean over entries without a shift.
+
+    out: an earlier result for this weight, which is written over.
 
     A bf16 number is the upper half of an fp32 one, so a threshold is what is added to the lower half before it is cut.
     """
     if weight.dtype != torch.float32:
         return weight.to(LOW)
-    low = torch.empty(weight.shape, dtype=LOW, device=weight.device)
+    low = torch.empty(weight.shape, dtype=LOW, device=weight.device) if out is None else out
     bits, halves = weight.contiguous().view(-1).view(torch.int32), low.view(-1).view(torch.int16)
     thresholds, whole = _thresholds(weight.device), bits.numel() // PERIOD * PERIOD
     step = ROWS_AT_ONCE if weight.device.type == "cpu" else max(whole // PERIOD, 1)
@@ -57,6 +60,18 @@ def _thresholds(device: torch.device) -> Tensor:
     """One number below 2^16 for each of PERIOD entries."""
     drawn = torch.randint(0, 2**16, (PERIOD,), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
     return drawn.to(device)
+
+
+class _Copy:
+    """A bf16 copy as a forward pass read it. Raises: RuntimeError where it was written over since, as torch does."""
+
+    def __init__(self, low: Tensor) -> None:
+        self._low, self._version = low, low._version
+
+    def __call__(self) -> Tensor:
+        if self._low._version != self._version:
+            raise RuntimeError("the weights were updated between this forward pass and its backward pass")
+        return self._low
 
 
 class _Rounded(torch.autograd.Function):
@@ -77,7 +92,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.weight, ctx.low, ctx.has_bias = weight, low, bias is not None
+        ctx.weight, ctx.low, ctx.has_bias = weight, _Copy(low), bias is not None
         return F.linear(x, low, bias)
 
     @staticmethod
@@ -86,7 +101,7 @@ class _Linear(torch.autograd.Function):
         flat = gradient.reshape(-1, gradient.shape[-1])
         if ctx.weight.requires_grad:
             _add_gradient(ctx.weight, flat.t() @ x.reshape(-1, x.shape[-1]))
-        down = gradient @ ctx.low if ctx.needs_input_grad[0] else None
+        down = gradient @ ctx.low() if ctx.needs_input_grad[0] else None
         return down, None, flat.sum(0) if ctx.has_bias else None, None
 
 
@@ -103,12 +118,13 @@ class _Adapted(torch.autograd.Function):
         flat, (down, up) = x.reshape(-1, x.shape[-1]), adapter
         inner = F.linear(flat, down).mul_(scale)
         ctx.save_for_backward(flat, inner)
-        ctx.low, ctx.adapter, ctx.scale, ctx.weights = low, adapter, scale, weights
+        ctx.low, ctx.adapter = _Copy(low), [_Copy(one) for one in adapter]
+        ctx.scale, ctx.weights = scale, weights
         return F.linear(flat, low, bias).addmm_(inner, up.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (flat, inner), (down, up) = ctx.saved_tensors, ctx.adapter
+        (flat, inner), (down, up) = ctx.saved_tensors, (copy() for copy in ctx.adapter)
         own = gradient.reshape(-1, gradient.shape[-1])
         back = (own @ up).mul_(ctx.scale)
         for weight, left, right in zip(ctx.weights, (back, own), (flat, inner), strict=True):
@@ -116,7 +132,7 @@ class _Adapted(torch.autograd.Function):
                 _add_gradient(weight, left.t() @ right)
         x = None
         if ctx.needs_input_grad[0]:
-            x = (own @ ctx.low).addmm_(back, down).view(*gradient.shape[:-1], -1)
+            x = (own @ ctx.low()).addmm_(back, down).view(*gradient.shape[:-1], -1)
         return x, None, None, None, None, None, None
 
 
@@ -160,9 +176,13 @@ class MixedPrecision:
         self._copies: dict[int, tuple[int, Tensor, Tensor]] = {}
         self._last: tuple[Tensor, Tensor] | None = None
 
+    # All copies are made before the pass, and over the earlier ones: what lasts lies together, and not between the
+    # tensors that a pass frees, whose room would be lost to the larger ones of another pass.
     @contextmanager
     def __call__(self, device: str) -> Iterator[None]:
         """A forward pass inside the block computes as described above; its backward pass may be outside."""
+        for module in self._maps:
+            self._copy(module.weight)
         for module in self._maps:
             module.forward = partial(self._linear, module)
         for module in self._adapted:
@@ -208,7 +228,7 @@ class MixedPrecision:
         """
         version, _, low = self._copies.get(id(weight), (None, None, None))
         if version != weight._version:
-            low = rounded(weight.detach())
+            low = rounded(weight.detach(), low)
             self._copies[id(weight)] = (weight._version, weight, low)
         return low
 

@@ -241,7 +241,7 @@ _COST: tuple[Column, ...] = (
     _real("seconds", "seconds", "the whole cell, from start to stored", "down"),
     _real("train_seconds", "seconds", "the training loop alone", "down"),
     _real("tokens_per_second", "tokens per second", "training tokens over train_seconds", "up"),
-    _count("peak_memory_bytes", "bytes", "largest memory in use during the cell"),
+    _count("peak_memory_bytes", "bytes", "largest memory during the cell; on a CPU with what is kept for reuse"),
 )
 
 _PROVENANCE: tuple[Column, ...] = (

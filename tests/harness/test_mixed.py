@@ -21,7 +21,7 @@ NAMES = ["llama", "qwen3", "gpt_neox", "gemma3", "gemma2", "gpt2", "mixtral", "o
 @pytest.fixture
 def to_the_nearest(monkeypatch):
     """Weights rounded as autocast rounds them, so that all else can be compared to the bit."""
-    monkeypatch.setattr(products, "rounded", lambda weight: weight.detach().to(LOW))
+    monkeypatch.setattr(products, "rounded", lambda weight, out=None: weight.detach().to(LOW))
 
 
 class Autocast(MixedPrecision):
@@ -280,10 +280,10 @@ def casts(model: nn.Module, action) -> int:
     storages = {p.untyped_storage()._cdata for p in model.parameters() if p.dim() == 2}
     made, count = products.rounded, 0
 
-    def counting(weight: torch.Tensor) -> torch.Tensor:
+    def counting(weight: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         nonlocal count
         count += weight.untyped_storage()._cdata in storages
-        return made(weight)
+        return made(weight, out)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "rounded", counting)
@@ -306,6 +306,22 @@ def test_a_weight_is_cast_once_between_two_updates_whatever_the_number_of_micro_
     with torch.no_grad():
         maps[0].weight.mul_(1.5)
     assert casts(model, twice) == 1
+
+
+@pytest.mark.parametrize("make", [adapted, lambda: build("llama")], ids=["lora", "full"])
+def test_copies_are_made_before_a_pass_over_the_earlier_ones_which_no_later_backward_pass_can_read(make):
+    model, layout = make(), packed(items(), pad=0)
+    scorer = Scorer(model, "bf16")
+    stale = scorer(layout).logps.sum()
+    low = {name: copy for name, (_, _, copy) in scorer._precision._copies.items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    scorer(layout).logps.sum().backward()
+    after = {name: copy for name, (_, _, copy) in scorer._precision._copies.items()}
+    assert low.keys() == after.keys() and low and all(low[name] is after[name] for name in low)
+    with pytest.raises(RuntimeError, match="updated between this forward pass and its backward"):
+        stale.backward()
 
 
 def test_frozen_weights_under_adapters_are_cast_once_and_get_no_gradient(to_the_nearest):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import losses
+from harness import train as loop
 from harness.gradient import NonFinite
 from harness.job import Schedule
 from harness.logprobs import Scorer
@@ -67,6 +68,25 @@ def test_dpo_learns_thirty_two_pairs_by_heart(model, rows):
     curve = train(Scorer(model), make_job(model, rows, "dpo", lr=3e-3, epochs=12))
     assert curve[0]["accuracy"] == pytest.approx(0.5, abs=0.2)
     assert curve[-1]["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_moments_that_are_made_before_the_first_pass_are_those_of_torch(fused):
+    drawn = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    results = []
+    for ours in (True, False):
+        p = torch.nn.Parameter(drawn.clone())
+        optimizer = torch.optim.AdamW([p], lr=0.1, weight_decay=0.01, fused=fused)
+        if ours:
+            loop._make_room(optimizer)
+        for scale in (1.0, -0.5, 2.0):
+            p.grad = drawn * scale
+            optimizer.step()
+        state = optimizer.state[p]
+        assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        results.append([p.detach(), *state.values()])
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two) and one.dtype == two.dtype and one.device == two.device
 
 
 @pytest.mark.parametrize("loss", ["dpo", "kto", "bco", "sampo"])  # the last two have state and random numbers
