@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import losses
+import reports
 from harness.names import read_options
 from harness.progress import Progress, Silent
 from harness.run import run
@@ -133,11 +134,16 @@ class Told:
 
 
 @pytest.fixture
-def command(pairs_file: Path, tmp_path: Path):
-    def tell(*words: str, out: str = "runs") -> Told:
+def command(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`run` on tiny cells. Their report takes longer than all the rest, so it is written where a test reads it."""
+
+    def tell(*words: str, out: str = "runs", report: bool = False) -> Told:
         given = {word.partition("=")[0] for word in words}
         common = [w for w in [f"suite={pairs_file}", *SMALL] if w.partition("=")[0] not in given]
-        return Told([*common, f"out={tmp_path / out}", *words])
+        with monkeypatch.context() as patch:
+            if not report:
+                patch.setattr(reports, "write", lambda *_, **__: {"report.html": "not written"})
+            return Told([*common, f"out={tmp_path / out}", *words])
 
     return tell
 

@@ -42,7 +42,7 @@ def test_the_record_is_strict_json_with_the_digests_of_the_rows(data):
 
 
 def test_a_run_leaves_its_audit_beside_the_cells_and_in_the_reports(command, tmp_path):
-    assert command("losses=dpo", "controls=false").code == 0
+    assert command("losses=dpo", "controls=false", report=True).code == 0
     place = tmp_path / "runs" / "pairs"
     (protocol,) = set(results.read(place)["protocol"])
     assert set(results.audits(place)) == set(results.audits(tmp_path / "runs")) == {protocol}

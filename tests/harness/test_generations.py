@@ -42,7 +42,7 @@ def vowels():
 
 
 def test_every_cell_answers_the_same_test_prompts_and_its_row_says_how(command, tmp_path, capsys):
-    command(*ASK)
+    command(*ASK, report=True)
     runs = results.read(tmp_path / "runs").set_index("loss")
     tables = {name: read_answers(folder) for name, folder in cells(tmp_path).items()}
     assert set(tables) == {"none", "sft", "dpo"}

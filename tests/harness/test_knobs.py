@@ -147,7 +147,7 @@ def test_a_noise_sweep_trains_each_loss_on_the_same_rows_and_measures_the_refere
 
     monkeypatch.setattr(harness.train, "accumulate_gradient", watched)
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cold"))
-    told = command("losses=dpo,kto", "suite.label_noise=0,0.25")
+    told = command("losses=dpo,kto", "suite.label_noise=0,0.25", report=True)
     assert told.code == 0 and told.trained == ["none", "sft", "sft", "dpo", "kto", "dpo", "kto"]
     assert sum("training rows" in line and "reference" in line for line in told.lines) == 2  # begun, done
     runs = results.read(tmp_path / "runs")

@@ -52,9 +52,8 @@ def toy_suite(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def rounds(command, monkeypatch):
-    """A command of these tests; its report is not written, which takes longer than all the rest."""
-    monkeypatch.setattr("harness.run.reports.write", lambda *_, **__: {"report.html": "none"})
+def rounds(command):
+    """A command of these tests."""
 
     def tell(*words: str, out: str = "runs"):
         given = {word.partition("=")[0] for word in words}

@@ -21,7 +21,7 @@ FIVE = "losses=dpo,ipo,kto,simpo,orpo"
 
 
 def test_five_losses_and_two_controls_in_one_table(command, tmp_path, capsys):
-    told = command(FIVE)
+    told = command(FIVE, report=True)
     assert told.code == 0
     runs = results.read(tmp_path / "runs")
     assert set(runs["loss"]) == {"none", "sft", "dpo", "ipo", "kto", "simpo", "orpo"}
@@ -130,7 +130,7 @@ def plugin(tmp_path: Path):
 
 def test_a_loss_of_eight_lines_outside_the_project_appears_in_every_table(command, plugin, tmp_path, capsys):
     assert len(PLUGIN.splitlines()) <= 8
-    command(plugin(0.0), "losses=dpo,mine")
+    command(plugin(0.0), "losses=dpo,mine", report=True)
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert runs.loc["mine", "preference_accuracy"] == runs.loc["dpo", "preference_accuracy"]
     assert runs.loc["mine", "chosen_logp_drift"] == runs.loc["dpo", "chosen_logp_drift"]
@@ -239,7 +239,7 @@ def test_editing_a_plugin_retrains_the_sums_it_is_part_of(command, forgotten, tm
 def test_a_mixture_is_measured_by_source_in_rows_pairs_and_report(command, tmp_path, capsys):
     others = [row | {"prompt": f"other {row['prompt']}"} for row in pair_rows(120)]
     paths = write_jsonl(tmp_path / "help.jsonl", pair_rows(120)), write_jsonl(tmp_path / "harm.jsonl", others)
-    told = command(f"suite={paths[0]}*0.75+{paths[1]}*0.25", "losses=dpo")
+    told = command(f"suite={paths[0]}*0.75+{paths[1]}*0.25", "losses=dpo", report=True)
     assert told.code == 0
     runs = results.read(tmp_path / "runs").set_index("loss")
     pairs = results.pairs(tmp_path / "runs")
