@@ -47,13 +47,13 @@ def plugin(tmp_path: Path, act: str) -> str:
     return f"plugins={path}"
 
 
-def assert_equal_rows(here, there) -> None:
+def assert_equal_rows(here, there, *, atol: float = 1e-5) -> None:
     """Text alike, numbers to 1e-5."""
     here, there = comparable(here), comparable(there)
     assert list(here.columns) == list(there.columns)
     for name in here.columns:
         if here[name].dtype.kind == "f":
-            np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=atol, err_msg=name)
         else:
             assert here[name].equals(there[name]), name
 
@@ -84,7 +84,9 @@ def test_split_weights_store_the_rows_of_one_process(command, pairs_file, tmp_pa
     _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
     here, there = results.read(tmp_path / "one"), results.read(tmp_path / "two")
-    assert_equal_rows(here, there)
+    # Log-probs of a row are sums of some -100 nats. Split weights move them by 1e-6 in two steps, by 2e-5 in four:
+    # gradients are summed in another order, and AdamW takes equal steps for small ones.
+    assert_equal_rows(here, there, atol=1e-4)
     assert there["shard"].all() and not here["shard"].any()
 
 
