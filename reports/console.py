@@ -63,6 +63,12 @@ def _block(protocol: Protocol, width: int, evidence: Evidence | None) -> str:
         table, left_out = _fitted(asked, detail_fields(asked, ANSWERS), width)
         parts += ["\n".join(_filled(notes.answers(asked), width)), table]
         hidden += left_out
+    further = [field for field in detail_fields(protocol.done) if field.short and field not in (JUDGE, *JUDGED)]
+    if further:
+        measured = protocol.done[protocol.done[[field.column for field in further]].notna().any(axis=1)]
+        table, left_out = _fitted(measured, further, width)
+        parts.append(table)
+        hidden += left_out
     parts.append("\n".join(_below(protocol, hidden, width, evidence)))
     return "\n\n".join(part for part in parts if part)
 

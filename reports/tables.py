@@ -171,9 +171,10 @@ def detail_fields(rows: pandas.DataFrame, fields: tuple[Field, ...] | None = Non
 def _capability_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     """What training cost, a field for each task of lm-eval."""
     return tuple(
-        Field(name, name.removeprefix(CAPABILITY_PREFIX), "change", "capability, change", error=True)
+        Field(name, task, "change", "capability, change", error=True, short=f"{task}\nchange", drop=1)
         for name in rows.columns
         if name.startswith(CAPABILITY_PREFIX) and not name.endswith(("_se", "_before"))
+        for task in (name.removeprefix(CAPABILITY_PREFIX),)
     )
 
 

@@ -62,6 +62,20 @@ def test_only_failed_cells_still_give_a_text(make) -> None:
     assert "loss  beta" not in text
 
 
+@pytest.mark.parametrize("width", [60, 120])
+def test_reranking_refusals_and_capability_have_a_table_that_fits(make, width: int) -> None:
+    tasks = {f"capability_{name}{end}": 0.012 for name in ("everyday", "hellaswag") for end in ("", "_se", "_before")}
+    asked = make.cell("dpo", rerank_gold_reward=0.21, rerank_gold_reward_se=0.14, refusal_rate=0.1234, **tasks)
+    text = reports.terminal(pandas.DataFrame([asked, make.cell("none")]), width=width)
+    table = text.split("\n\n")[2]
+    assert max(map(len, text.splitlines())) <= width
+    assert "rerank:" in table and "+0.21 ± 0.14" in table and "0.123" in table and "none" not in table
+    if width == 120:
+        assert "everyday  " in table and table.count("+0.012 ± 0.012") == 2
+    else:
+        assert "capability_everyday" in text.partition("Not shown at this width:")[2]
+
+
 def test_no_cells_is_said(runs: pandas.DataFrame) -> None:
     assert reports.terminal(runs.iloc[:0]) == "No cells."
 
