@@ -114,7 +114,7 @@ def _strip(prompt: Sequence[int], answers: Sequence[Sequence[int]], stem: int = 
     segments, starts = [0] * own, []
     for number, answer in enumerate(answers, start=1):
         begin = len(ids)
-        starts.append([own - 1, *range(begin, begin + len(answer) - 1)])
+        starts.append([own - 1, *range(begin, begin + len(answer) - 1)][: len(answer)])
         ids += answer
         positions += range(len(prompt), len(prompt) + len(answer))
         segments += [number] * len(answer)

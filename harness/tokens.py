@@ -102,11 +102,21 @@ class Encoder:
             advance(len(chunk))
 
     def prompt_text(self, prompt: Sequence[Message]) -> str:
-        """The prompt as the model reads it, up to where the answer begins."""
+        """The prompt as the model reads it, up to where the answer begins.
+
+        Raises: UsageError where the chat template refuses it (a system's turn, two turns of one speaker).
+        """
         if self.template == "plain":
             return plain_text(prompt)
         messages = [{"role": m.role, "content": m.content} for m in prompt]
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template is a program of its own, and raises what it likes
+            turns = ", ".join(m.role for m in prompt)
+            raise UsageError(
+                [f"template=chat: this model's chat template refuses a prompt with the turns {turns} ({error}); "
+                 "use template=plain, or leave out such rows"]
+            ) from error  # fmt: skip
 
     def prompt_ids(self, prompt: Sequence[Message]) -> tuple[int, ...]:
         """The token ids of a prompt alone, as every row with this prompt holds them."""
@@ -120,11 +130,18 @@ class Encoder:
         ]
         flat = iter(self._ids([before + text.strip() for pair in texts for text in pair]))
         for row, prompt, pair in zip(rows, prompts, texts, strict=True):
-            answers = tuple((*next(flat), self.end_of_turn) for _ in pair)
+            answers = tuple(self._ended(next(flat)) for _ in pair)
             yield _row(row, self._with_bos(prompt), answers)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+
+    def _ended(self, answer: list[int]) -> tuple[int, ...]:
+        """The answer with exactly one end-of-turn token: some files write its text behind their answers."""
+        length = len(answer)
+        while length and answer[length - 1] == self.end_of_turn:
+            length -= 1
+        return (*answer[:length], self.end_of_turn)
 
     def _with_bos(self, prompt: list[int]) -> tuple[int, ...]:
         """The prompt with exactly one BOS where the tokenizer is of the kind that adds one.
@@ -170,8 +187,9 @@ class Encoder:
 def plain_text(prompt: Sequence[Message]) -> str:
     """A dialogue without any model's template, in the transcript form of hh-rlhf (arXiv:2204.05862)."""
     names = {"user": "Human", "assistant": "Assistant"}
-    turns = [f"\n\n{names[m.role]}: {m.content}" if m.role in names else m.content for m in prompt]
-    return "".join([*turns, "\n\nAssistant:"])
+    turns = [f"{names[m.role]}: {m.content}" if m.role in names else m.content for m in prompt]
+    text = "".join(f"\n\n{turn}" for turn in [*turns, "Assistant:"])
+    return text.removeprefix("\n\n") if prompt and prompt[0].role not in names else text
 
 
 def _row(row: Pair | Example, prompt: tuple[int, ...], answers: tuple[tuple[int, ...], ...]) -> Row:

@@ -33,6 +33,13 @@ def test_packed_writes_the_items_end_to_end_and_fills_one_row_up_to_a_multiple()
     assert set(layout.input_ids[0, 11:].tolist()) == {99} and set(layout.owners[0, 11:].tolist()) == {-1}
 
 
+@each_layout
+def test_an_answer_without_tokens_moves_no_other_answers_predictors(build):
+    layout = build([Item([1, 2, 3], [[], [4, 5]])], pad=0)
+    predicting = layout.input_ids.view(-1)[layout.where].tolist()
+    assert (predicting, layout.targets.tolist(), layout.counts.tolist()) == ([3, 4], [4, 5], [0, 2])
+
+
 def test_a_packed_row_that_ends_at_a_multiple_gets_no_padding():
     layout = packed([Item([first] * 30, [[2] * 20, [3] * 14]) for first in (1, 9)], pad=0)
     assert layout.tokens == 128

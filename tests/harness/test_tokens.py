@@ -74,6 +74,30 @@ def test_all_turns_and_system_messages_reach_the_plain_prompt():
     assert text(tokenizer, row.prompt) == "Be kind.\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"
 
 
+def test_a_system_turn_in_mid_dialogue_is_a_paragraph_of_its_own():
+    tokenizer = letters(bos=False, chat=False)
+    turns = (Message("user", "a"), Message("system", "Be brief."), Message("user", "c"))
+    (row,) = encode(tokenizer, Pair("1", turns, "yes", "no", "c", "train")).rows
+    assert text(tokenizer, row.prompt) == "\n\nHuman: a\n\nBe brief.\n\nHuman: c\n\nAssistant:"
+
+
+@pytest.mark.parametrize(("chat", "end", "before"), [(True, "<|im_end|>", ""), (False, "</s>", " ")])
+def test_an_answer_that_brings_its_end_of_turn_along_has_one_all_the_same(chat, end, before):
+    tokenizer = letters(bos=False, chat=chat)
+    (row,) = encode(tokenizer, a_pair(chosen=f"yes{end}\n", rejected=f"a{end}b")).rows
+    assert [text(tokenizer, a) for a in row.answers] == [f"{before}yes{end}", f"{before}a{end}b{end}"]
+
+
+def test_a_prompt_that_the_chat_template_refuses_is_an_error_in_words():
+    tokenizer = letters(bos=False, chat=True)
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+    )
+    turns = (Message("system", "Be kind."), Message("user", "a"))
+    with pytest.raises(UsageError, match=r"turns system, user \(System role not supported\); use template=plain"):
+        encode(tokenizer, Pair("1", turns, "yes", "no", "c", "train"))
+
+
 def test_an_overlong_row_is_dropped_and_counted_by_its_longer_answer():
     tokenizer = letters(bos=False, chat=False)
     prompt = len("\n\nHuman: hi\n\nAssistant:")
