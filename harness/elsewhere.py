@@ -122,10 +122,9 @@ def _twins(models: Sequence[Source]) -> Iterator[str]:
 
 
 def _doubts(models: Sequence[Source], reference: Source, data: Data) -> Iterator[str]:
-    encoded = data.test[:COMPARED_ROWS]
-    rows = data.texts(encoded)
+    rows = data.texts(data.test[:COMPARED_ROWS])
     for trained in models:
-        yield from doubts(trained, reference, rows, encoded)
+        yield from doubts(trained, reference, rows, data.encoder)
 
 
 def _trials(own: EvaluateOptions, options: Options, models: Sequence[Source]) -> list[Trial]:

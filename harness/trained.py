@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from harness.grid import digest
 from harness.models import Source, empty_model, find, load_tokenizer, locate
 from harness.options import UsageError
 from harness.policy import ADAPTER, ADAPTER_WEIGHTS, shapes_of, stored_shapes
-from harness.tokens import Row, make_encoder
+from harness.tokens import Encoder, make_encoder
 from suites import Example, Pair
 
 Shapes = Mapping[str, tuple[int, ...]]
 COMPARED_ROWS = 16  # of the evaluation rows, written by both tokenizers
+ANY_LENGTH = 10**9  # tokens: a limit that no row meets
 
 
 def find_trained(name: str, revision: str | None, reference: Source) -> Source:
@@ -37,10 +39,10 @@ def find_trained(name: str, revision: str | None, reference: Source) -> Source:
     return source
 
 
-def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], encoded: Sequence[Row]) -> list[str]:
+def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], encoder: Encoder) -> list[str]:
     """What cannot be known of a trained model and may be wrong, a sentence each.
 
-    rows, encoded: evaluation rows as text, and as the reference's tokenizer writes them.
+    rows: some of the evaluation rows. encoder: how the reference's tokenizer writes them.
     """
     found = []
     if (trained.folder / ADAPTER).is_file():
@@ -51,12 +53,15 @@ def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], e
     if not (trained.folder / "tokenizer_config.json").is_file():
         return found
     tokenizer = load_tokenizer(trained)
-    template = "chat" if getattr(tokenizer, "chat_template", None) else "plain"
-    own = make_encoder(tokenizer, template=template, max_tokens=10**9, overlong="drop").encode(rows).rows
-    differing = sum((a.prompt, a.answers) != (b.prompt, b.answers) for a, b in zip(own, encoded, strict=True))
+    # Asked for plain text, a model has no say in it. Whole rows: where the reference's are cut depends on its ids.
+    plain = encoder.template == "plain" and getattr(encoder.tokenizer, "chat_template", None) is not None
+    own = make_encoder(tokenizer, template="plain" if plain else "auto", max_tokens=ANY_LENGTH, overlong="drop")
+    theirs = replace(encoder, max_tokens=ANY_LENGTH)
+    both = zip(own.encode(rows).rows, theirs.encode(rows).rows, strict=True)
+    differing = sum((a.prompt, a.answers) != (b.prompt, b.answers) for a, b in both)
     if differing:
         found.append(
-            f"the tokenizer beside {trained.name} writes {differing} of {len(encoded)} rows otherwise than that of "
+            f"the tokenizer beside {trained.name} writes {differing} of {len(rows)} rows otherwise than that of "
             f"{reference.name} (another chat template, or end of turn); rows are given as the reference's writes them"
         )
     return found

@@ -1,5 +1,6 @@
 """A trained model is held to its reference before either is loaded."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -100,10 +101,11 @@ def test_an_adapter_of_another_base_is_refused(source, adapter, model_folder):
 
 def test_an_adapter_whose_base_is_not_here_is_doubted(source, adapter, tokenizer):
     changed(adapter / ADAPTER, base_model_name_or_path="/elsewhere/base")
+    encoder = make_encoder(tokenizer, template="auto", max_tokens=512, overlong="drop")
     trained = find_trained(str(adapter), None, source)
-    assert "names /elsewhere/base as its base, which is not here" in doubts(trained, source, [], [])[0]
+    assert "names /elsewhere/base as its base, which is not here" in doubts(trained, source, [], encoder)[0]
     changed(adapter / ADAPTER, base_model_name_or_path="tiny")
-    assert doubts(find_trained(str(adapter), None, source), source, [], []) == []
+    assert doubts(find_trained(str(adapter), None, source), source, [], encoder) == []
 
 
 def test_an_adapter_that_does_not_fit_is_refused(source, adapter, model_folder):
@@ -124,13 +126,25 @@ def test_an_adapter_of_another_kind_or_without_safetensors_is_refused(source, ad
 def test_another_chat_template_beside_the_model_is_doubted(source, model_folder, tokenizer):
     encoder = make_encoder(tokenizer, template="plain", max_tokens=512, overlong="drop")
     pairs = [Pair(str(i), (Message("user", f"{i}?"),), "yes", "no", str(i), "test") for i in range(4)]
-    rows = encoder.encode(pairs).rows
     trained = find_trained(str(model_folder), None, source)
-    assert doubts(trained, source, pairs, rows) == []
+    assert doubts(trained, source, pairs, encoder) == []
     template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
     (model_folder / "chat_template.jinja").write_text(template)
-    (doubt,) = doubts(trained, source, pairs, rows)
+    (doubt,) = doubts(trained, source, pairs, encoder)
     assert "writes 4 of 4 rows otherwise" in doubt
+
+
+def test_cut_rows_and_plain_text_that_was_asked_for_are_no_doubt(source, model_folder, tokenizer):
+    pairs = [Pair(str(i), (Message("user", f"{i}?" * 30),), "yes", "no", str(i), "test") for i in range(4)]
+    trained = find_trained(str(model_folder), None, source)
+    cut = make_encoder(tokenizer, template="plain", max_tokens=40, overlong="truncate")
+    assert doubts(trained, source, pairs, cut) == []
+    both = copy.copy(tokenizer)
+    both.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
+    (model_folder / "chat_template.jinja").write_text(both.chat_template)
+    for template in ("plain", "auto"):
+        whole = make_encoder(both, template=template, max_tokens=512, overlong="drop")
+        assert doubts(trained, source, pairs, whole) == []
 
 
 def test_an_adapter_that_lacks_weights_or_holds_nan_is_refused_and_leaves_the_base_alone(source, model, adapter):
