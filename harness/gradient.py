@@ -101,7 +101,7 @@ def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> St
         others.append(number + len(row.answers))
         number += len(item.answers)
     ours += range(number, len(scored.logps))  # prompts, where the loss needs them
-    kl = max(0.0, (scored.logps[others].detach().sum().item() - _mismatched_reference(job, rows)) / len(rows))
+    kl = _at_least_0((scored.logps[others].detach().sum().item() - _mismatched_reference(job, rows)) / len(rows))
     picked = Scored(scored.logps[ours], {name: value[ours] for name, value in scored.stats.items()})
     outcome = _evaluate(job, picked, layout.mask[ours], rows, replace(context, kl=kl))
     picked.logps.backward(outcome.gradient)
@@ -235,7 +235,12 @@ def _kl(scorer: Scorer, job: Job, shared: list[list[list[Row]]]) -> float | None
         return scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
 
     drifts = ranks.each(lambda: _in_step(scorer, job, shared, drift))
-    return max(0.0, sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))
+    return _at_least_0(sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))
+
+
+def _at_least_0(drift: float) -> float:
+    """NaN stays NaN, so that the loss is not finite and the cell stops; max(0.0, nan) would be 0."""
+    return max(drift, 0.0)
 
 
 def _mismatched_reference(job: Job, rows: Sequence[Row]) -> float:

@@ -40,8 +40,9 @@ def measured(loss: Loss) -> list[tuple[str, str]]:
     """What running the loss at its defaults shows; a loss that does not run says why."""
     try:
         seen = card(loss)
-    except ValueError as error:
-        return [("measured", f"not possible: {error}")]
+    except Exception as error:  # a user's code may raise anything, beyond the probe in double precision or at extremes
+        why = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return [("measured", f"not possible: {why}{error}")]
     return [
         ("measured", "at the defaults, on random log-probs"),
         ("  token log-probs", TOKEN_LOG_PROBS[seen.reads]),

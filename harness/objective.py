@@ -7,8 +7,9 @@ optimizer batch), and a batch-coupled loss runs on exactly the same path with al
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -103,14 +104,15 @@ def evaluate_loss(
     leaf = scored.logps.detach().requires_grad_(True)
     everything = SequenceLogProbs.from_tokens(leaf, mask, scored.stats or None)
     answers = sum(len(row.answers) for row in rows)
-    policy = everything.index(slice(0, answers))
+    policy = _narrow(everything.index(slice(0, answers)))
     prompt = everything.index(slice(answers, None)) if "prompt" in loss.needs else None
     given = reference if "reference" in loss.needs else None
     batch = _batch(loss, policy, given, prompt, rows, context)
+    again = _as_it_is(batch) if loss.terms else batch
     values = loss.fn(batch, **hyperparameters)
     (gradient,) = torch.autograd.grad(values.sum() / context.examples, leaf)
     with torch.no_grad():
-        terms = {name: term(batch, **hyperparameters) for name, term in loss.terms.items()}
+        terms = {name: term(again, **hyperparameters) for name, term in loss.terms.items()}
         rewards = reward(loss.reward, policy, given)
         weights = gradient[:answers].abs().sum(-1) / policy.count * context.examples
     statistics = Statistics(
@@ -118,6 +120,19 @@ def evaluate_loss(
         policy.total.detach().cpu(), weights.cpu(), _preferred(rows),
     )  # fmt: skip
     return Outcome(gradient, statistics)
+
+
+def _narrow(side: SequenceLogProbs) -> SequenceLogProbs:
+    """The same over no more positions than the longest answer has, as the reference's are; prompts may be longer."""
+    width = int(side.count.max())
+    stats = side.stats and {name: values[:, :width] for name, values in side.stats.items()}
+    return replace(side, tokens=side.tokens[:, :width], mask=side.mask[:, :width], stats=stats)
+
+
+def _as_it_is(batch: PairBatch | ExampleBatch) -> PairBatch | ExampleBatch:
+    """The batch with copies of its state and generator: terms find what the loss found and leave no trace."""
+    generator = batch.generator and batch.generator.clone_state()
+    return replace(batch, state=copy.deepcopy(batch.state), generator=generator)
 
 
 def _preferred(rows: Sequence[Row]) -> Tensor:

@@ -167,17 +167,21 @@ def _require_searchable(options: Options, data: Data) -> None:
 
 
 def probe_losses(grid: Sequence[Trial]) -> None:
-    """Tries every selected loss on random log-probs. Raises: UsageError with every loss that fails."""
+    """Tries every selected loss on random log-probs, at all settings. Raises: UsageError with every one that fails."""
     errors = []
-    for name in dict.fromkeys(t.loss for t in grid if t.loss != "none" and not t.skip):
-        settings = next(t.hyperparameters for t in grid if t.loss == name)
-        wanted = {need.removeprefix("stats:") for need in losses.get(name).needs if need.startswith("stats:")}
+    tried = [t for t in grid if t.loss != "none" and not t.skip]
+    for loss in map(losses.get, dict.fromkeys(t.loss for t in tried)):
+        wanted = {need.removeprefix("stats:") for need in loss.needs if need.startswith("stats:")}
         if wanted - STATISTICS.keys():
             unknown, known = ", ".join(sorted(wanted - STATISTICS.keys())), ", ".join(STATISTICS)
-            errors.append(f"loss '{name}' needs stats:{unknown}, which is not computed here; statistics: {known}")
+            errors.append(f"loss '{loss.name}' needs stats:{unknown}, which is not computed here; statistics: {known}")
             continue
+        settings = {tuple(t.hyperparameters.items()): t.hyperparameters for t in tried if t.loss == loss.name}
         try:
-            losses.probe(losses.get(name), settings)
+            first, *others = settings.values()
+            losses.probe(loss, first)
+            for other in others:
+                losses.probe_settings(loss, other)
         except ValueError as error:
             errors.append(str(error))
     if errors:

@@ -22,7 +22,7 @@ from losses import alphapo, cpo, simper, unlikelihood  # noqa: F401  isort: skip
 
 from losses.combine import combine, is_sum, named
 from losses.plugins import load_entry_points, load_plugin
-from losses.probe import probe, random_examples, random_pairs
+from losses.probe import probe, probe_settings, random_examples, random_pairs
 
 __all__ = [
     "REWARDS",
@@ -39,6 +39,7 @@ __all__ = [
     "named",
     "names",
     "probe",
+    "probe_settings",
     "random_examples",
     "random_pairs",
     "register",

@@ -92,8 +92,9 @@ class PairBatch:
     prompt:                   log-probs of the prompt's tokens under the policy (needs={"prompt"}).
     step, max_steps:          the optimizer step and how many there will be, for schedules.
     scores:                   [N, 2] ratings of chosen and rejected from the suite (needs={"scores"}).
-    generator, state:         a private random generator and a dict that lives for the whole cell; a loss
-                              that uses either must register with batch_coupled=True.
+    generator, state:         a private random generator and a dict that lives for the whole cell (names of
+                              tensors without gradient, numbers, text); a loss that uses either must register
+                              with batch_coupled=True.
 
     Raises: ValueError where shapes disagree or an answer has no scored token.
     """

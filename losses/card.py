@@ -123,12 +123,12 @@ def _changed(
 ) -> SequenceLogProbs:
     """Sums times `scale` plus `shift` [N], over `repeat` times as many tokens; in double precision."""
     count = repeat * side.count
+    stats = {name: values.double().repeat_interleave(repeat, dim=1) for name, values in (side.stats or {}).items()}
     if side.tokens is None:
-        return SequenceLogProbs(total=scale * side.total.double() + shift, count=count)
+        return SequenceLogProbs(total=scale * side.total.double() + shift, count=count, stats=stats or None)
     per_token = torch.as_tensor(shift / count, dtype=torch.float64)[:, None]
     tokens = scale / repeat * side.tokens.double().repeat_interleave(repeat, dim=1) + per_token
     mask = side.mask.repeat_interleave(repeat, dim=1)
-    stats = {name: values.double().repeat_interleave(repeat, dim=1) for name, values in (side.stats or {}).items()}
     return SequenceLogProbs.from_tokens(tokens, mask, stats or None)
 
 
@@ -172,9 +172,10 @@ def _largest(loss: Loss) -> Peak:
 
     def one_token(name: str, side: SequenceLogProbs) -> SequenceLogProbs:
         tokens = grid[:, column[name], None]
-        if side.tokens is None:
-            return SequenceLogProbs(total=tokens[:, 0], count=torch.ones(len(grid), dtype=torch.long))
         stats = {statistic: tokens.clamp(min=-10.0) for statistic in side.stats or {}}
+        if side.tokens is None:
+            count = torch.ones(len(grid), dtype=torch.long)
+            return SequenceLogProbs(total=tokens[:, 0], count=count, stats=stats or None)
         return SequenceLogProbs.from_tokens(tokens, torch.ones_like(tokens, dtype=torch.bool), stats or None)
 
     batch = _mapped(_example(loss).index(torch.arange(len(grid)) % ROWS), one_token)

@@ -120,10 +120,13 @@ def _imported_before(module_name: str) -> tuple[str, ...]:
 def _execute(source: str, module: ModuleType, path: Path, code: bytes) -> None:
     """Run the plug-in's bytes as a module; whatever goes wrong in them is reported with its line."""
     try:
-        exec(compile(code, str(path), "exec"), module.__dict__)  # noqa: S102 running it is its purpose
-    except SyntaxError as error:
-        raise ValueError(f"plug-in {source!r}, line {error.lineno}: {error.msg}.") from error
-    except Exception as error:  # a user's code may raise anything
+        compiled = compile(code, str(path), "exec", dont_inherit=True)  # not with the __future__ of this file
+    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+        line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
+        raise ValueError(f"plug-in {source!r}{line}: {getattr(error, 'msg', error)}.") from error
+    try:
+        exec(compiled, module.__dict__)  # noqa: S102 running it is its purpose
+    except (Exception, SystemExit) as error:  # a user's code may raise anything
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
         raise ValueError(f"plug-in {source!r}{where}: {type(error).__name__}: {error}") from error

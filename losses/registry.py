@@ -229,6 +229,11 @@ def _require_usable_declaration(loss: Loss) -> None:
             f"loss {loss.name!r}: unknown reward {loss.reward!r}; {nearest(loss.reward, REWARDS)}"
             f"Known: {', '.join(REWARDS)}."
         )
+    if loss.reward.endswith("log_ratio") and "reference" not in loss.needs:
+        raise ValueError(
+            f"loss {loss.name!r}: the reward {loss.reward!r} compares with the reference, which it does not need; "
+            'add "reference" to its needs, or name another reward.'
+        )
     for key, options in loss.grid.items():
         if key not in loss.defaults:
             known = ", ".join(loss.defaults) or "none"

@@ -108,6 +108,11 @@ def test_a_plugin_that_secretly_averages_over_the_batch_is_refused(refused, tmp_
     assert "sly" in said and "batch_coupled" in said
 
 
+def test_a_setting_that_a_loss_refuses_is_refused_beside_others(refused):
+    said = refused("losses=exo_pair", "exo_pair.label_smoothing=0.001,0", "suite.answers=written")
+    assert "exo_pair.label_smoothing is 0.0, allowed: above 0" in said
+
+
 def test_an_unknown_model_without_a_hub_names_the_ways_out(refused):
     said = refused("model=someone/some-model")
     assert "cannot be reached" in said and "smollm2-135m" in said

@@ -123,6 +123,14 @@ def test_ktos_z_is_the_same_from_a_third_branch_and_from_a_pass_of_its_own(model
     assert seen == [pytest.approx(expected, rel=1e-4, abs=1e-4)] * 3
 
 
+@pytest.mark.parametrize("micro_batch", [8, 4])
+def test_a_mismatched_answer_that_is_nan_stops_kto_and_is_no_drift_of_0(model, rows, micro_batch):
+    job = make_job(model, rows, "kto", micro_batch=micro_batch, tolerance=math.inf)
+    broken = {name: (item, tuple(a * math.nan for a in scores)) for name, (item, scores) in job.mismatched.items()}
+    with pytest.raises(NonFinite, match="kto: loss nan"):
+        gradient(model, dataclasses.replace(job, mismatched=broken))
+
+
 def test_ktos_third_branch_gets_no_gradient(model, rows):
     job = make_job(model, rows, "kto", tolerance=math.inf)
     found, _ = gradient(model, job)
@@ -149,3 +157,29 @@ def test_a_running_mean_counts_every_answer_of_an_optimizer_step_once(model, row
     for batch, answers in zip(job.batches[:2], (16, 32), strict=True):
         accumulate_gradient(Scorer(model), job, batch, kept)
         assert kept.loss_state["bco_count"] == answers
+
+
+def test_prompts_longer_than_answers_are_no_part_of_the_answers_tokens(model, rows):
+    assert max(len(row.prompt) for row in rows[:8]) > max(len(answer) for row in rows[:8] for answer in row.answers)
+    found, seen = gradient(model, make_job(model, rows, losses.named("ld_dpo+0.5*orpo_prompt_nll"), tolerance=math.inf))
+    one, apart = gradient(model, make_job(model, rows, "ld_dpo", tolerance=math.inf))
+    other, _ = gradient(model, make_job(model, rows, "orpo_prompt_nll", tolerance=math.inf))
+    assert_equal_gradients({name: g + 0.5 * other[name] for name, g in one.items()}, found)
+    torch.testing.assert_close(seen.terms["ld_dpo"], apart.values)
+
+
+def test_the_terms_of_a_sum_add_up_and_leave_state_and_draws_alone(model, rows):
+    @losses.register("counting", needs={"reference"}, batch_coupled=True)
+    def counting(pair: losses.PairBatch, *, beta: float = 0.1) -> torch.Tensor:
+        pair.state["calls"] = pair.state.get("calls", 0) + 1
+        return -beta * pair.margin * pair.state["calls"]
+
+    kept, alone = state(), state()
+    for loss, after in (("counting+0.5*sampo", kept), ("sampo", alone)):
+        job = make_job(model, rows, losses.named(loss), tolerance=math.inf)
+        with drifted(model):
+            seen = accumulate_gradient(Scorer(model), job, job.batches[0], after)
+        if seen.terms:
+            torch.testing.assert_close(sum(seen.terms.values()), seen.values)
+    assert kept.loss_state == {"calls": 1}
+    assert torch.equal(kept.generator.get_state(), alone.generator.get_state())

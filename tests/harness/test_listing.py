@@ -106,6 +106,24 @@ def test_a_plugins_loss_that_does_not_run_says_so_on_its_card(tmp_path):
         losses.registry._losses.pop("broken_for_listing", None)
 
 
+@pytest.mark.parametrize(
+    ("needs", "value", "shown"),
+    [
+        ("set()", "-pair.chosen.total * (torch.ones(1) @ torch.ones(1, dtype=pair.chosen.total.dtype))",
+         "not possible: RuntimeError: "),  # in fp32 alone, as the trainer has it
+        ("{'stats:mine'}", "-pair.chosen.total * pair.chosen.stats['mine'].sum(-1)", "neither sums nor means alone"),
+    ],
+)  # fmt: skip
+def test_a_plugins_loss_that_runs_in_training_has_a_card(tmp_path, monkeypatch, needs, value, shown):
+    monkeypatch.setattr(losses.registry, "_losses", dict(losses.registry._losses))
+    path = tmp_path / "carded.py"
+    path.write_text(
+        f"import losses, torch\n@losses.register('carded', needs={needs})\n"
+        f"def carded(pair: losses.PairBatch):\n    return {value}\n"
+    )
+    assert shown in " ".join(listing(["losses", "carded", f"plugins={path}"]).split())
+
+
 def test_a_plugins_loss_is_listed_beside_the_others(plugin):
     assert "plugged_for_listing" in first_words(listing(["losses", f"plugins={plugin}"]))
     card = listing(["losses", "plugged_for_listing", f"plugins={plugin}"])

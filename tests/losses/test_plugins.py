@@ -120,6 +120,13 @@ def test_a_plugin_may_define_dataclasses_with_postponed_annotations(tmp_path):
     assert losses.load_plugin(str(path)) == ("mine",)
 
 
+def test_a_plugin_may_give_the_batch_another_name(tmp_path):
+    path = tmp_path / "renamed.py"
+    path.write_text("from losses import PairBatch as Batch\n" + MINE.replace("losses.PairBatch", "Batch"))
+    assert losses.load_plugin(str(path)) == ("mine",)
+    assert losses.get("mine").kind == "pairwise"
+
+
 def test_a_missing_file_is_not_found():
     with pytest.raises(FileNotFoundError, match="'nowhere/mine.py' not found"):
         losses.load_plugin("nowhere/mine.py")
@@ -142,6 +149,9 @@ def test_a_word_that_is_no_module_with_source_is_refused(name):
         (MINE + MINE, "'mine' is already registered"),
         (MINE.replace(": losses.PairBatch", ""), "annotation of its first parameter 'pair' is missing"),
         (MINE + "\n1 / 0\n", "line 7: ZeroDivisionError"),
+        ("x = 1\0\n", "mine.py': source code string cannot contain null bytes"),
+        ("import sys\nsys.exit('usage: train DATA')\n", "line 2: SystemExit: usage: train DATA"),
+        ("x = 1\nexec(compile('(', 'helper.py', 'exec'))\n", r"line 2: SyntaxError: .*\(helper.py, line 1\)"),
     ],
 )
 def test_a_plugin_that_fails_changes_nothing(file, text, message):

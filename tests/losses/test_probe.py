@@ -135,6 +135,40 @@ def test_terms_that_add_up_pass():
     probed(plain, terms={"one": half, "other": half})
 
 
+def keeping(value):
+    """A loss that looks at its own rows alone, and keeps what `value` makes of them."""
+
+    def loss(pair: losses.PairBatch):
+        pair.state["kept"] = value(pair.chosen.total)
+        return -pair.chosen.total
+
+    return loss
+
+
+def test_a_state_that_is_not_declared_is_refused_before_it_is_missed():
+    with pytest.raises(ValueError, match="keeps 'kept' in its state; register it with batch_coupled=True"):
+        probed(keeping(lambda total: 1))
+
+
+@pytest.mark.parametrize("value", [torch.mean, lambda total: (1, 2), lambda total: {1: 2.0}, lambda total: {1.0}])
+def test_a_state_that_a_checkpoint_does_not_give_back_is_refused(value):
+    with pytest.raises(ValueError, match=r"keeps 'kept' \(\w+\) in its state as a checkpoint cannot.*detach"):
+        probed(keeping(value), batch_coupled=True)
+
+
+@pytest.mark.parametrize("value", [torch.Tensor.detach, torch.Tensor.tolist, lambda total: {"mean": 1.0, "of": "rows"}])
+def test_a_state_of_tensors_numbers_and_text_passes(value):
+    probed(keeping(value), batch_coupled=True)
+
+
+def test_settings_that_a_loss_refuses_or_that_overflow_are_refused():
+    losses.probe_settings(losses.get("exo_pair"), {"label_smoothing": 0.2})
+    with pytest.raises(ValueError, match="exo_pair.label_smoothing is 0.0, allowed: above 0"):
+        losses.probe_settings(losses.get("exo_pair"), {"label_smoothing": 0.0})
+    with pytest.raises(ValueError, match="'ipo' returns inf"):
+        losses.probe_settings(losses.get("ipo"), {"beta": 1e-30})
+
+
 def test_hyperparameters_of_another_loss_are_refused():
     with pytest.raises(ValueError, match="'dpo' has no hyper-parameter 'gamma'"):
         losses.probe(losses.get("dpo"), {"gamma": 1.0})

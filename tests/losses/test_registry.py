@@ -87,6 +87,7 @@ def test_a_taken_name_is_refused_and_kept():
         ({"needs": {"referense"}}, "needs 'referense'; did you mean 'reference'"),
         ({"needs": {"stats:"}}, "needs 'stats:'"),
         ({"reward": "log_odd"}, "unknown reward 'log_odd'; did you mean 'log_odds'"),
+        ({"reward": "mean_log_ratio"}, "reward 'mean_log_ratio' compares with the reference, which it does not need"),
         ({"grid": {"gamma": (1.0,)}}, "grid over 'gamma', its hyper-parameters are: beta"),
         ({"grid": {"beta": ()}}, r"grid of 'beta' is \(\)"),
         ({"grid": {"beta": (float("nan"),)}}, "grid of 'beta' is"),
