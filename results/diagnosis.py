@@ -88,16 +88,22 @@ def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evi
     return seen if seen["preference_accuracy"] > 0.5 and below and seen["displaced_fraction"] >= 0.6 else None
 
 
-@_rule("reward chosen below reward rejected at the end of training while the loss fell, accuracy below 0.5; or both "
-       "accuracies below 0.5 by three errors on held-out pairs",
+@_rule("reward chosen below reward rejected by two errors over the second half of training, and further than at its "
+       "start, while the loss fell, accuracy below 0.5; or both accuracies below 0.5 by three errors on held-out pairs",
        "look for chosen and rejected swapped in the data or in a plug-in loss")
 def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Training prefers the wrong answer: in its own batches, or where they are labelled the other way round."""
+    """Training prefers the wrong answer: in its own batches, or where they are labelled the other way round.
+
+    One batch says little, and a reward without a reference may begin on either side of 0.
+    """
     seen = _of(row, "preference_accuracy", "mean_ratio_accuracy")
-    begun, ended = _first(curve, "loss"), _last(curve, "loss")
-    chosen, rejected = _last(curve, "reward_chosen"), _last(curve, "reward_rejected")
-    if ended < begun and chosen < rejected and seen["preference_accuracy"] < 0.5:
-        return seen | {"reward_chosen": chosen, "reward_rejected": rejected, "loss_first": begun, "loss_last": ended}
+    if curve is not None and len(curve) and seen["preference_accuracy"] < 0.5:
+        margins = _values(curve, "margin")
+        half = margins.tail(len(margins) // 2)
+        begun, ended = _first(curve, "loss"), _last(curve, "loss")
+        if ended < begun and half.mean() + 2 * half.sem() < min(0, float(margins.iloc[0])):
+            return seen | {"margin": half.mean(), "margin_se": half.sem(), "margin_first": float(margins.iloc[0]),
+                           "loss_first": begun, "loss_last": ended}  # fmt: skip
     return seen if all(seen[name] + 3 * _error(row, name) < 0.5 for name in seen) else None
 
 

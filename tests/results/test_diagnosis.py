@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -106,9 +107,21 @@ def test_a_loss_with_its_answers_swapped(cell):
 
     (finding,) = [f for f in diagnosis.diagnose(*cell(TRAINING, HELD_OUT, loss="backwards", epochs=4).parts)
                   if f.mode == "sign_error"]  # fmt: skip
-    assert finding.evidence["reward_chosen"] < finding.evidence["reward_rejected"]
+    assert finding.evidence["margin"] < finding.evidence["margin_first"] == 0
     assert finding.evidence["loss_last"] < finding.evidence["loss_first"]
     assert "swapped" in finding.remedy and finding.threshold
+
+
+def test_one_batch_of_a_reward_without_a_reference_is_no_sign_error():
+    noise = [0.2, -0.5, 0.1, 0.3, -0.1, 0.2, -0.2, 0.1, 0.3, -0.4]  # nats, of orpo on pairs that it does not tell apart
+    row = {"loss": "orpo", "control": False, "preference_accuracy": 0.48, "preference_accuracy_se": 0.03,
+           "mean_ratio_accuracy": 0.42, "mean_ratio_accuracy_se": 0.03}  # fmt: skip
+    flat = {"step": range(1, 11), "loss": np.linspace(2.7, 2.2, 10)}
+    assert diagnosis.sign_error(row, pd.DataFrame(flat | {"margin": noise}), None) is None
+    learned = pd.DataFrame(flat | {"margin": np.array(noise) - np.linspace(0, 2, 10)})
+    assert diagnosis.sign_error(row, learned, None).evidence["margin"] < -1
+    steady = pd.DataFrame(flat | {"margin": -1.5})  # shorter answers are rejected: so from the start
+    assert diagnosis.sign_error(row, steady, None) is None
 
 
 def test_another_reference_than_the_starting_weights(cell, source, tokenizer):  # noqa: F811
