@@ -128,9 +128,21 @@ class _Cell:
     label: str
     steps: int
     began: float
+    since: float  # when the steps began by which it is timed: the first one brings a reference and an evaluation along
     step: int = 0
-    resumed_at: int = 0  # steps that an earlier, interrupted run had done
+    stepped: float = 0.0
+    timed: int = 0
     tokens: int = 0
+
+    def advance(self, step: int, tokens: int, now: float) -> None:
+        if self.step and self.since == self.began:
+            self.since, self.timed, self.tokens = self.stepped, 0, 0
+        self.step, self.stepped = step, now
+        self.timed += 1
+        self.tokens += tokens
+
+    def seconds_left(self, now: float) -> float:
+        return (now - self.since) / self.timed * max(self.steps - self.step, 0)
 
 
 class Progress:
@@ -178,17 +190,15 @@ class Progress:
 
     def cell_started(self, label: str, steps: int, lane: int = 0) -> None:
         """A cell begins; steps is the number of optimizer steps it will take (0: evaluation only)."""
-        self._at_work[lane] = _Cell(printable(label), steps, self._clock())
+        now = self._clock()
+        self._at_work[lane] = _Cell(printable(label), steps, now, now)
         self._display.line(f"{self._counter()} {printable(label)}: started, {steps} steps")
 
     def step(self, step: int, loss_value: float, tokens: int, lane: int = 0) -> None:
         """Optimizer step number `step` (from 1) is done; tokens is what it processed."""
         cell = self._current(lane)
-        if cell.step == 0:
-            cell.resumed_at = step - 1
-        cell.step = step
-        cell.tokens += tokens
-        seconds = max(self._clock() - cell.began, 1e-9)
+        cell.advance(step, tokens, self._clock())
+        seconds = max(self._clock() - cell.since, 1e-9)
         left = self.seconds_left()
         text = (
             f"{self._counter()} {cell.label}: step {step}/{cell.steps}, loss {loss_value:.4g}, "
@@ -221,21 +231,18 @@ class Progress:
         """Time until the last cell ends, from the work done so far; None before the first step.
 
         Later cells are taken to last as long as the trained ones so far did on average, or, before any
-        has ended, as long as the steps of the one at work. Cells that turn out to be finished already
-        make it less.
+        has ended, as long as the one at work. Cells that turn out to be finished already make it less.
         """
         begun = [cell for cell in self._at_work.values() if cell.step]
         if not begun:
             return None
         now = self._clock()
-        steps = [(now - cell.began) / (cell.step - cell.resumed_at) for cell in begun]
         if self._trained_seconds:
             a_cell = sum(self._trained_seconds) / len(self._trained_seconds)
         else:
-            a_cell = max(step * cell.steps for step, cell in zip(steps, begun, strict=True))
+            a_cell = max(now - cell.began + cell.seconds_left(now) for cell in begun)
         later = max((self._cells or 0) - self._ended - len(self._at_work), 0)
-        here = max(step * max(cell.steps - cell.step, 0) for step, cell in zip(steps, begun, strict=True))
-        return here + a_cell * later / len(self._at_work)
+        return max(cell.seconds_left(now) for cell in begun) + a_cell * later / len(self._at_work)
 
     def _end_cell(self, label: str, what: str, lane: int | None) -> None:
         self._display.line(f"{self._counter()} {printable(label)}: {what}")

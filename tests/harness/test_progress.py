@@ -67,6 +67,16 @@ def test_a_step_tells_loss_pace_and_time_left(progress, shown, clock):
     assert shown.statuses == ["[1/3] dpo: step 1/4, loss 0.6931, 500 tokens/s, 22 s left"]
 
 
+def test_what_comes_before_the_first_step_is_not_its_pace(shown, clock):
+    progress = Progress(shown, cells=2, clock=clock)
+    progress.cell_started("dpo", 4)
+    for step, seconds in enumerate((60, 2, 3), start=1):
+        clock.now += seconds
+        progress.step(step, 0.5, 100)
+    # one more step of 2.5 s here; the later cell as long as this one, 65 s and that step
+    assert shown.statuses[-1] == "[1/2] dpo: step 3/4, loss 0.5, 40 tokens/s, 1 min 10 s left"
+
+
 def test_later_cells_are_taken_to_last_as_long_as_trained_ones_did(progress, clock):
     train(progress, clock, steps=4, seconds_a_step=2)
     clock.now += 12  # evaluation: the whole cell took 20 s
