@@ -120,6 +120,7 @@ def _seeds(sweep: Sweep) -> Iterator[str]:
         return
     needed = ", ".join(f"{gap:g}: {seeds_for(found, gap) or f'more than {MOST_SEEDS}'}" for gap in DIFFERENCES)
     yield f"seeds a side that find a difference in preference accuracy with probability {POWER:g}: {needed}"
+    yield "  two settings compared; the correction for several comparisons asks for more"
     yield (f"  by the spread of {found.runs} earlier runs of {found.settings} settings; below "
            f"{out_of_reach(found):.3f} only more test pairs help")  # fmt: skip
 

@@ -7,6 +7,7 @@ import pandas
 from reports import render
 from reports.render import Style
 from results.columns import METRIC_COLUMNS
+from results.inference import CLAIM_SEEDS
 from results.side_columns import COMPARISON_COLUMNS
 
 _UNITS = {column.name: column.unit for column in METRIC_COLUMNS}
@@ -89,12 +90,14 @@ def _cells(row: dict) -> tuple[str, ...]:
 
 def _notes(frame: pandas.DataFrame) -> list[str]:
     """How to read the table."""
-    tested = int(frame["p"].notna().sum())
+    tested, seeds = int(frame["p"].notna().sum()), frame[["seeds_a", "seeds_b"]].min(axis=1)
+    apart = ", each protocol by itself" if frame["protocol"].nunique(dropna=False) > 1 else ""
     notes = [
         "Runs and held-out rows are both samples: the errors hold the spread over seeds and over rows. p is corrected "
-        f"(Holm) for the {render.counted(tested, 'comparison')} tested here; detectable is the difference that this "
-        "many runs and rows find in four cases of five.",
+        f"(Holm) for the {render.counted(tested, 'comparison')} tested here{apart}; detectable is the difference that "
+        "this many runs and rows find in four cases of five, that correction included.",
     ]
-    if tested < len(frame):
-        notes.append("With fewer than 3 seeds of each side nothing is claimed about the losses; train more (seeds=).")
+    if (seeds < CLAIM_SEEDS).any():
+        notes.append(f"With fewer than {render.counted(CLAIM_SEEDS, 'seed')} of each side nothing is claimed about the "
+                     "losses; train more (seeds=).")  # fmt: skip
     return [line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False)]

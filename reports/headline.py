@@ -3,6 +3,7 @@
 Where a search has claimed, its winners and defaults on their fresh seeds stand here, and nothing that was selected on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas
@@ -86,9 +87,11 @@ def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str]:
     ends = {cell: (place.low, place.high) for ruled in found.values()
             for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults) for cell in place.cells}  # fmt: skip
     told = []
-    for row in render.records(shown, "cell", "loss", RULERS[0], f"{RULERS[0]}_se"):
-        value, error = row[RULERS[0]], row[f"{RULERS[0]}_se"]
-        own = interval(Estimate(value, error)) if row["loss"] != "none" and not render.is_missing(error) else None
+    for row in render.records(shown, "cell", "loss", RULERS[0], f"{RULERS[0]}_se", "n_clusters"):
+        value, error, clusters = row[RULERS[0]], row[f"{RULERS[0]}_se"], row.get("n_clusters")
+        degrees = math.inf if render.is_missing(clusters) else clusters - 1
+        measured = row["loss"] != "none" and not render.is_missing(error)
+        own = interval(Estimate(value, error), degrees) if measured else None
         low, high = ends.get(row["cell"]) or own or (None, None)
         known = not render.is_missing(low)
         told.append(" to ".join(render.number(end, "share") for end in (low, high)) if known else render.MISSING)

@@ -12,12 +12,10 @@ import pandas
 from reports import axes, render
 from reports.tables import Protocol
 from results.diagnosis import Finding
-
-CLAIM_SEEDS = 3
-"""Fewest seeds from which anything may be said about losses instead of runs."""
+from results.inference import CLAIM_SEEDS
 
 INERT_BETA = 0.3
-"""An effective beta below this: the strength did not act (declared with the column)."""
+"""An effective beta as near to 0 as this: the strength did not act (declared with the column)."""
 
 _LISTED = 6
 
@@ -111,7 +109,7 @@ def _inert(protocol: Protocol) -> str:
     told = [
         f"{_name(protocol, row)}: {render.number(row['effective_beta'], 'ratio')}"
         for row in protocol.contenders.to_dict("records")
-        if not render.is_missing(row.get("effective_beta")) and row["effective_beta"] < INERT_BETA
+        if not render.is_missing(row.get("effective_beta")) and abs(row["effective_beta"]) < INERT_BETA
     ]
     if not told:
         return ""

@@ -51,6 +51,8 @@ def verdicts(protocol: Protocol, found: Standings) -> tuple[Verdict, ...]:
 
 def _untested(protocol: Protocol) -> Verdict:
     """Why nothing was tested although there are seeds."""
+    if headline.ranked(protocol)[RULERS[0]].isna().all():
+        return Verdict("No verdict: the test rows hold single rated answers, and preference accuracy needs pairs.")
     count = len(set(settings.keys(headline.ranked(protocol))))
     if count > headline.MOST_TESTED:
         why = f"{render.counted(count, 'setting')} are too many to be tested at once (at most " \

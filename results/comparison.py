@@ -104,7 +104,8 @@ def compared(
                 if not (claim and DEFAULT in (a.role, b.role)) or a.loss == b.loss]  # fmt: skip
     lines = [_line(a, b, metric) for a, b in declared]
     corrected = holm(np.array([line["p"] for line in lines]))
-    return [line | {"p_holm": p, "verdict": _verdict(line, float(p), metric)}
+    tested = int(np.sum(~np.isnan(corrected)))
+    return [line | {"p_holm": p, "detectable": _detectable(line, tested), "verdict": _verdict(line, float(p), metric)}
             for line, p in zip(lines, corrected, strict=True)]  # fmt: skip
 
 
@@ -202,8 +203,17 @@ def _line(a: Side, b: Side, metric: str) -> dict[str, Any]:
         "difference_se": found.se, "low": found.value - reach * found.se, "high": found.value + reach * found.se,
         "degrees": found.degrees, "p": found.p,
         "probability": float(t.cdf(found.value / found.se, found.degrees)) if found.se > 0 else math.nan,
-        "detectable": (reach + float(t.ppf(POWER, found.degrees))) * found.se,
     }  # fmt: skip
+
+
+def _detectable(line: dict[str, Any], tested: int) -> float:
+    """The difference that these runs and rows find as one of so many comparisons: by Holm's first step, which asks for
+    p below LEVEL / tested. Later steps ask for less, so this is on the safe side."""
+    from scipy.stats import t
+
+    if math.isnan(line["p"]):
+        return math.nan
+    return float(sum(t.ppf([1 - LEVEL / 2 / tested, POWER], line["degrees"]))) * line["difference_se"]
 
 
 def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
@@ -211,6 +221,8 @@ def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
     seeds = min(line["seeds_a"], line["seeds_b"])
     if seeds < CLAIM_SEEDS:
         return f"{seeds} seed{'s' if seeds > 1 else ''}: no claim"
+    if math.isnan(p):
+        return f"{'not measured' if math.isnan(line['difference']) else 'no error over rows'}: no claim"
     if not p < LEVEL:
         return "not distinguishable"
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)

@@ -6,6 +6,7 @@ rows, m = the metric. What is compared with what is in `comparison.py`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,11 +42,12 @@ def difference(a: Floats, b: Floats, rows_a: Floats, rows_b: Floats) -> Differen
     rows_a - that of rows_b)/N, and V_both the part that a single run makes of a single row, which is in V_a + V_b and
     in V_rows: of each side the residual variance of its table [S, N] over S N. This is the variance clustered both ways
     (Cameron, Gelbach and Miller, JBES 29, 2011, eq. 2.9). Student's t, degrees of freedom after Satterthwaite
-    (Biometrics Bulletin 2, 1946) from V_a, V_b and V_rows, at least those of the side with fewer seeds. Error rates,
-    power and coverage: `python -m benchmarks.error_rates`.
+    (Biometrics Bulletin 2, 1946) from V_a, V_b and V_rows, at least those of the smallest sample (seeds or rows). Error
+    rates, power and coverage: `python -m benchmarks.error_rates`.
 
     Rows are the columns, the same in both; where they come in clusters, or m is no mean over rows, they are jackknife
     pseudo-values of clusters. With fewer than two seeds on a side there is no error over runs, hence neither se nor p.
+    Where nothing scatters, p is that of all rows agreeing by chance: 2 to the power of 1 - N.
     Further axes in front are separate tests.
     """
     from scipy.stats import t
@@ -62,8 +64,9 @@ def difference(a: Floats, b: Floats, rows_a: Floats, rows_b: Floats) -> Differen
     parts = [(over_rows, clusters), *zip(over_runs, (a.shape[-1], b.shape[-1]), strict=True)]
     with np.errstate(divide="ignore", invalid="ignore"):
         degrees = variance**2 / sum(part**2 / (count - 1) for part, count in parts)
-        degrees = np.maximum(degrees, min(a.shape[-1], b.shape[-1]) - 1)  # V_both taken off could leave none
-        p = np.where(variance == 0, value == 0, 2 * t.sf(abs(value) / np.sqrt(variance), degrees))[()]
+        degrees = np.maximum(degrees, min(count for _, count in parts) - 1)  # V_both taken off could leave none
+        alike = np.where(value == 0, 1.0, 2.0 ** (1 - clusters))
+        p = np.where(variance == 0, alike, 2 * t.sf(abs(value) / np.sqrt(variance), degrees))[()]
     return Difference(value, np.sqrt(variance), np.sqrt(over_rows), degrees, p)
 
 
@@ -101,12 +104,13 @@ def mean_over_runs(values: Floats, rows: Floats) -> Mean:
     over_rows = float(rows.mean(axis=0).var(ddof=1)) / clusters if clusters > 1 else math.nan
     variance = over_rows + max(0.0, over_runs - float(_residual(rows)) / (seeds * clusters))
     parts = over_runs**2 / (seeds - 1) + over_rows**2 / max(clusters - 1, 1)
-    degrees = max(variance**2 / parts, seeds - 1) if parts > 0 else math.inf
+    degrees = max(variance**2 / parts, min(seeds, clusters) - 1) if parts > 0 else math.inf
     return Mean(float(values.mean()), math.sqrt(variance), degrees)
 
 
-def holm(p: Floats) -> Floats:
+def holm(p: Sequence[float] | Floats) -> Floats:
     """p-values [K] corrected for K comparisons (Holm 1979), NaN left out and left NaN."""
+    p = np.asarray(p, dtype=np.float64)
     corrected = np.full(len(p), math.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]

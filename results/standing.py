@@ -9,9 +9,11 @@ Best is the setting with the best mean; every setting that the corrected test of
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from results.columns import METRIC_COLUMNS
 from results.comparison import Side, compared, sides
-from results.inference import CLAIM_SEEDS, mean_over_runs
+from results.inference import CLAIM_SEEDS, LEVEL, mean_over_runs
 from results.searches import DEFAULT
 from results.statistics import Estimate, interval
 
@@ -48,23 +50,28 @@ class Standing(NamedTuple):
 def standing(
     runs: "pd.DataFrame", tables: "Mapping[Hashable, pd.DataFrame]", metric: str = "preference_accuracy"
 ) -> Standing:
-    """The standing of the finished cells of one protocol that may be ranked together; settings with fewer than three
-    seeds are left out. `tables` are pair tables of test rows by cell.
+    """The standing of the finished cells of one protocol that may be ranked together; left out are settings with fewer
+    than three seeds, without a value, or with a single cluster of rows. `tables` are pair tables of test rows by cell.
 
     The error of a mean is that of `inference.mean_over_runs`.
     Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
-    known = [side for side in sides(runs, tables, metric) if len(side.values) >= CLAIM_SEEDS]
+    known = [side for side in sides(runs, tables, metric) if _is_testable(side)]
     defaults = [side for side in known if side.role == DEFAULT]
     ordered = sorted((side for side in known if side.role != DEFAULT),
                      key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())  # fmt: skip
     comparisons = compared([*ordered, *defaults], metric, claim=True)
     best = ordered[0].label if ordered and direction != "none" else None
-    apart = {line["b"] for line in comparisons if line["a"] == best and line["verdict"] != "not distinguishable"}
+    apart = {line["b"] for line in comparisons if line["a"] == best and line["p_holm"] < LEVEL}
     places = tuple(_place(side, best is not None and side.label not in apart) for side in ordered)
     untied = tuple(_place(side, False) for side in defaults)
     return Standing(metric, places, tuple(comparisons), places[0] if best is not None else None, untied)
+
+
+def _is_testable(side: Side) -> bool:
+    seeds, clusters = side.pseudo.shape
+    return seeds >= CLAIM_SEEDS and clusters > 1 and not np.isnan(side.values).any()
 
 
 def _place(side: Side, tied: bool) -> Place:

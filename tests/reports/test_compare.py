@@ -38,6 +38,13 @@ def test_without_a_claim_there_are_dashes_and_a_note():
     first = next(row for row in text.splitlines() if row.startswith("dpo"))
     assert first.endswith("1 seed: no claim") and first.count("–") == 4 and "±" not in first
     assert "fewer than 3 seeds" in text and text.count("protocol p") == 2
+    assert "1 comparison tested here, each protocol by itself" in " ".join(text.split())
+
+
+def test_a_metric_that_was_not_measured_is_not_blamed_on_seeds():
+    unmeasured = line(**NO_CLAIM, difference=None, verdict="not measured: no claim")
+    text = reports.comparison(rows_frame([unmeasured], COMPARISON_COLUMNS))
+    assert "not measured: no claim" in text and "fewer than 3 seeds" not in text
 
 
 def test_control_characters_of_names_are_shown_and_not_sent():

@@ -120,6 +120,8 @@ def test_rulers_on_different_sides_of_one_half_are_told_with_both_values(runs: p
 def test_a_strength_that_did_not_act_is_told_with_its_value(runs: pandas.DataFrame) -> None:
     (told,) = [note for note in notes.notes(tables.protocols(runs)[0]) if "hardly acted" in note]
     assert told.endswith("ipo beta 0.1, lr 1e-5: 0.004; orpo beta 0.1, lr 1e-4: 0.07.")
+    other_way = runs.assign(effective_beta=-2.0)  # the strength acted, against the labels
+    assert not any("hardly acted" in note for note in notes.notes(tables.protocols(other_way)[0]))
 
 
 def test_nothing_is_noted_without_evidence(make) -> None:

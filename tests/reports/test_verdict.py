@@ -57,6 +57,22 @@ def test_with_fewer_than_three_seeds_nothing_is_claimed_and_nothing_bold(tested_
     assert not any(shown["best"])
 
 
+def test_of_single_rated_answers_no_order_is_told(tested_runs) -> None:
+    sides = ["policy_chosen_logp", "reference_chosen_logp", "chosen_tokens"]
+    runs, evidence = results.read(tested_runs), read_evidence(tested_runs, results.read(tested_runs))
+    unpaired = {cell: table.assign(**dict.fromkeys(sides, float("nan"))) for cell, table in evidence.tables.items()}
+    unmeasured = runs.assign(preference_accuracy=float("nan"), mean_ratio_accuracy=float("nan"))
+    (one,) = told(tested_runs, unmeasured, Evidence(tables=unpaired))
+    assert one.words.startswith("No verdict: the test rows hold single rated answers") and one.kind == "none"
+
+
+def test_an_interval_over_few_clusters_is_students(make) -> None:
+    runs = make.frame(make.cell("dpo", preference_accuracy=0.6, preference_accuracy_se=0.1, n_clusters=5))
+    (protocol,) = tables.protocols(runs)
+    (text,) = headline.table(protocol, {})["interval"]
+    assert text == "0.322 to 0.878"  # 0.6 -+ 2.776 * 0.1
+
+
 def test_a_loss_with_too_few_seeds_is_left_out_and_counted(tested_runs) -> None:
     runs = results.read(tested_runs)
     (one,) = told(tested_runs, runs[(runs["loss"] != "dpo") | (runs["seed"] == 0)])

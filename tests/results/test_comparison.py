@@ -44,6 +44,20 @@ def test_runs_that_scatter_together_leave_at_least_the_degrees_of_freedom_of_the
     assert found.degrees >= 2 and found.se < 0.02
 
 
+@pytest.mark.parametrize("clusters", [2, 3, 6])
+def test_many_seeds_on_few_clusters_do_not_make_equal_losses_different(clusters):
+    draw = np.random.default_rng(0)
+    a, b = (draw.normal(0, 1, (2000, 1, clusters)) + draw.normal(0, 0.3, (2000, 10, clusters)) for _ in range(2))
+    assert np.mean(comparison.difference(a.mean(axis=-1), b.mean(axis=-1), a, b).p < 0.05) < 0.07
+
+
+def test_rows_that_all_agree_are_as_certain_as_their_number_makes_them():
+    for clusters, p in ((2, 0.5), (5, 1 / 16), (11, 1 / 1024)):
+        ones, zeros = np.ones((3, clusters)), np.zeros((3, clusters))
+        assert comparison.difference(ones.mean(axis=1), zeros.mean(axis=1), ones, zeros).p == p
+        assert comparison.difference(ones.mean(axis=1), ones.mean(axis=1), ones, ones).p == 1
+
+
 def test_several_tests_at_once_are_the_tests_one_by_one():
     rng = np.random.default_rng(0)
     rows_a, rows_b = rng.random((4, 3, 20)), rng.random((4, 5, 20))
@@ -107,6 +121,31 @@ def test_below_three_seeds_nothing_is_claimed(runs):
     (row,) = results.compare(runs(seeds=2, dpo=0.9, ipo=0.3)).to_dict("records")
     assert row["verdict"] == "2 seeds: no claim" and math.isnan(row["p"]) and math.isnan(row["p_holm"])
     assert row["difference"] > 0.4 and math.isfinite(row["difference_se_rows"]) and math.isnan(row["difference_se"])
+
+
+def test_what_is_detectable_holds_the_correction_for_the_comparisons_made(runs):
+    found = results.compare(runs(dpo=0.8, ipo=0.5, kto=0.79))
+    for row in found.to_dict("records"):
+        reach = stats.t.ppf(1 - 0.05 / 2 / 3, row["degrees"]) + stats.t.ppf(0.8, row["degrees"])
+        assert row["detectable"] == pytest.approx(reach * row["difference_se"])
+
+
+def test_a_difference_of_what_is_detectable_is_found_in_about_four_cases_of_five():
+    draw, rows = np.random.default_rng(1), 200
+
+    def first_of_ten(gap):  # five unlike losses, the first better than the others by this gap
+        tables = [draw.normal(gap * (place == 0), 1, rows) + draw.normal(0, 0.3, (3, rows)) for place in range(5)]
+        of = [comparison.Side(str(place), str(place), (), (), table.mean(axis=1), table)
+              for place, table in enumerate(tables)]  # fmt: skip
+        return comparison.compared(of, "margin")[0]
+
+    gap = float(np.median([first_of_ten(0.0)["detectable"] for _ in range(20)]))
+    assert 0.7 < np.mean([first_of_ten(gap)["p_holm"] < 0.05 for _ in range(100)]) < 0.95
+
+
+def test_a_metric_that_a_loss_does_not_have_gives_no_verdict(runs):
+    (row,) = results.compare(runs(dpo=0.8, ipo=0.5), metric="displacement_ches").to_dict("records")
+    assert row["verdict"] == "not measured: no claim" and math.isnan(row["p_holm"]) and math.isnan(row["detectable"])
 
 
 def test_losses_and_the_one_to_compare_against_can_be_declared(runs):

@@ -56,6 +56,15 @@ def test_settings_with_two_seeds_are_not_placed():
     assert standing(runs[runs["seed"] == 0], tables).places == ()
 
 
+def test_settings_without_a_value_or_with_one_cluster_are_not_placed():
+    runs, tables = cells({"dpo": 0.6, "ipo": 0.7})
+    sides = ["policy_chosen_logp", "reference_chosen_logp", "chosen_tokens"]
+    unpaired = {cell: table.assign(**dict.fromkeys(sides, np.nan)) for cell, table in tables.items()}
+    assert standing(runs, unpaired).places == ()
+    alike = {cell: table.assign(cluster_id="one") for cell, table in tables.items()}
+    assert standing(runs, alike).places == ()
+
+
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("spread", [0.0, 0.03])
 def test_intervals_of_a_mean_cover_it_in_about_95_of_100_cases(seeds, spread):
