@@ -232,8 +232,8 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("gold_reward_reference", "as the suite defines it", "gold_reward of the reference's samples"),
     *_with_se("gold_reward_gain", "as the suite defines it",
               "gold_reward - gold_reward_reference, paired on the same prompts", "up"),
-    _real("noise_floor", "nats", "what the packing of rows alone moves a log-prob at evaluation"),
-    _real("training_noise_floor", "nats", "what the training precision moves a log-prob"),
+    _real("noise_floor", "nats", "what the packing of rows alone moves a margin at evaluation"),
+    _real("training_noise_floor", "nats", "what the training precision moves a margin"),
 )
 """Metrics that the validation rows, the training itself, generation or a judge provide."""
 

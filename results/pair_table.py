@@ -175,7 +175,7 @@ def _check_one_measurement(pairs: "pd.DataFrame") -> None:
     for name in ("cell", "split", "step"):
         if name not in pairs.columns:
             continue
-        seen = pairs[name].fillna("test").unique() if name == "split" else pairs[name].unique()
+        seen = pairs[name].astype(object).fillna("test").unique() if name == "split" else pairs[name].unique()
         if len(seen) > 1:
             shown = ", ".join(sorted(map(str, seen))[:5])
             raise ValueError(f"The pair table mixes {len(seen)} values of {name} ({shown}); "

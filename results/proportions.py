@@ -1,9 +1,8 @@
-"""Counts of wins: exact intervals and tests of proportions, and Holm's adjustment of several p values.
+"""Counts of wins: exact intervals and tests of proportions.
 
 For published counts, where the verdicts on single prompts are not known and clusters cannot be respected.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -38,16 +37,6 @@ def fisher_exact(wins: int, total: int, other_wins: int, other_total: int) -> fl
     _require_counts(wins, total)
     _require_counts(other_wins, other_total)
     return float(stats.fisher_exact([[wins, total - wins], [other_wins, other_total - other_wins]]).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for several comparisons, in the order given. Source: Holm 1979, Scand. J. Stat. 6."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for place, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
 
 
 def _require_counts(wins: int, total: int) -> None:

@@ -78,7 +78,8 @@ def contrast(
     """weights[0] * mean of the first group + weights[1] * mean of the second; missing where a group is empty.
 
     Weights (1, -1) give the difference of two means, (0.5, 0.5) their balanced mean. A cluster with rows in
-    both groups counts once, so their covariance is in the error.
+    both groups counts once, so their covariance is in the error. A group within one cluster has no error of its own,
+    so then there is none of the contrast.
     """
     if not all(group.any() for group in groups):
         return MISSING
@@ -87,9 +88,10 @@ def contrast(
         centre = float(values[group].mean())
         value += weight * centre
         influence[group] = weight * (values[group] - centre) / group.sum()
+    if clusters is None or any(is_constant(clusters[group]) for group in groups):
+        return Estimate(value)
     used = groups[0] | groups[1]
-    members = None if clusters is None else clusters[used]
-    return Estimate(value, clustered_se(influence[used], members, coefficients=2))
+    return Estimate(value, clustered_se(influence[used], clusters[used], coefficients=2))
 
 
 def slope(x: Floats, y: Floats, clusters: Clusters | None) -> Estimate:

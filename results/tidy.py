@@ -21,7 +21,11 @@ _COUNTED_BY = {
 } | dict.fromkeys(
     ("win_rate", "win_rate_length_controlled", "tie_share", "invalid_share", "position_consistency",
      "length_agreement"), "judged_prompts",
-) | dict.fromkeys(("canary_constant", "canary_copied_prompt", "canary_injection"), "")  # fmt: skip
+) | dict.fromkeys((
+    "canary_constant", "canary_copied_prompt", "canary_injection", "accuracy_length_balanced", "length_bias",
+    "length_bias_preference_part", "length_bias_length_part", "reward_length_bias", "chosen_logp_drift_rest",
+    "rejected_logp_drift_rest",
+), "")  # fmt: skip
 """Metric -> the column that counts what it is a mean over; "" where the row has no such count."""
 
 
@@ -60,13 +64,13 @@ def _metrics(frame: "pd.DataFrame") -> Iterator[Column]:
 
 
 def _part(frame: "pd.DataFrame", keys: "pd.DataFrame", column: Column) -> "pd.DataFrame":
-    """The rows of one metric, under the row numbers of their cells."""
+    """The rows of one metric, under the row numbers of their cells; single rated answers are no pairs to count."""
     import pandas as pd
 
     name, nothing = column.name, pd.Series(float("nan"), index=frame.index)
-    counts = frame.get(_counted_by(name), nothing)
+    counts = pd.to_numeric(frame.get(_counted_by(name), nothing))
     part = keys.assign(
-        metric=name, value=frame[name], se=frame.get(f"{name}_se", nothing), n=pd.to_numeric(counts),
+        metric=name, value=frame[name], se=frame.get(f"{name}_se", nothing), n=counts.where(counts > 0),
         unit=column.unit, better=column.better,
     )  # fmt: skip
     return part[part["value"].notna()]

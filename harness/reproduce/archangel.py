@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.reproduce.frame import Check, Request, bound, number
+from results.inference import holm
 from results.literature import table
-from results.proportions import fisher_exact, holm
+from results.proportions import fisher_exact
 
 MODELS = ("pythia1-4b", "pythia2-8b", "pythia6-9b", "pythia12-0b", "llama7b", "llama13b", "llama30b")
 LLAMA = ("llama7b", "llama13b", "llama30b")

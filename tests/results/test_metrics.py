@@ -292,7 +292,10 @@ def test_a_table_that_mixes_measurements_is_refused(column, values, four_pairs):
 
 
 def test_a_missing_split_value_means_test(four_pairs):
-    assert metrics.margin(four_pairs.assign(split=[None, "test", "test", None])) == 0.75
+    split = [None, "test", "test", None]
+    assert metrics.margin(four_pairs.assign(split=split)) == 0.75
+    with pytest.raises(ValueError, match="mixes 2 values of split"):
+        metrics.margin(four_pairs.assign(split=pd.Categorical([None, "train", "train", None])))
 
 
 def test_missing_columns_are_named_with_those_found(four_pairs):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from results.proportions import clopper_pearson, fisher_exact, holm
+from results.proportions import clopper_pearson, fisher_exact
 
 
 def test_an_interval_without_a_win_has_its_closed_form():
@@ -23,11 +23,6 @@ def test_the_ends_leave_five_per_cent_outside():
 
 def test_fisher_of_the_tea_tasting_lady():
     assert fisher_exact(3, 4, 1, 4) == pytest.approx(34 / 70)
-
-
-def test_holm_keeps_order_and_never_falls():
-    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("counts", [(-1, 5), (6, 5), (0, 0)])

@@ -40,12 +40,19 @@ def test_mean_of_nothing_is_missing():
 
 
 def test_difference_of_means_by_hand():
-    # Means 0.5 and 1. Influences 0.25, -0.25, 0; factor 3/2 * (3 - 1)/(3 - 2) = 3; the fourth row is in no group.
-    values = np.array([1.0, 0.0, 1.0, 0.0])
-    first, second = np.array([True, True, False, False]), np.array([False, False, True, False])
-    found = statistics.contrast(values, (first, second), (1, -1), np.arange(4))
+    # Means 0.5 and 1. Influences 0.5, -0.5 (halves of 1/2), 0, 0; factor 4/3 * (4 - 1)/(4 - 2) = 2; the fifth row is in
+    # no group.
+    values = np.array([1.0, 0.0, 1.0, 1.0, 0.0])
+    first, second = np.array([True, True, False, False, False]), np.array([False, False, True, True, False])
+    found = statistics.contrast(values, (first, second), (1, -1), np.arange(5))
     assert found.value == pytest.approx(-0.5)
-    assert found.se == pytest.approx(math.sqrt(3 * 0.125))
+    assert found.se == pytest.approx(math.sqrt(2 * 0.125))
+
+
+def test_a_contrast_has_no_error_where_one_group_lies_in_a_single_cluster():
+    values, groups = np.array([1.0, 0.0, 1.0, 0.0]), (np.arange(4) < 2, np.arange(4) >= 2)
+    found = statistics.contrast(values, groups, (1, -1), np.array([0, 1, 2, 2]))
+    assert found.value == 0.0 and math.isnan(found.se)
 
 
 def test_a_cluster_in_both_groups_cancels_in_their_difference_and_adds_in_their_sum():

@@ -58,6 +58,16 @@ def test_a_path_is_read_and_a_frame_without_cells_says_so(runs, tmp_path):
         results.metrics_long(runs.drop(columns="cell"))
 
 
+def test_single_rated_answers_are_not_counted_as_pairs(stored, four_pairs):
+    sides = ["policy_rejected_logp", "reference_rejected_logp", "rejected_tokens"]
+    rated = four_pairs.assign(**dict.fromkeys(sides, float("nan")))
+    measured = metrics.measure(rated, reward="log_ratio", beta=0.1, noise_floor=0.0)
+    folder = stored("kto", "k", pairs=rated, control=False, **measured)
+    long = results.metrics_long(folder).set_index("metric")
+    assert long.loc["chosen_logp_drift", "value"] == 0.25 and long["n"].isna()["chosen_logp_drift"]
+    assert "preference_accuracy" not in long.index
+
+
 def test_counts_are_named_for_metrics_that_exist():
     declared = names(METRIC_COLUMNS)
     assert set(_COUNTED_BY) <= set(declared)
