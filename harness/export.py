@@ -83,7 +83,8 @@ def trl(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Exported:
     hyperparameters = cell["hyperparameters"]
     renamed = _FIELDS.get(peer.ours, {})
     own = {renamed.get(name, name): value for name, value in peer.settings_like(hyperparameters).items()}
-    fields = {**({"loss_type": loss_type} if loss_type else {}), **extra, **own, **_schedule(cell)}
+    schedule = _schedule(cell, _batch(peer, cell, row))
+    fields = {**({"loss_type": loss_type} if loss_type else {}), **extra, **own, **schedule}
     model, notes = _model(cell, row), list(_notes(peer, cell, row))
     return Exported(trainer, fields, model, notes)
 
@@ -123,14 +124,24 @@ def _called(peer: Peer) -> tuple[str, str, dict[str, Any]]:
     return trainer, loss_type, extra
 
 
-def _schedule(cell: Mapping[str, Any]) -> dict[str, Any]:
+def _batch(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> int:
+    """A step's rows as TRL counts them: its KTOTrainer makes two rows of a pair, of which each step here sees both."""
+    unpaired = row.get("status") == "done" and row.get("preference_accuracy") is None
+    return cell["budget"]["batch_size"] * (2 if _is_kto(peer) and not unpaired else 1)
+
+
+def _is_kto(peer: Peer) -> bool:
+    return peer.called.startswith("KTO")
+
+
+def _schedule(cell: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """The schedule, the batch and the limits as TrainingArguments has them."""
     schedule, budget = cell["schedule"], cell["budget"]
     return {
         "learning_rate": cell["lr"], "lr_scheduler_type": _DECAYS[schedule["decay"]],
         "warmup_steps": schedule["warmup"], "weight_decay": schedule["weight_decay"],
         "max_grad_norm": schedule["clip"], "optim": "adamw_torch_fused",
-        "per_device_train_batch_size": budget["batch_size"], "gradient_accumulation_steps": 1,
+        "per_device_train_batch_size": batch, "gradient_accumulation_steps": 1,
         "num_train_epochs": budget["epochs"], "dataloader_drop_last": True,
         "max_length": cell["tokenisation"]["max_tokens"], "disable_dropout": True,
         "bf16": cell["precision"] == "bf16" and not _loses_updates(cell), "seed": cell["seed"],
@@ -161,9 +172,10 @@ def _model(cell: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     """What TRL does otherwise than the run that chose these settings."""
     notes = [f"not the same loss in TRL: {peer.why}"] if peer.why else []
-    size = cell["budget"]["batch_size"]
+    size, pairs = _batch(peer, cell, row), cell["budget"]["batch_size"]
     notes.append(
         f"keep per_device_train_batch_size x gradient_accumulation_steps x devices at {size}"
+        + (f", the answers of {pairs} pairs" if size != pairs else "")
         + ("; this loss depends on the micro-batch in TRL: keep accumulation at 1" if "micro-batch" in peer.why else "")
     )
     if row.get("model") in ENTRIES:
@@ -172,13 +184,13 @@ def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[
         notes.append("rows longer than max_length were dropped here; TRL's DPO and KTO cut them: filter them first")
     if cell["start"]["kind"] == "sft":
         notes.append("the run began at weights tuned on chosen answers (start=sft): train those first")
-    if peer.called.startswith("KTO"):
+    if _is_kto(peer):
         notes.append("shuffle the unpaired rows yourself: KTOTrainer reads them in order, all chosen ones first")
     if peer.called.startswith(("CPO", "ORPO")):
         notes.append("CPO's and ORPO's trainers add a BOS token and a second end-of-turn token that were not here")
     if _loses_updates(cell):
         notes.append("bf16 is off: in TRL's, weights are rounded to the nearest and small updates unseen; not so here")
-    notes.append("weights are fp32 as in the run; TRL's warm-up starts one step lower")
+    notes.append("weights are fp32 as in the run; TRL's warm-up starts one step lower and rounds its length up")
     return notes
 
 

@@ -44,10 +44,19 @@ def loaded(exported, tmp_path):
 def test_every_loss_that_trl_has_is_read_by_its_class(loss, tmp_path):
     config, model = loaded(trl(cell(loss), ROW), tmp_path)
     assert (config.learning_rate, config.seed, config.max_length) == (1e-6, 3, 256)
-    assert config.per_device_train_batch_size == 16 and config.warmup_steps == 0.1 and config.max_grad_norm == 1.0
+    assert config.warmup_steps == 0.1 and config.max_grad_norm == 1.0
     assert config.lr_scheduler_type == "cosine" and config.weight_decay == 0.01 and config.num_train_epochs == 2
     assert model.model_name_or_path == "Qwen/Qwen3-0.6B" and model.model_revision == "a" * 40
     assert model.dtype == "float32"
+
+
+def test_a_batch_is_of_as_many_answers_as_a_step_here_sees():
+    done = ROW | {"status": "done"}
+    paired, unpaired = done | {"preference_accuracy": 0.6}, done | {"preference_accuracy": None}
+    sizes = [(trl(cell(loss), row)).fields["per_device_train_batch_size"]
+             for loss in ("dpo", "kto", "apo_zero_unpaired") for row in (paired, unpaired)]  # fmt: skip
+    assert sizes == [16, 16, 32, 16, 32, 16]  # KTOTrainer makes two rows of a pair
+    assert "devices at 32, the answers of 16 pairs" in " ".join(trl(cell("kto"), paired).notes)
 
 
 def test_gamma_tau_and_the_added_likelihood_are_translated(tmp_path):
