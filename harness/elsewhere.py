@@ -19,7 +19,7 @@ from harness.generations import questions
 from harness.grid import Trial
 from harness.identity import ElsewhereIdentity
 from harness.machine import resolve
-from harness.models import Source, find, load_tokenizer
+from harness.models import Source, find, load_tokenizer, require_whole
 from harness.option_cards import make, values_of
 from harness.options import Options, UsageError
 from harness.progress import Progress
@@ -91,6 +91,7 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
     own, options = asked.own, asked.shared
     machine = resolve(options)
     reference = find(own.reference, own.reference_revision)
+    require_whole(reference)
     models, problems = [], []
     for name in own.model:
         try:

@@ -11,11 +11,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from torch import nn
 
 from harness.cache import building, cache_folder, remembered_sha256
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES, default_lr
@@ -216,9 +220,14 @@ def load_policy(source: Source, device: str) -> torch.nn.Module:
 
     Weights stay fp32 in every precision: bf16 acts in the products (mixed.py), so an update of
     relative size 1e-5 is not rounded away. What computes with it keeps its memory (machine.py).
+    Raises: UsageError where the files lack weights.
     """
     reuse_memory()
-    return load_folder(source.folder)[0].to(device).eval()
+    model, missing = load_folder(source.folder)
+    if missing:
+        raise UsageError([f"model '{source.name}': {len(missing)} weights are missing, the first {missing[0]}, and "
+                          "random ones would take their place; copy all shards, or save it again"])  # fmt: skip
+    return model.to(device).eval()
 
 
 def load_folder(place: Path) -> tuple[torch.nn.Module, list[str]]:
@@ -235,6 +244,35 @@ def empty_model(place: Path) -> torch.nn.Module:
     automatic = _automatic()
     with torch.device("meta"):
         return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
+
+
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter (tied ones once)."""
+    return {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+
+def stored_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in safetensors files, from their headers alone."""
+    shapes = {}
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    return shapes
+
+
+def require_whole(source: Source) -> None:
+    """Refuses what cannot be loaded as it was saved, from configuration and headers alone.
+
+    Raises: UsageError for quantised weights, and where the files hold fewer numbers than the model has.
+    """
+    if "quantization_config" in json.loads((source.folder / "config.json").read_text()):
+        raise UsageError([f"model '{source.name}' is quantised, and its log-probs would be those of rounded weights; "
+                          "save it in fp32, bf16 or fp16"])  # fmt: skip
+    stored = sum(map(math.prod, stored_shapes(sorted(source.folder.glob("*.safetensors"))).values()))
+    needed = sum(map(math.prod, shapes_of(empty_model(source.folder)).values()))
+    if stored < needed:
+        raise UsageError([f"model '{source.name}': weights are missing: its *.safetensors hold {stored:,} numbers, "
+                          f"and the model has {needed:,}; copy all shards, or save it again"])  # fmt: skip
 
 
 def parameter_count(source: Source) -> int:

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from harness import ranks
-from harness.models import load_folder
+from harness.models import load_folder, shapes_of, stored_shapes
 
 Weights = Mapping[str, Tensor]
 
@@ -176,20 +176,6 @@ def _refuse_non_finite(model: nn.Module, folder: Path) -> None:
     for name, value in model.named_parameters():
         if not torch.isfinite(value).all():
             raise WrongWeights(f"the weights in {folder} are not finite numbers, first {name}: its training diverged")
-
-
-def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter (tied ones once)."""
-    return {name: tuple(p.shape) for name, p in model.named_parameters()}
-
-
-def stored_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in safetensors files, from their headers alone."""
-    shapes = {}
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-    return shapes
 
 
 def holds(files: Sequence[Path], model: nn.Module) -> bool:

@@ -20,7 +20,7 @@ from harness.grid import Trial, trials
 from harness.identity import Identity
 from harness.logprobs import STATISTICS
 from harness.machine import Machine
-from harness.models import find, load_tokenizer
+from harness.models import find, load_tokenizer, require_whole
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.rounds import check_rounds, check_score
@@ -142,6 +142,8 @@ def prepare_sweep(
     check_score(options)
     machine = machine_of(options, progress, planned=not weights_needed)
     source = find(options.model, options.model_revision, weights_needed=weights_needed)
+    if weights_needed:
+        require_whole(source)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress, sample=sample)
     questions(options, data)

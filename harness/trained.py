@@ -5,7 +5,6 @@ loaded. Only configurations, tokenizers and the headers of the weight files are 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 from harness.cache import remembered_sha256
 from harness.entries import ENTRIES
 from harness.grid import digest
-from harness.models import Source, empty_model, find, load_tokenizer, locate
+from harness.models import Source, empty_model, find, load_tokenizer, locate, require_whole, shapes_of, stored_shapes
 from harness.options import UsageError
-from harness.policy import ADAPTER, ADAPTER_WEIGHTS, shapes_of, stored_shapes
+from harness.policy import ADAPTER, ADAPTER_WEIGHTS
 from harness.tokens import Encoder, make_encoder
 from suites import Example, Pair
 
@@ -69,18 +68,10 @@ def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], e
 
 def _check_whole(trained: Source, reference: Source) -> None:
     """Raises UsageError where a model has not the reference's shape, or its files lack weights."""
-    config = json.loads((trained.folder / "config.json").read_text())
-    if "quantization_config" in config:
-        raise UsageError([f"model '{trained.name}' is quantised, and its log-probs would be those of rounded weights; "
-                          "save it in fp32, bf16 or fp16"])  # fmt: skip
     ours, theirs = shapes_of(empty_model(reference.folder)), shapes_of(empty_model(trained.folder))
     if ours != theirs:
         raise UsageError([_unlike(trained, reference, theirs, ours)])
-    stored = sum(map(math.prod, stored_shapes(sorted(trained.folder.glob("*.safetensors"))).values()))
-    needed = sum(map(math.prod, theirs.values()))
-    if stored < needed:
-        raise UsageError([f"model '{trained.name}': weights are missing: its *.safetensors hold {stored:,} numbers, "
-                          f"and the model has {needed:,}; copy all shards, or save it again"])  # fmt: skip
+    require_whole(trained)
 
 
 def _unlike(trained: Source, reference: Source, theirs: Shapes, ours: Shapes) -> str:

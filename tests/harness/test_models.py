@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.entries import ENTRIES
-from harness.models import base_learning_rate, find, folder, load_policy, load_tokenizer, parameter_count, token_limit
+from harness.models import (
+    base_learning_rate,
+    find,
+    folder,
+    load_policy,
+    load_tokenizer,
+    parameter_count,
+    require_whole,
+    token_limit,
+)
 from harness.options import UsageError
 from tests import hub
 
@@ -110,3 +121,27 @@ def test_a_name_that_cannot_be_a_hub_id_says_what_it_could_be():
 def test_only_models_without_a_hub_have_a_packaged_folder():
     with pytest.raises(UsageError, match="no packaged folder"):
         folder("gpt2")
+
+
+def test_a_folder_that_lacks_weights_is_refused_before_and_while_it_is_loaded(source, tmp_path):
+    place = tmp_path / "model"
+    shutil.copytree(source.folder, place)
+    weights = load_file(place / "model.safetensors")
+    lost = weights.pop("model.layers.1.mlp.down_proj.weight")
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UsageError, match="weights are missing: its .* hold 90,432 numbers, and the model has 98,624"):
+        require_whole(find(str(place)))
+    # Buffers that some files hold beside the weights can hide what is missing from a count.
+    save_file({**weights, "model.mask": lost.repeat(2, 1)}, place / "model.safetensors", {"format": "pt"})
+    require_whole(find(str(place)))
+    with pytest.raises(UsageError, match="1 weights are missing, the first model.layers.1.mlp.down_proj.weight"):
+        load_policy(find(str(place)), "cpu")
+
+
+def test_quantised_weights_are_refused(source, tmp_path):
+    place = tmp_path / "model"
+    shutil.copytree(source.folder, place)
+    config = json.loads((place / "config.json").read_text()) | {"quantization_config": {"quant_method": "awq"}}
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="is quantised"):
+        require_whole(find(str(place)))
