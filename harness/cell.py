@@ -19,7 +19,7 @@ from harness.bench import Bench
 from harness.cache import building
 from harness.data import Data
 from harness.description import describe, rows_of
-from harness.evaluate import not_finite, pair_table
+from harness.evaluate import keep_table, kept_table, not_finite, pair_table
 from harness.generations import Addition
 from harness.gradient import NonFinite, StepZeroMismatch
 from harness.grid import Trial
@@ -184,9 +184,13 @@ def _train(bench: Bench, trial: Trial, folder: Path, before: Before | None, log:
     reference = bench.evaluation_reference
     bench.additions.prepare()
     steps = len(job.batches)
-    due = {math.ceil(steps * i / bench.options.evals) for i in range(1, bench.options.evals + 1)}
+    evals, every = bench.options.evals, bench.options.checkpoint_steps
+    due = {math.ceil(steps * i / evals) for i in range(1, evals + 1)}
+    # A state from which a cell goes on is one of a training with the same evaluations: what lies behind it is not
+    # measured again.
+    checkpoints = folder / CHECKPOINTS / f"evals-{evals}" if every else None
     model = bench.policy.begin(trial.seed, weights)
-    tables: list[DataFrame] = []
+    tables: dict[int, DataFrame] = {}
     seen = 0
 
     def on_step(row: dict[str, float]) -> None:
@@ -201,17 +205,21 @@ def _train(bench: Bench, trial: Trial, folder: Path, before: Before | None, log:
             if spoilt := not_finite(bench.data_rows, scores):
                 raise NonFinite(f"{trial.loss} after step {step} of {steps}: log-probs of {len(spoilt)} held-out rows "
                                 f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr")
-            tables.append(pair_table(bench.data_rows, scores, reference, step))
+            tables[step] = pair_table(bench.data_rows, scores, reference, step)
+            if checkpoints is not None and ranks.leads():
+                keep_table(checkpoints, tables[step], step)
 
     curve = train(
         bench.trainer(model), job, on_step=on_step, after_step=after_step,
-        on_smaller=bench.on_smaller,
-        checkpoints=folder / CHECKPOINTS if bench.options.checkpoint_steps else None,
-        checkpoint_steps=bench.options.checkpoint_steps,
+        on_smaller=bench.on_smaller, checkpoints=checkpoints, checkpoint_steps=every,
     )  # fmt: skip
+    for step in due - tables.keys():
+        tables[step] = kept_table(checkpoints, step)
     if before:
-        tables.insert(0, before.table()[list(tables[0].columns)])
-    return _Measured(pd.concat(tables, ignore_index=True), curve, bench.additions.ask(model), data)
+        tables[0] = before.table()
+    columns = list(tables[steps].columns)
+    whole = pd.concat([tables[step][columns] for step in sorted(tables)], ignore_index=True)
+    return _Measured(whole, curve, bench.additions.ask(model), data)
 
 
 def save_model(bench: Bench, target: Path) -> None:

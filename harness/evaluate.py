@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
+from harness.cache import writing
 from harness.reference import Scores
 from harness.tokens import Row
-from results.columns import SOURCE
+from results.columns import PAIR_COLUMNS, SOURCE
+from results.frames import parquet_bytes, read_parquet, typed_frame
 from results.pair_table import FIRST_TOKENS
 
 if TYPE_CHECKING:
@@ -43,6 +46,17 @@ def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int
         line |= {SOURCE.name: row.source} if several else {}
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def keep_table(folder: Path, table: DataFrame, step: int) -> None:
+    """Writes an evaluation on the way beside the checkpoints, for a process that goes on from one of them."""
+    with writing(folder / f"pairs-{step}.parquet") as temporary:
+        temporary.write_bytes(parquet_bytes(typed_frame(table, PAIR_COLUMNS, "pair"), PAIR_COLUMNS))
+
+
+def kept_table(folder: Path, step: int) -> DataFrame:
+    """What `keep_table` wrote after this step."""
+    return read_parquet(folder / f"pairs-{step}.parquet", PAIR_COLUMNS, "pair")
 
 
 def not_finite(rows: Sequence[Row], policy: Scores) -> list[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import results
+from harness.bench import Bench
 from results.columns import names
 from results.rerank_columns import RERANK_COLUMNS
 from tests.harness.conftest import comparable, pair_rows, write_jsonl
@@ -110,6 +111,37 @@ def test_seeds_draw_other_rows_and_the_untrained_control_runs_once(command, tmp_
     assert (runs["loss"] == "none").sum() == 1 and (runs["loss"] == "sft").sum() == 2
     assert runs.loc[runs["loss"] == "dpo", "train_rows_digest"].nunique() == 2
     assert runs["eval_rows_digest"].nunique() == 1
+
+
+def test_a_killed_cell_goes_on_with_the_evaluations_made_before(command, tmp_path, monkeypatch):
+    words = ["losses=dpo", "controls=false", "evals=4", "checkpoint_steps=1"]
+    command(*words, out="whole")
+    evaluate, calls = Bench.evaluate, []
+
+    def killed(bench, model):
+        calls.append(model)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return evaluate(bench, model)
+
+    monkeypatch.setattr(Bench, "evaluate", killed)
+    assert command(*words).code == 130
+    assert command(*words).code == 0 and len(calls) == 5  # the last evaluation alone was made again
+    tables = [results.pairs(tmp_path / out, step="all", split=None) for out in ("whole", "runs")]
+    assert list(tables[1]["step"].unique()) == [1, 2, 3, 4]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    runs = [comparable(results.read(tmp_path / out)) for out in ("whole", "runs")]
+    pd.testing.assert_frame_equal(*runs, check_exact=True)
+
+
+def test_a_checkpoint_made_without_the_evaluations_asked_for_is_not_used(command, tmp_path, monkeypatch):
+    words = ["losses=dpo", "controls=false", "checkpoint_steps=3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "evaluate", lambda bench, model: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert command(*words).code == 130
+    assert len(list((tmp_path / "runs").rglob("state-3.safetensors"))) == 1
+    assert command(*words, "evals=2").code == 0
+    assert list(results.pairs(tmp_path / "runs", step="all")["step"].unique()) == [2, 4]
 
 
 def test_a_cell_folder_holds_what_the_contract_says(command, tmp_path):
