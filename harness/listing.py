@@ -154,6 +154,7 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     """The columns of a row, of a pair and of a curve, or one of them."""
     from results import columns as own
     from results import side_columns as side
+    from results.schema import LETTERS
 
     pairs = (*own.PAIR_COLUMNS, *own.OPTIONAL_PAIR_COLUMNS, own.SOURCE)
     groups = {
@@ -169,16 +170,15 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     if name is None:
         tables = [f"{title}\n\n{_column_table(columns)}" for title, columns in groups.items()]
         further = [(own.of_source(name, "SOURCE"), f"{name} of one source's test rows") for name in own.BY_SOURCE]
-        return "\n".join([*tables, table(("further columns of a mixture's row", "meaning"), further)])
+        rest = table(("further columns of a mixture's row", "meaning"), further)
+        return "\n".join([table((LETTERS,), ()), *tables, rest])
     found = {title: column for title, columns in groups.items() for column in columns if column.name == name}
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
         raise UsageError([unknown("metric", name, known)])
-    return "\n".join(
-        card(name, [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better),
-                     ("type", c.dtype)])
-        for title, c in found.items()
-    )  # fmt: skip
+    told = [[("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better), ("type", c.dtype)]
+            for title, c in found.items()]  # fmt: skip
+    return "\n".join([*(card(name, fields) for fields in told), table((LETTERS,), ())])
 
 
 def _column_table(columns: Sequence[Column]) -> str:

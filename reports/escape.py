@@ -46,7 +46,7 @@ _LATEX = {
     "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "_": "\\_", "%": "\\%",
     "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
     "|": "\\textbar{}", "±": "$\\pm$", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\to$", "·": "$\\cdot$",
-    "–": "--", "-": "{-}",
+    "–": "--", "-": "{-}", "[": "{[}", "*": "{*}",
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def latex(text: str) -> str:
 
 
 def _latex_character(character: str) -> str:
-    return character if character.isascii() else f"[U+{hex(ord(character))[2:].upper()}]"
+    return character if character.isascii() else f"{{[}}U+{hex(ord(character))[2:].upper()}]"
 
 
 def csv_cell(text: str) -> str:

@@ -117,7 +117,8 @@ def _caption(protocol: Protocol, *, is_bold: bool) -> str:
     """What was compared, and what the errors are."""
     told = ", ".join(f"{name} {value}" for name, value in notes.identity(protocol))
     last = "Bold: not distinguishable from the best" if is_bold else notes.claim(protocol).replace("`", "")
-    return f"{told}. ± is one standard error. {last}."
+    claimed = f" {notes.CLAIMED}" if headline.has_claim(protocol) else ""
+    return f"{told}. ± is one standard error. {last}.{claimed}"
 
 
 def markdown(shown: Grid) -> str:
@@ -150,7 +151,7 @@ def _two_lines(text: str, arrow: str) -> str:
     """A heading over two lines, so that columns stay as narrow as their numbers."""
     first, _, rest = text.partition(" ")
     told = " ".join(escape.latex(part) for part in (rest, arrow) if part)
-    return f"\\shortstack{{{escape.latex(first)}\\\\{told}}}" if told else escape.latex(first)
+    return f"\\shortstack{{\\strut {escape.latex(first)}\\\\\\strut {told}}}" if told else escape.latex(first)
 
 
 def _marked(

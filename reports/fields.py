@@ -39,7 +39,7 @@ MEASURES: tuple[Field, ...] = (
 _IN_CELLS_ONLY = (
     "mean_likelihood_accuracy_gain", "accuracy_length_balanced", "margin", "effective_beta", "train_seconds",
 )  # fmt: skip
-INTERVAL = Field("interval", "95 %", "text", _ACCURACY)
+INTERVAL = Field("interval", "95 % interval", "text", _ACCURACY)
 SEEDS = Field("seeds", "seeds", "count")
 ROLE = Field("role", "role", "text")
 DETAILS: tuple[Field, ...] = (

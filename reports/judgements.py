@@ -22,7 +22,7 @@ JUDGED: tuple[Field, ...] = (
     Field("judge_tokens", "judge tokens", "count", "judge", short="judge\ntokens", drop=7),
     *CANARIES,
 )
-JUDGE = Field("judge", "judge", "text", short="judge")
+JUDGE = Field("judge", "judge", "text", "judge", short="judge")
 
 
 def judgements(rows: pandas.DataFrame) -> pandas.DataFrame:

@@ -14,8 +14,8 @@ from reports.tables import Protocol
 from results.diagnosis import Finding
 from results.inference import CLAIM_SEEDS
 
-INERT_BETA = 0.3
-"""An effective beta as near to 0 as this: the strength did not act (declared with the column)."""
+CLAIMED = ("Shown are each loss's winner of the search and its default, on seeds that the search has not seen; a "
+           "default is tested against its own winner alone and never bold.")  # fmt: skip
 
 _LISTED = 6
 
@@ -40,7 +40,7 @@ def claim(protocol: Protocol) -> str:
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
     """The notes of one protocol, in the order of importance."""
-    rules = (_elsewhere, _knobs, _disagreement, _inert, _length_baseline, _dropped)
+    rules = (_elsewhere, _knobs, _disagreement, _length_baseline, _dropped)
     return tuple(note for note in (rule(protocol) for rule in rules) if note)
 
 
@@ -85,7 +85,8 @@ def _disagreement(protocol: Protocol) -> str:
     if not told:
         return ""
     return (
-        f"Sum ratio and mean ratio lie on different sides of 0.5, so no direction is told: {_some(told)}."
+        "Sum ratio and mean ratio lie on different sides of 0.5, so whether these learned the preference depends on "
+        f"the ruler: {_some(told)}."
     )
 
 
@@ -102,21 +103,6 @@ def _both_rulers(row: Mapping[str, Any]) -> str:
         for name in ("preference_accuracy", "mean_ratio_accuracy")
     ]
     return f"{pair[0]} against {pair[1]}"
-
-
-def _inert(protocol: Protocol) -> str:
-    """Cells whose strength hardly acted."""
-    told = [
-        f"{_name(protocol, row)}: {render.number(row['effective_beta'], 'ratio')}"
-        for row in protocol.contenders.to_dict("records")
-        if not render.is_missing(row.get("effective_beta")) and abs(row["effective_beta"]) < INERT_BETA
-    ]
-    if not told:
-        return ""
-    limit = render.number(INERT_BETA, "ratio")
-    return (
-        f"Beta hardly acted (effective beta below {limit}), so these cells do not test it: {_some(told)}."
-    )
 
 
 def _length_baseline(protocol: Protocol) -> str:
@@ -194,8 +180,8 @@ def rulers(protocol: Protocol) -> str:
     return f"Own rulers: {', '.join(told)}." if told else ""
 
 
-def reading(protocol: Protocol, *, is_tested: bool) -> str:
-    """How to read the table of settings; whether some of it was tested over seeds and rows."""
+def reading(protocol: Protocol, *, is_tested: bool, has_claim: bool) -> str:
+    """How to read the table of settings; whether some of it was tested over seeds and rows, and a search's claim."""
     errors = (
         "Errors of tested columns are over seeds and test pairs; bold are all values that the test cannot tell from "
         "the best of their column."
@@ -204,7 +190,7 @@ def reading(protocol: Protocol, *, is_tested: bool) -> str:
     )
     return (
         "Held-out test pairs. ↑ and ↓ say which way a column improves; columns without an arrow have no good "
-        f"direction. {errors} Controls are shaded. {rulers(protocol)}"
+        f"direction. {errors} {CLAIMED + ' ' if has_claim else ''}Controls are shaded. {rulers(protocol)}"
     ).strip()
 
 
@@ -219,7 +205,7 @@ def _distinct(rows: pandas.DataFrame, column: str) -> list[Any]:
 def _some(told: Sequence[str]) -> str:
     """The first entries, and how many more there are."""
     rest = len(told) - _LISTED
-    return "; ".join(told[:_LISTED]) + (f"; and {render.counted(rest, 'cell')} more" if rest > 0 else "")
+    return "; ".join(told[:_LISTED]) + (f"; and {render.counted(rest, 'more cell')}" if rest > 0 else "")
 
 
 def unfinished(protocol: Protocol) -> tuple[str, ...]:
@@ -241,6 +227,22 @@ def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
     """The settings that identify the protocol, as name and value."""
     pairs = [(name.replace("_", " "), _shown(value)) for name, value in protocol.shared.items()]
     return (*pairs, ("protocol", render.number(protocol.id, "text") or "not recorded"))
+
+
+def apart(protocol: Protocol, everyone: Sequence[Protocol]) -> str:
+    """What tells a protocol from others of the same data and model, in words; empty where there are none."""
+    alike = [other for other in everyone
+             if all(other.shared.get(name) == protocol.shared.get(name) for name in ("suite", "model"))]  # fmt: skip
+    if len(alike) < 2:
+        return ""
+    known = dict.fromkeys(name for one in alike for name in one.shared if not name.endswith(("digest", "revision")))
+    names = [name for name in known if len({one.shared.get(name) for one in alike}) > 1]
+    told = [", ".join(f"{name.replace('_', ' ')} {_shown(one.shared[name])}" for name in names if name in one.shared)
+            for one in alike]  # fmt: skip
+    own = told[[one.id for one in alike].index(protocol.id)]
+    if own and told.count(own) == 1:
+        return own
+    return ", ".join(filter(None, (own, f"protocol {render.number(protocol.id, 'text')}")))
 
 
 def seeds(rows: pandas.DataFrame) -> tuple[tuple[str, str], ...]:

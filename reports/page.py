@@ -23,6 +23,7 @@ from reports.tables import Protocol
 from reports.tuning_figures import tuning_block
 from reports.verdict import Verdict
 from results.columns import ROW_COLUMNS
+from results.schema import LETTERS
 
 _CURVE_ENDS = ("reward_chosen", "reward_rejected", "margin", "accuracy", "chosen_logp")
 
@@ -59,6 +60,7 @@ class Section:
 
     anchor: str
     title: str
+    apart: str
     verdicts: tuple[Verdict, ...]
     main: Grid | None
     strips: tuple[str, ...]
@@ -93,7 +95,8 @@ def page(
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
         drawn = figures.loss_curves(protocol.done, evidence.curves, colours, f"s{place}", room)
-        sections.append(_section(protocol, f"protocol-{place + 1}", evidence, drawn, colours))
+        apart = notes.apart(protocol, found)
+        sections.append(_section(protocol, apart, f"protocol-{place + 1}", evidence, drawn, colours))
     fields = (*MEASURES, *ANSWERS, *DETAILS)
     shown = {field.column for field in fields}
     return {
@@ -104,6 +107,7 @@ def page(
         "extent": _extent(len(runs), stored),
         "command": escape.visible(command),
         "environment": _environment(runs),
+        "letters": LETTERS,
         "definitions": [column for column in ROW_COLUMNS if column.name in shown],
         "arrows": render.ARROWS,
     }
@@ -126,7 +130,7 @@ def _extent(shown: int, stored: int) -> str:
 
 
 def _section(
-    protocol: Protocol, anchor: str, evidence: Evidence, drawn: Sequence[figures.LossCurves],
+    protocol: Protocol, apart: str, anchor: str, evidence: Evidence, drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
 ) -> Section:  # fmt: skip
     done = protocol.done
@@ -136,6 +140,7 @@ def _section(
     return Section(
         anchor=anchor,
         title=escape.visible(" · ".join(named)) or "unnamed data and model",
+        apart=apart,
         **_first_screen(protocol, evidence),
         identity=(*notes.identity(protocol), *notes.seeds(headline.ranked(protocol))),
         summary=notes.summary(protocol),
@@ -166,7 +171,7 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
         "verdicts": verdict.verdicts(protocol, found),
         "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
         "strips": tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records")),
-        "reading": notes.reading(protocol, is_tested=bool(found)),
+        "reading": notes.reading(protocol, is_tested=bool(found), has_claim=headline.has_claim(protocol)),
         "span": tuple(render.tick(end) for end in span),
     }
 

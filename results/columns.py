@@ -3,9 +3,7 @@
 Here live declarations only, in plain Python, so that listing the metrics costs nothing. How a metric is
 computed is in `metrics.py` and `lengths.py`; how a table reaches the disk is in `store.py`.
 
-Letters used below, per pair: c, r = policy log-prob of the chosen and the rejected answer (nats, summed
-over scored tokens), c0, r0 = the same of the reference, nc, nr = scored tokens, a = c - c0, d = r - r0, h =
-a - d.
+The letters used below are in `schema.LETTERS`.
 """
 
 from collections.abc import Iterable

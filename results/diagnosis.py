@@ -137,7 +137,7 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
 
 @_rule("length_bias at least 0.3 either way and beyond two errors, accuracy no better than that of preferring that "
        "length plus 0.05; or samples 1.5 times as long as the reference's without a higher win-rate at equal length",
-       "simpo, r_dpo, ld_dpo; balance lengths in the data")
+       "balance lengths in the data; against a bias to long answers also simpo, r_dpo, ld_dpo")
 def length_exploitation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """The policy tells answers apart by their length, or answers at greater length."""
     seen = _of(row, "length_bias", "preference_accuracy", "longer_wins_baseline")

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+LETTERS = (
+    "Letters, per pair: c, r = log-prob of the chosen and of the rejected answer under the policy (nats, summed over "
+    "scored tokens); c0, r0 = the same under the reference; nc, nr = scored tokens; a = c - c0, d = r - r0, h = a - d."
+)
+"""What the meanings of columns abbreviate; whoever shows them shows this too."""
+
 Direction = Literal["up", "down", "none"]
 
 

@@ -147,6 +147,11 @@ def test_a_metrics_card_says_unit_and_direction():
     assert " up\n" in text
 
 
+def test_the_letters_of_the_metrics_are_explained_where_they_are_used():
+    for asked in (["metrics"], ["metrics", "margin"]):
+        assert "a = c - c0, d = r - r0, h = a - d." in " ".join(listing(asked).split())
+
+
 def test_an_options_card_says_what_a_comma_does():
     assert "each value gives its own cells" in listing(["options", "betas"])
     assert "one value only" in listing(["options", "model"])

@@ -50,7 +50,8 @@ def test_latex_has_a_column_a_field_a_row_a_setting_and_nothing_unescaped(frame)
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on the PATH")
 def test_latex_compiles_without_a_package(frame, tmp_path) -> None:
-    text = reports.table(frame, "latex", METRICS)
+    odd = frame.assign(loss=["[é]" if loss == "dpo" else "*" for loss in frame["loss"]])  # eaten by a line break before
+    text = "".join(reports.table(rows, "latex", METRICS) for rows in (frame, odd))
     document = f"\\documentclass{{article}}\\begin{{document}}\n{text}\\end{{document}}\n"
     (tmp_path / "table.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "table.tex"]
@@ -95,7 +96,7 @@ def test_only_failed_cells_give_no_table(make) -> None:
 
 def test_latex_shows_every_character_as_it_is() -> None:
     assert escape.latex("a_b & 5% {x} \\y") == r"a\_b \& 5\% \{x\} \textbackslash{}y"
-    assert escape.latex("-0.5 -- é") == r"$-$0.5 {-}{-} [U+E9]"
+    assert escape.latex("-0.5 -- é") == r"$-$0.5 {-}{-} {[}U+E9]"
 
 
 def test_a_report_with_files_writes_every_figure_in_each_form(make, tmp_path) -> None:
@@ -129,3 +130,12 @@ def test_a_folder_gives_bold_where_there_are_seeds_enough(tested_runs) -> None:
     assert text.count("\\textbf{") == 2 and "Bold: not distinguishable from the best" in text
     (protocol,) = tables.protocols(results.read(tested_runs))
     assert "\\textbf" not in reports.table(protocol.rows.drop(columns="knobs"), "latex")
+
+
+def test_the_table_of_a_claim_says_why_a_default_is_not_bold(tested_runs, tmp_path) -> None:
+    runs = results.read(tested_runs)
+    claimed = runs.assign(stage="claim", role=["default" if loss == "kto" else "winner" for loss in runs["loss"]])
+    assert "a default is tested against its own winner alone and never bold" in reports.table(claimed, "markdown")
+    reports.write(tmp_path, claimed)
+    assert (tmp_path / "report.md").read_text().count("and never bold.") == 1
+    assert "never bold" not in reports.table(runs, "markdown")

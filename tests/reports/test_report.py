@@ -69,7 +69,7 @@ def test_a_report_says_what_a_reader_needs(written: Path, name: str) -> None:
         "hh-rlhf · smollm2-135m",
         "1 seed: no claim about the losses",
         "0.620 ± 0.031",
-        "so no direction is told: ipo",
+        "depends on the ruler: ipo",
         "kto beta 0.1, lr 1e-3: failed: loss is not finite at step 3",
         "scores 0.560 on these pairs",
         "mean_log_prob",
@@ -158,8 +158,32 @@ def test_two_protocols_give_two_tables_and_the_warning_not_to_mix_them(make, tmp
     reports.write(tmp_path, make.frame(*rows))
     text = (tmp_path / "report.md").read_text()
     assert "2 protocols: cells are comparable within a table, never across tables." in text
-    assert len(re.findall(r"^\| loss \| beta \| lr \| sum ratio ± se ↑ \| 95 % ", text, flags=re.MULTILINE)) == 2
-    assert "## hh-rlhf · other" in text
+    assert len(re.findall(r"^\| loss \| beta \| lr \| sum ratio ± se ↑ \| 95 % int", text, flags=re.MULTILINE)) == 2
+    assert "## hh-rlhf · other\n" in text
+
+
+def test_protocols_of_the_same_data_and_model_are_told_apart_by_what_differs(make, tmp_path: Path) -> None:
+    rows = [make.cell("dpo", suite_revision="a"), make.cell("dpo", cell="b", protocol="p2", suite_revision="b"),
+            make.cell("dpo", cell="c", protocol="p3", test_pairs=1024, precision="bf16")]  # fmt: skip
+    reports.write(tmp_path, make.frame(*rows[:2]))
+    heads = re.findall(r"^## (hh-rlhf.*)$", (tmp_path / "report.md").read_text(), flags=re.MULTILINE)
+    assert heads == ["hh-rlhf · smollm2-135m · protocol p1", "hh-rlhf · smollm2-135m · protocol p2"]
+    reports.write(tmp_path, make.frame(*rows))
+    for name, start in (("report.md", "## "), ("report.html", "<h2>")):
+        text = (tmp_path / name).read_text()
+        assert f"{start}hh-rlhf · smollm2-135m · precision bf16, test pairs 1,024" in text
+        assert f"{start}hh-rlhf · smollm2-135m · precision fp32, test pairs 256, protocol p1" in text
+
+
+def test_every_table_of_a_judged_cell_has_a_title(make, tmp_path: Path) -> None:
+    reports.write(tmp_path, make.frame(make.cell("dpo", judge="length", win_rate=0.5)))
+    titles = re.findall(r"^### Every cell(.*)$", (tmp_path / "report.md").read_text(), flags=re.MULTILINE)
+    assert ": judge" in titles and ": " not in titles and ":" not in titles
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_the_letters_of_the_meanings_are_explained_beside_them(written: Path, name: str) -> None:
+    assert "a = c - c0, d = r - r0, h = a - d" in (written / name).read_text()
 
 
 def test_a_hostile_name_stays_text_everywhere(make, tmp_path: Path) -> None:
