@@ -82,7 +82,7 @@ def table(protocol: Protocol, found: Standings, measures: Sequence[Field] = HEAD
     return marked.assign(interval=_intervals(marked, found)) if tested else marked
 
 
-def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str]:
+def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str | None]:
     """The 95 % interval of preference accuracy in words: over seeds and rows where it was tested, else over rows."""
     ends = {cell: (place.low, place.high) for ruled in found.values()
             for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults) for cell in place.cells}  # fmt: skip
@@ -94,7 +94,7 @@ def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str]:
         own = interval(Estimate(value, error), degrees) if measured else None
         low, high = ends.get(row["cell"]) or own or (None, None)
         known = not render.is_missing(low)
-        told.append(" to ".join(render.number(end, "share") for end in (low, high)) if known else render.MISSING)
+        told.append(" to ".join(render.number(end, "share") for end in (low, high)) if known else None)
     return told
 
 

@@ -122,11 +122,11 @@ def protocols(runs: pandas.DataFrame) -> tuple[Protocol, ...]:
 def _shared(rows: pandas.DataFrame, column: str) -> Any:
     """The value that the rows share; several are joined, none is None.
 
-    The untrained control does not count for the training rows: it has none.
+    What was not trained does not count for the training rows: it has none.
     """
     if column not in rows.columns:
         return None
-    trained = rows[rows["loss"] != "none"] if column == "train_pairs" else rows
+    trained = rows[(rows["loss"] != "none") & (rows["status"] != "skipped")] if column == "train_pairs" else rows
     values = list(dict.fromkeys(value for value in trained[column] if not render.is_missing(value)))
     if len(values) > 1:
         return ", ".join(str(value) for value in values)

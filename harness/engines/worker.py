@@ -7,6 +7,7 @@ device has failed.
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,7 +67,8 @@ class Worker:
             self.progress.cell_failed(trial.label, str(error))
         else:
             accuracy = row["preference_accuracy"]
-            told = "unpaired rows have no accuracy" if accuracy is None else f"preference accuracy {accuracy:.3f}"
+            unpaired = accuracy is None or math.isnan(accuracy)
+            told = "unpaired rows have no accuracy" if unpaired else f"preference accuracy {accuracy:.3f}"
             self.progress.cell_finished(trial.label, told)
         if trial.parent:
             self.sweep.forget(trial.parent)

@@ -100,6 +100,7 @@ def test_unpaired_examples_train_kto_and_skip_pairwise_losses_with_the_reason(co
     told = command(f"suite={path}", "losses=kto,dpo")
     assert told.code == 0 and told.trained == ["none", "kto"]
     assert any("dpo" in line and "single rated answers" in line for line in told.lines)
+    assert not any("accuracy nan" in line for line in told.lines)
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert runs.loc["dpo", "status"] == "skipped"
     assert math.isfinite(runs.loc["kto", "chosen_logp_drift"]) and math.isnan(runs.loc["kto", "preference_accuracy"])

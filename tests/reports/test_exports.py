@@ -132,6 +132,13 @@ def test_a_folder_gives_bold_where_there_are_seeds_enough(tested_runs) -> None:
     assert "\\textbf" not in reports.table(protocol.rows.drop(columns="knobs"), "latex")
 
 
+def test_a_table_without_accuracies_has_no_column_of_their_intervals(make) -> None:
+    row = make.cell("kto", preference_accuracy=None, preference_accuracy_se=None)
+    assert "interval" not in reports.table(make.frame(row), "markdown")
+    shown = reports.table(make.frame(row | {"cell": "b", "lr": 1e-3}, make.cell("dpo")), "csv")
+    assert list(pandas.read_csv(io.StringIO(shown))["interval"].isna()) == [False, True]
+
+
 def test_the_table_of_a_claim_says_why_a_default_is_not_bold(tested_runs, tmp_path) -> None:
     runs = results.read(tested_runs)
     claimed = runs.assign(stage="claim", role=["default" if loss == "kto" else "winner" for loss in runs["loss"]])

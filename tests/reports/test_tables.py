@@ -77,8 +77,10 @@ def test_a_setting_that_every_protocol_shares_is_not_named_beyond_the_usual_ones
     ]
 
 
-def test_the_untrained_control_does_not_blur_the_count_of_training_rows(make) -> None:
-    frame = make.frame(make.cell("none", lr=None, seed=None, train_pairs=0), make.cell("dpo"))
+def test_what_was_not_trained_does_not_blur_the_count_of_training_rows(make) -> None:
+    untrained = make.cell("none", lr=None, seed=None, train_pairs=0)
+    skipped = make.cell("ipo", lr=None, seed=None, train_pairs=0, status="skipped")
+    frame = make.frame(untrained, skipped, make.cell("dpo"))
     assert dict(notes.identity(tables.protocols(frame)[0]))["train pairs"] == "512"
 
 
