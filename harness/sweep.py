@@ -18,12 +18,14 @@ from harness.entries import ENTRIES
 from harness.generations import questions
 from harness.grid import Trial, trials
 from harness.identity import Identity
+from harness.knobs import eligible
 from harness.logprobs import STATISTICS
 from harness.machine import Machine
 from harness.models import find, load_tokenizer, require_whole
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.rounds import check_rounds, check_score
+from harness.selection import values_of
 from harness.spaces import proposed
 from results import store
 
@@ -157,6 +159,7 @@ def prepare_sweep(
         _require_searchable(options, data)
         grid = proposed(options, **around)
     probe_losses(grid)
+    _require_scores(grid, data)
     return Sweep(options, machine, tokenizer, data, identity, grid, command)
 
 
@@ -166,6 +169,19 @@ def _require_searchable(options: Options, data: Data) -> None:
         why = "holds single rated answers" if data.suite.kind != "pairs" else "has no validation pairs"
         raise UsageError([f"search={options.search} selects by preference accuracy on validation pairs, and "
                           f"suite={options.suite} {why}; leave out search="])  # fmt: skip
+
+
+def _require_scores(grid: Sequence[Trial], data: Data) -> None:
+    """Raises: UsageError where a loss reads ratings and a row that may be drawn for it carries none."""
+    reading = [t for t in grid if t.loss != "none" and not t.skip and "scores" in losses.get(t.loss).needs]
+    for name, knobs in dict.fromkeys((t.loss, t.knobs) for t in reading):
+        rated = [scores is not None for scores in values_of(eligible(data.pool, knobs), "scores")]
+        if not all(rated):
+            raise UsageError([
+                f"loss '{name}' needs scores, and {rated.count(False)} of {len(rated)} training rows of "
+                f"{data.suite.name} carry none; give a file with score_chosen and score_rejected for every pair, or "
+                "leave the loss out"
+            ])  # fmt: skip
 
 
 def probe_losses(grid: Sequence[Trial]) -> None:

@@ -61,8 +61,9 @@ def is_finite_number(value: object) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """"did you mean 'dpo'? ", or nothing where no known word is close."""
-    known = list(known)
+    written = {name.lower(): name for name in known}
+    word = word.lower()
     # Swapped letters first: to difflib, "dop" is nearer to "dpop" than to "dpo".
-    swapped = [name for name in known if sorted(name) == sorted(word)]
-    close = swapped or difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    swapped = [name for name in written if sorted(name) == sorted(word)]
+    close = swapped or difflib.get_close_matches(word, written, n=1)
+    return f"did you mean {written[close[0]]!r}? " if close else ""

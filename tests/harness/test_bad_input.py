@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,20 @@ def test_a_plugin_that_secretly_averages_over_the_batch_is_refused(refused, tmp_
     )
     said = refused("plugins=sly.py", "losses=sly", "suite.answers=written")
     assert "sly" in said and "batch_coupled" in said
+
+
+def test_a_loss_that_needs_scores_is_refused_where_rows_have_none(refused, tmp_path):
+    (tmp_path / "rated.py").write_text(
+        "import losses\n"
+        "@losses.register('rated', needs={'scores'})\n"
+        "def rated(pair: losses.PairBatch):\n"
+        "    return -pair.chosen.mean * (pair.scores[:, 0] - pair.scores[:, 1])\n"
+    )
+    rows = [{**row, "score_chosen": 2.0, "score_rejected": 1.0} for row in pair_rows(40)] + pair_rows(60)[40:]
+    write_jsonl(tmp_path / "some.jsonl", rows)
+    said = refused("suite=some.jsonl", "plugins=rated.py", "losses=dpo,rated", "batch_size=4", "train_pairs=8")
+    assert re.search(r"loss 'rated' needs scores, and \d+ of \d+ training rows of some carry none", said)
+    assert "score_chosen" in said
 
 
 def test_a_setting_that_a_loss_refuses_is_refused_beside_others(refused):

@@ -59,6 +59,11 @@ def test_an_unknown_loss_names_the_nearest_and_all_known():
     assert not isinstance(error.value, KeyError)  # KeyError would print its message in quotes
 
 
+def test_capital_letters_are_no_other_word():
+    with pytest.raises(LookupError, match=r"unknown loss 'SimPO'; did you mean 'simpo'\?"):
+        losses.get("SimPO")
+
+
 def test_a_bare_declaration_has_sensible_defaults():
     losses.register("bare")(loss_of_pairs)
     losses.register("referred", needs="reference")(loss_of_pairs)
