@@ -67,7 +67,9 @@ def draw(
 
     shares:  take exact counts from each source of a mixture.
     balance: take as many pairs whose chosen answer is longer as pairs whose chosen answer is shorter.
-    A smaller draw is a part of a larger one: each group of rows has one order, from which the first are taken.
+    A smaller draw is a part of a larger one: each group of rows has one order, from which the first are taken. In a
+    mixture of three sources and more that holds but for a row: a larger count can give a source one seat fewer
+    (Hamilton's method, the Alabama paradox).
     """
     sides = _sides(pool, order(pool, "draw", seed), balance)
     drawn = taken(pool, [place for side in sides for place in _first(pool, side, count // len(sides), shares)])

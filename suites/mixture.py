@@ -77,7 +77,9 @@ def settings_of(parts: Sequence[Part], settings: Mapping[str, str]) -> dict[Part
 def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     """All rows of all parts, their ids under their source's name.
 
-    A row that trains or validates is dropped (`leaks_into_test`) where another part has its cluster in test.
+    A row is dropped where another part has its cluster in test (`leaks_into_test`), and one that trains also where
+    another part has it in validation (`leaks_into_validation`): parts with files for their splits and parts without
+    place the same first turn differently.
     Raises: SuiteError, also where pairs and unpaired examples would be mixed.
     """
     parts = read_parts(text, settings)
@@ -87,10 +89,10 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     if len(kinds) > 1:
         told = ", ".join(f"{part.label} {suite.kind}" for part, suite in loaded.items())
         raise SuiteError(f"suite {text!r} mixes pairs and unpaired examples ({told}); mix suites of one kind")
-    kept = _without_leaks(loaded)
+    leaks = _leaks(loaded)
+    kept = {part: [place for place, rule in enumerate(found) if rule is None] for part, found in leaks.items()}
     dropped = sum((Counter(suite.dropped) for suite in loaded.values()), Counter())
-    if leaking := sum(len(suite.rows) - len(kept[part]) for part, suite in loaded.items()):
-        dropped[LEAKS] += leaking
+    dropped.update(rule for found in leaks.values() for rule in found if rule is not None)
     rows = (
         replace(row, id=f"{part.label}/{row.id}", source=part.label)
         for part, suite in loaded.items() for row in suite.rows.take(kept[part])
@@ -102,17 +104,27 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     )  # fmt: skip
 
 
-def _without_leaks(loaded: Mapping[Part, Suite]) -> dict[Part, list[int]]:
-    """The places of each part's rows that test, or whose cluster no part has in test."""
-    found = {
+def _leaks(loaded: Mapping[Part, Suite]) -> dict[Part, list[str | None]]:
+    """For each part the rule that drops each of its rows, None for a row that stays."""
+    columns = {
         part: list(zip(*(suite.rows.column(name).to_pylist() for name in ("cluster", "split")), strict=True))
         for part, suite in loaded.items()
     }
-    tested = {cluster for rows in found.values() for cluster, split in rows if split == "test"}
-    return {
-        part: [place for place, (cluster, split) in enumerate(rows) if split == "test" or cluster not in tested]
-        for part, rows in found.items()
-    }
+    held_out: dict[str, set[Part]] = {}  # cluster -> the parts that validate on it
+    tested: set[str] = set()
+    for part, rows in columns.items():
+        for cluster, split in rows:
+            if split == "test":
+                tested.add(cluster)
+            elif split == "validation":
+                held_out.setdefault(cluster, set()).add(part)
+
+    def rule(part: Part, cluster: str, split: str) -> str | None:
+        if split != "test" and cluster in tested:
+            return LEAKS
+        return "leaks_into_validation" if split == "train" and held_out.get(cluster, {part}) != {part} else None
+
+    return {part: [rule(part, *row) for row in rows] for part, rows in columns.items()}
 
 
 def _labels(stems: Sequence[str], settings: Mapping[str, str]) -> list[str]:

@@ -77,6 +77,18 @@ def test_a_turn_that_another_part_tests_is_not_trained_on(toys):
     assert mixed.dropped == {"identical": 4, "leaks_into_test": 1}
 
 
+def test_a_turn_that_another_part_validates_on_is_not_trained_on(tmp_path):
+    def part(name: str, splits: dict[str, str]) -> str:
+        rows = [{"prompt": q, "chosen": "x", "rejected": "y", "split": split} for q, split in splits.items()]
+        return write(tmp_path / f"{name}.jsonl", rows)
+
+    one = part("one", {"q": "validation", "r": "train", "s": "test"})
+    two = part("two", {"q": "train", "r": "validation", "t": "train", "s": "validation"})
+    mixed = suites.load(f"{one}+{two}")
+    assert [row.id for row in mixed.rows] == ["one/row-1", "one/row-3", "two/row-2", "two/row-3"]
+    assert mixed.dropped == {"leaks_into_validation": 2, "leaks_into_test": 1}
+
+
 def test_settings_reach_a_part_by_its_name_or_its_place(toys):
     mixed = suites.load("toy-a+toy-b+toy-a", {"1.subset": "x", "toy-b.subset": "y", "3.subset": "z"})
     assert {row.id.rsplit("/", 1)[0] for row in mixed.rows} == {"toy-a-x/x", "toy-b/y", "toy-a-z/z"}
