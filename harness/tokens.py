@@ -1,7 +1,7 @@
 """One pair -> token ids, the same for every loss, for training and for evaluation.
 
-The prompt is rendered once and each answer is tokenised on its own, so chosen and rejected share the
-prompt's ids exactly. Scored are an answer's ids and one end-of-turn token.
+The prompt is rendered once and its ids stay as they are whatever follows, so chosen and rejected share them
+exactly. Scored are an answer's ids and one end-of-turn token.
 """
 
 from __future__ import annotations
@@ -123,15 +123,49 @@ class Encoder:
         return self._with_bos(self._ids([self.prompt_text(prompt)])[0])
 
     def _tokenise(self, rows: Sequence[Pair | Example]) -> Iterable[Row]:
-        prompts = self._ids([self.prompt_text(row.prompt) for row in rows])
-        before = " " if self.template == "plain" else ""
+        prompts = [self.prompt_text(row.prompt) for row in rows]
+        ids = self._ids(prompts)
         texts = [
             (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,) for row in rows
         ]
-        flat = iter(self._ids([before + text.strip() for pair in texts for text in pair]))
-        for row, prompt, pair in zip(rows, prompts, texts, strict=True):
+        places = [place for place, pair in enumerate(texts) for _ in pair]
+        flat = self._answer_ids(
+            [prompts[place] for place in places], [ids[place] for place in places],
+            [text.strip() for pair in texts for text in pair],
+        )  # fmt: skip
+        for row, prompt, pair in zip(rows, ids, texts, strict=True):
             answers = tuple(self._ended(next(flat)) for _ in pair)
             yield _row(row, self._with_bos(prompt), answers)
+
+    def _answer_ids(self, prompts: list[str], prompt_ids: list[list[int]], answers: list[str]) -> Iterator[list[int]]:
+        """The ids of each answer [N] after its prompt.
+
+        A tokenizer that writes a space of its own before any text (sentencepiece, as in Llama 2 and Mistral) would
+        put one between prompt and answer: there the answer is what follows the prompt's ids in both texts together.
+        """
+        if not self._adds_space:
+            before = " " if self.template == "plain" else ""
+            yield from self._ids([before + answer for answer in answers])
+            return
+        both = self._ids([prompt + self._gap + answer for prompt, answer in zip(prompts, answers, strict=True)])
+        for prompt, whole, alone in zip(prompt_ids, both, self._ids(answers), strict=True):
+            yield whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone
+
+    @cached_property
+    def _adds_space(self) -> bool:
+        first, line, after = self._ids(["a", "\n", "\na"])
+        return first != after[len(line) :]
+
+    @cached_property
+    def _gap(self) -> str:
+        """The white space that stands between a prompt and its answer."""
+        if self.template == "plain":
+            return " "
+        turns, mark = _exchange()
+        asked = self.prompt_text([Message(**turns[0])])
+        whole = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        gap = whole.removeprefix(asked).partition(mark)[0]
+        return gap if gap.isspace() else ""
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
@@ -217,9 +251,14 @@ def make_encoder(tokenizer: Any, *, template: str, max_tokens: int, overlong: st
 
 def _end_of_turn(tokenizer: Any) -> int | None:
     """The first special token that the chat template writes after an assistant's answer, else EOS."""
-    mark = "THE-ANSWER"
-    turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": mark}]
+    turns, mark = _exchange()
     text = tokenizer.apply_chat_template(turns, tokenize=False)
     tail = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
     special = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
     return next((token for token in tail if token in special), tokenizer.eos_token_id)
+
+
+def _exchange() -> tuple[list[dict[str, str]], str]:
+    """A question with its answer, and the answer's text, to see what a chat template writes around it."""
+    mark = "THE-ANSWER"
+    return [{"role": "user", "content": "hello"}, {"role": "assistant", "content": mark}], mark

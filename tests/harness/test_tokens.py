@@ -1,7 +1,7 @@
 """Pair -> token ids: one path for every loss."""
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from harness.options import UsageError
@@ -143,3 +143,31 @@ def test_a_tokenizer_without_an_end_token_is_refused():
     tokenizer.eos_token = None
     with pytest.raises(UsageError, match="no end-of-sequence token"):
         encode(tokenizer, a_pair())
+
+
+def words_with_space(template: str | None) -> PreTrainedTokenizerFast:
+    """The tokenizer of single characters, with a space of its own before any text, as sentencepiece writes it."""
+    made = letters(bos=False, chat=False)
+    made.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    made.chat_template = template
+    return made
+
+
+LINES = (
+    "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+BRACKETS = (
+    "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}"
+    " {{ m.content }} </s>{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(("template", "answer"), [(None, " yes</s>"), (LINES, "yes</s>"), (BRACKETS, " yes</s>")])
+def test_a_tokenizers_own_space_is_not_added_to_that_between_prompt_and_answer(template, answer):
+    tokenizer = words_with_space(template)
+    (row,) = encode(tokenizer, a_pair(chosen=" yes ")).rows
+    assert text(tokenizer, row.answers[0]) == answer
+    whole = text(tokenizer, (*row.prompt, *row.answers[0]))
+    assert whole == " " + {None: "\n\nHuman: hi\n\nAssistant: yes</s>", LINES: "[user]\nhi</s> [assistant]\nyes</s>",
+                           BRACKETS: "[INST] hi [/INST] yes</s>"}[template]  # fmt: skip
