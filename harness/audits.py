@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.data import Data
 from harness.progress import Progress
+from harness.tokens import SAME_WHEN_CUT
 from suites.audit import Audit, Fact, audit, facts, lines
 
 DIGITS = 12  # of a digest that people compare
@@ -28,6 +29,8 @@ def token_facts(data: Data) -> list[Fact]:
     """What the model's tokenizer and the limit make of the rows, and which rows there are."""
     encoder = data.encoder
     cut = f", {data.truncated} cut" if data.truncated else ""
+    if same := data.dropped.get(SAME_WHEN_CUT):
+        cut += f", {same} dropped because the cut made their answers the same"
     listed = [
         Fact(
             f"within {encoder.max_tokens} tokens ({encoder.template} template)",

@@ -17,6 +17,8 @@ from harness.options import UsageError
 from suites import Example, Message, Pair
 from suites.rows import CHUNK, Rows
 
+SAME_WHEN_CUT = "identical_when_cut"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -76,7 +78,8 @@ class Encoder:
     def encode(
         self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None
     ) -> Encoded:
-        """Token ids of all rows; overlong ones are dropped (and counted) or cut.
+        """Token ids of all rows; overlong ones are dropped (and counted) or cut, and pairs whose answers a cut makes
+        the same are dropped under a rule of their own.
 
         CHUNK rows are at work at a time; what is kept are columns of ids.
         """
@@ -94,11 +97,14 @@ class Encoder:
                     yield row
                     continue
                 tally.long_sides[self._long_side(row)] += 1
-                if self.overlong == "drop":
+                cut = None if self.overlong == "drop" else self._cut(row)
+                if cut is None:
                     tally.dropped["overlong"] += 1
+                elif len(set(cut.answers)) < len(cut.answers):  # they differed behind the cut
+                    tally.dropped[SAME_WHEN_CUT] += 1
                 else:
                     tally.truncated += 1
-                    yield self._cut(row)
+                    yield cut
             advance(len(chunk))
 
     def prompt_text(self, prompt: Sequence[Message]) -> str:

@@ -32,6 +32,17 @@ def test_rows_beyond_the_limit_are_told_apart_by_what_was_long(data):
     assert "within 128 tokens (plain template)" in shown and "3 dropped as overlong" in shown
 
 
+def test_pairs_whose_answers_a_cut_makes_the_same_are_told_apart(source, tokenizer, tmp_path):
+    rows = pair_rows(200)
+    rows[0] |= {"chosen": "same " * 50 + "good", "rejected": "same " * 50 + "bad"}
+    rows[1]["chosen"] *= 20
+    path = write_jsonl(tmp_path / "pairs.jsonl", rows)
+    options = make({"suite": str(path), "losses": ["dpo"], "max_tokens": 128, "overlong": "truncate"})
+    data = prepare(options, source, tokenizer, silent())
+    shown = "\n".join(audit_lines(data, audited(data, silent())))
+    assert "0 dropped as overlong, 1 cut, 1 dropped because the cut made their answers the same" in shown
+
+
 def test_the_record_is_strict_json_with_the_digests_of_the_rows(data):
     kept = json.loads(json.dumps(record(data, audited(data, silent())), allow_nan=False))
     assert kept["kept"] == 200 and kept["tokens"]["training_rows"] == len(data.pool)

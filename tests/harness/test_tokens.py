@@ -125,6 +125,13 @@ def test_a_cut_answer_carries_no_end_of_turn():
     assert len(row.prompt) == 10 and row.length == 40
 
 
+def test_a_pair_whose_answers_a_cut_makes_the_same_is_dropped_and_counted():
+    tokenizer = letters(bos=False, chat=False)
+    same, other = a_pair(chosen="y" * 90 + "a", rejected="y" * 90 + "b"), a_pair(chosen="y" * 90, rejected="x" * 90)
+    found = encode(tokenizer, same, other, max_tokens=40, overlong="truncate")
+    assert (len(found.rows), found.truncated, found.dropped) == (1, 1, {"identical_when_cut": 1})
+
+
 def test_an_unpaired_example_is_a_row_with_one_answer():
     tokenizer = letters(bos=False, chat=False)
     example = Example("1", (Message("user", "hi"),), "ok", True, "c", "train")
