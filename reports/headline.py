@@ -93,9 +93,13 @@ def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str | None]:
         measured = row["loss"] != "none" and not render.is_missing(error)
         own = interval(Estimate(value, error), degrees) if measured else None
         low, high = ends.get(row["cell"]) or own or (None, None)
-        known = not render.is_missing(low)
-        told.append(" to ".join(render.number(end, "share") for end in (low, high)) if known else None)
+        told.append(None if render.is_missing(low) else within(low, high))
     return told
+
+
+def within(low: float, high: float) -> str:
+    """An interval of an accuracy in words, cut at 0 and 1."""
+    return " to ".join(render.number(min(max(end, 0.0), 1.0), "share") for end in (low, high))
 
 
 def _marked(shown: pandas.DataFrame, found: Standings) -> pandas.DataFrame:

@@ -101,13 +101,14 @@ def _evidence(
 ) -> list[str]:
     """What the words rest on, and what limits them."""
     best = found.places[0]
-    interval = " to ".join(render.number(end, "share") for end in (best.low, best.high))
+    interval = headline.within(best.low, best.high)
     told = [f"{names[best.label]} has the highest preference accuracy, {render.number(best.value, 'share')} "
             f"(95 % {interval}, over {render.counted(best.seeds, 'seed')} and the test rows)."]  # fmt: skip
     if best.low <= 0.5 <= best.high:
         told.append("That interval holds 0.500: on these pairs it is not told from the untrained model.")
     tied = {place.label for place in found.places[1:] if place.tied}
-    detectable = [line["detectable"] for line in found.comparisons if line["a"] == best.label and line["b"] in tied]
+    detectable = [line["detectable"] for line in found.comparisons
+                  if line["a"] == best.label and line["b"] in tied and not render.is_missing(line["detectable"])]
     if detectable:
         ends = " to ".join(dict.fromkeys(render.number(end(detectable), "share") for end in (min, max)))
         told.append(f"Where no difference was found, one of {ends} would have been found in four cases of five; a "

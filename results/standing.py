@@ -54,10 +54,12 @@ def standing(
     than three seeds, without a value, or with a single cluster of rows. `tables` are pair tables of test rows by cell.
 
     The error of a mean is that of `inference.mean_over_runs`.
-    Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
+    Raises: ValueError where seeds of a setting cannot be told apart, or cells were measured on different rows.
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
     known = [side for side in sides(runs, tables, metric) if _is_testable(side)]
+    if len({side.rows for side in known}) > 1:
+        raise ValueError("The settings were measured on different test rows, so they have no common standing.")
     defaults = [side for side in known if side.role == DEFAULT]
     ordered = sorted((side for side in known if side.role != DEFAULT),
                      key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())  # fmt: skip

@@ -73,6 +73,21 @@ def test_an_interval_over_few_clusters_is_students(make) -> None:
     assert text == "0.322 to 0.878"  # 0.6 -+ 2.776 * 0.1
 
 
+def test_an_interval_of_an_accuracy_ends_at_one(make) -> None:
+    runs = make.frame(make.cell("dpo", preference_accuracy=0.95, preference_accuracy_se=0.1, n_clusters=5))
+    (protocol,) = tables.protocols(runs)
+    assert list(headline.table(protocol, {})["interval"]) == ["0.672 to 1.000"]
+
+
+def test_settings_on_different_rows_give_no_verdict(tested_runs) -> None:
+    evidence = read_evidence(tested_runs, results.read(tested_runs))
+    runs, moved = results.read(tested_runs), dict(evidence.tables)
+    for cell in runs["cell"][runs["loss"] == "ipo"]:
+        moved[cell] = moved[cell].assign(pair_id=moved[cell]["pair_id"] + "x")
+    (one,) = told(tested_runs, runs, Evidence(tables=moved))
+    assert one.words.startswith("No verdict: no pair tables are stored on the same rows") and one.kind == "none"
+
+
 def test_a_loss_with_too_few_seeds_is_left_out_and_counted(tested_runs) -> None:
     runs = results.read(tested_runs)
     (one,) = told(tested_runs, runs[(runs["loss"] != "dpo") | (runs["seed"] == 0)])

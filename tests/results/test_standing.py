@@ -56,6 +56,14 @@ def test_settings_with_two_seeds_are_not_placed():
     assert standing(runs[runs["seed"] == 0], tables).places == ()
 
 
+def test_settings_on_different_rows_have_no_common_standing():
+    runs, tables = cells({"dpo": 0.6, "ipo": 0.7})
+    moved = {cell: table.assign(pair_id=table["pair_id"] + ("x" if cell.startswith("ipo") else ""))
+             for cell, table in tables.items()}  # fmt: skip
+    with pytest.raises(ValueError, match="measured on different test rows"):
+        standing(runs, moved)
+
+
 def test_settings_without_a_value_or_with_one_cluster_are_not_placed():
     runs, tables = cells({"dpo": 0.6, "ipo": 0.7})
     sides = ["policy_chosen_logp", "reference_chosen_logp", "chosen_tokens"]
