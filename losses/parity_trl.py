@@ -229,6 +229,11 @@ def _alphapo(ours: Mapping[str, float]) -> dict[str, float]:
     return {"simpo_gamma": ours["gamma_beta_ratio"] * ours["beta"], "cpo_alpha": 0.0}
 
 
+def _slic(ours: Mapping[str, float]) -> dict[str, float]:
+    """TRL's ranking term is ours over delta, so the likelihood is too: the whole loss is ours over delta."""
+    return {"beta": 1.0 / ours["delta"], "cpo_alpha": ours["alpha"] / ours["delta"]}
+
+
 TOKEN_MEAN = "the likelihood is a mean over the tokens of a micro-batch, so long answers weigh more"
 SORTED = "sorts within a micro-batch"
 GAMMA = "simpo_gamma is gamma itself, and cpo_alpha is 1, which adds a likelihood term"
@@ -264,7 +269,7 @@ TRL = tuple(
         ("cpo", "CPO sigmoid", cpo, CPO, {
             "settings": lambda ours: {"cpo_alpha": ours["alpha"]}, "why": TOKEN_MEAN}),
         ("slic", "CPO hinge", cpo_hinge, CPO, {
-            "settings": lambda ours: {"beta": 1.0 / ours["delta"], "cpo_alpha": ours["alpha"]}, "why": TOKEN_MEAN}),
+            "settings": _slic, "why": TOKEN_MEAN}),
         ("simpo", "CPO simpo, cpo_alpha=0", cpo_simpo, CPO, {"settings": _gamma, "as_it_comes": GAMMA}),
         ("cpo_simpo", "CPO simpo", cpo_simpo, CPO, {"settings": _gamma, "why": TOKEN_MEAN, "as_it_comes": GAMMA}),
         ("alphapo", "CPO alphapo", cpo_simpo, CPO, {"settings": _alphapo}),

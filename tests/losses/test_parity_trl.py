@@ -119,6 +119,13 @@ def test_likelihood_terms_differ_from_trls_by_the_token_mean_alone(name, term, w
     assert gap == pytest.approx(weight * token_mean - ours, abs=1e-5)
 
 
+def test_slic_at_another_margin_is_trls_hinge_times_that_margin():
+    loss, ours = losses.get("slic"), {"delta": 2.0, "alpha": 0.1}
+    value = loss.fn(fixed_set(loss).batch, **ours).mean().item()
+    # in micro-batches of one pair, whose token mean is its own
+    assert 2.0 * real("slic", PEER["slic"].settings_like(ours), pairs=1).value == pytest.approx(value, abs=1e-5)
+
+
 @pytest.mark.parametrize("name", ["cpo", "slic", "cpo_simpo"])
 def test_the_prompt_is_no_part_of_trls_cpo_likelihood(name):
     assert real(name).gradients[2].abs().max() == 0.0
