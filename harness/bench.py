@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 import losses
 from harness import ranks
 from harness.additions import Additions
-from harness.cache import cache_folder, writing
+from harness.cache import cache_folder
 from harness.data import Data
 from harness.estimate import micro_tokens
 from harness.generations import Answering
@@ -75,7 +74,9 @@ class Bench:
         )
         self._check_layout(self._check_items(), self.options.layout)
         if self.options.start == "sft":
-            self._start_from_sft()
+            start = self._start_from_sft()
+            if self.options.save != "none":
+                self.policy.name_start(start.with_suffix(""), tokenizer)
         if ranks.count() > 1:
             self.additions.prepare()  # while all processes are here: rank 0 may need it before they do, and alone
 
@@ -108,14 +109,14 @@ class Bench:
         self.policy.end()
         self._check_layout([item_of(max(rows, key=lambda row: row.length))], self.layout)
 
-    def _start_from_sft(self) -> None:
-        """Puts weights tuned on chosen answers under every cell; they are kept, and made once."""
+    def _start_from_sft(self) -> Path:
+        """Puts weights tuned on chosen answers under every cell; they are kept in a file, and made once."""
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
         self.kept.append(path)
         if all(ranks.each(path.is_file)):
             self.policy.start_from(path)
-            return
+            return path
         sft = losses.get("sft")
         trial = Trial(
             "sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False,
@@ -125,10 +126,8 @@ class Bench:
         scorer = self.trainer(self.policy.begin(START_SEED))
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
             train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
-        weights = self.policy.adopt()
-        if ranks.leads():
-            with writing(path) as temporary:
-                save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+        self.policy.adopt(path)
+        return path
 
     def trainer(self, model: Any) -> Scorer:
         """The scorer that trains a policy."""

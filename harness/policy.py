@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness import ranks
+from harness.cache import building, writing
 from harness.models import load_folder, shapes_of, stored_shapes
 
 Weights = Mapping[str, Tensor]
@@ -98,8 +100,8 @@ class Policy:
         self.base.requires_grad_(ranks.sharded())  # gathered weights keep what their first pass saw
         self.base.zero_grad(set_to_none=True)
 
-    def adopt(self) -> Weights:
-        """Makes the trained weights of the cell just run the new starting weights, and returns them."""
+    def adopt(self, file: Path) -> None:
+        """Makes the trained weights of the cell just run the new starting weights, and writes them."""
         if self._adapted is not None:
             self.base = self._adapted.merge_and_unload().eval()
             self._adapted = None
@@ -107,13 +109,26 @@ class Policy:
         if self.tuning == "full":
             self._start = weights
         self.end()
-        return weights
+        if ranks.leads():
+            with writing(file) as temporary:
+                save_file({name: value.cpu() for name, value in weights.items()}, temporary)
 
     def start_from(self, file: Path) -> None:
         """Puts other starting weights in place (a kept SFT start)."""
         restore(self.base, [file])
         if self.tuning == "full":
             self._start = [file]
+
+    def name_start(self, folder: Path, tokenizer: Any) -> None:
+        """Keeps the weights under every adapter as a model's folder, which saved adapters name as their base: put on
+        the model that was tuned before them, they would be another policy."""
+        if self.tuning == "full":
+            return
+        if ranks.leads() and not folder.is_dir():
+            with building(folder) as temporary:
+                self.base.save_pretrained(temporary)
+                tokenizer.save_pretrained(temporary)
+        self.base.name_or_path = str(folder)
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Writes the cell just trained as a plain transformers folder, or a peft adapter folder."""

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import results
+from harness.__main__ import main
 from harness.bench import Bench
 from results.columns import names
 from results.rerank_columns import RERANK_COLUMNS
@@ -51,6 +52,19 @@ def test_save_best_keeps_the_winner_alone_and_it_loads(command, tmp_path, capsys
     assert f"model:  {folders[0]}" in capsys.readouterr().out
     assert AutoModelForCausalLM.from_pretrained(folders[0]).num_parameters() > 0
     assert command("losses=dpo,simpo", "save=best").trained == []
+
+
+def test_an_adapter_on_a_tuned_start_names_that_start_as_its_base(command, tmp_path, pairs_file, capsys):
+    command("losses=dpo", "tuning=lora", "start=sft", "save=all", "controls=false", "lrs=1e-3")
+    (adapter,) = (tmp_path / "runs").rglob("model")
+    base = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    words = ["evaluate", f"model={adapter}", f"suite={pairs_file}", "eval_pairs=8", "device=cpu", "workers=0"]
+    assert main([*words, f"reference={base}", f"out={tmp_path / 'elsewhere'}"]) == 0
+    pairs = [results.pairs(tmp_path / out).query("loss != 'none'") for out in ("runs", "elsewhere")]
+    for side in ("policy_chosen_logp", "reference_chosen_logp"):
+        assert pairs[0][side].tolist() == pytest.approx(pairs[1][side].tolist(), abs=1e-3)
+    assert main([*words, "reference=tiny", f"out={tmp_path / 'other'}"]) == 2
+    assert f"was trained on {base}, which is not reference 'tiny'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from harness.logprobs import Scorer
@@ -94,12 +93,12 @@ def test_a_next_round_begins_at_a_saved_cells_bits_and_trains_the_same_weights(p
     assert not all(torch.equal(p, trained[n]) for n, p in first.named_parameters() if p.requires_grad)
 
 
-def test_adopting_makes_the_trained_weights_the_new_start(policy, rows):
+def test_adopting_makes_the_trained_weights_the_new_start(policy, rows, tmp_path):
     model, _ = train_one(policy, rows)
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
         trained = model(input_ids=ids).logits.clone()
-    policy.adopt()
+    policy.adopt(tmp_path / "start.safetensors")
     policy.begin(0)
     policy.end()
     with torch.no_grad():
@@ -156,8 +155,8 @@ def test_files_of_other_weights_are_not_started_from(source, rows):
 def test_a_kept_start_in_a_file_is_where_every_cell_begins(source, rows, tmp_path):
     policy = Policy(load_policy(source, "cpu"), tuning="full", rank=4, alpha=8, files=files_of(source))
     train_one(policy, rows)
-    kept = policy.adopt()
-    save_file(kept, tmp_path / "start.safetensors")
+    policy.adopt(tmp_path / "start.safetensors")
+    kept = snapshot(policy.base)
     fresh = Policy(load_policy(source, "cpu"), tuning="full", rank=4, alpha=8, files=files_of(source))
     fresh.start_from(tmp_path / "start.safetensors")
     train_one(fresh, rows)
