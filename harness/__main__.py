@@ -42,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        from harness.faults import storage_failure
+
+        if told := storage_failure(error):
+            return _refuse([told])
+        raise
 
 
 def misplaced_package() -> str | None:

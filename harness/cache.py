@@ -17,17 +17,25 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.options import UsageError
 from results.claims import is_running
 
 
 def cache_folder(*parts: str) -> Path:
-    """The cache folder (`PREFERENCE_HARNESS_CACHE`, else the XDG cache), created on first use."""
+    """The cache folder (`PREFERENCE_HARNESS_CACHE`, else the XDG cache), created on first use.
+
+    Raises: UsageError where it cannot be.
+    """
     root = os.environ.get("PREFERENCE_HARNESS_CACHE")
     if root is None:
         xdg = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         root = str(Path(xdg) / "preference-harness")
     folder = Path(root).expanduser().joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError([f"the cache folder {folder} cannot be made ({error.strerror}); set PREFERENCE_HARNESS_CACHE "
+                          "to a folder that can be written"]) from None  # fmt: skip
     return folder
 
 
@@ -115,7 +123,7 @@ def remembered_sha256(path: Path) -> str:
     stat = path.stat()
     key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()
     note = cache_folder("digests") / f"{key}.json"
-    if note.exists():
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none, or one that a power cut left empty
         return json.loads(note.read_text())["sha256"]
     digest = sha256_of_file(path)
     with writing(note) as temporary:

@@ -23,10 +23,9 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
     `warn` gets what was left out. Raises: UsageError for words that are not understood, a folder without runs, an
     unknown metric, or nothing to compare.
     """
-    found = split(words, KEYS)
+    found = split(words, KEYS, dotted=False)
     errors = list(found.errors)
-    strange = [*found.suite_settings, *found.loss_settings]
-    if len(found.bare) > 2 or strange:
+    if len(found.bare) > 2:
         keys = ", ".join(f"{key}=" for key in KEYS)
         errors.append(f"compare takes one path or two and {keys}, seen {' '.join(words)}; for example: compare "
                       "runs/hh-rlhf loss=dpo,ipo")  # fmt: skip

@@ -19,7 +19,7 @@ from harness.generations import questions
 from harness.grid import Trial
 from harness.identity import ElsewhereIdentity
 from harness.machine import resolve
-from harness.models import Source, find, load_tokenizer, require_whole
+from harness.models import Source, find, load_tokenizer
 from harness.option_cards import make, values_of
 from harness.options import Options, UsageError
 from harness.progress import Progress
@@ -27,6 +27,7 @@ from harness.run import carry_out
 from harness.secrets import refusals
 from harness.sweep import Sweep
 from harness.trained import COMPARED_ROWS, doubts, find_trained
+from harness.weights import require_whole
 from harness.words import Words, split
 
 # A run's options have these; where nothing is trained nothing reads them, and the smallest cost nothing.

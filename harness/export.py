@@ -49,7 +49,7 @@ class Exported:
 
 def export(argv: Sequence[str]) -> int:
     """Prints the configuration of the named cell as YAML; the exit code. Raises: UsageError."""
-    words = split(argv, {"format": SCALAR})
+    words = split(argv, {"format": SCALAR}, dotted=False)
     errors = list(words.errors)
     form = words.values.get("format", FORMATS[0])
     if form not in FORMATS:

@@ -10,13 +10,15 @@ import torch
 from safetensors import SafetensorError
 
 from harness.micro import is_out_of_memory
+from harness.options import UsageError
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 _RUST_ERRNO = re.compile(r"os error (\d+)")
 
 
 class SweepStopped(RuntimeError):
-    """No further cell can be run: nothing can be written, or the machines are gone; the message says what to do."""
+    """No further cell can be run: nothing can be written, the model cannot be measured, or the machines are gone; the
+    message says what to do."""
 
 
 def memory_failure(error: BaseException) -> str | None:
@@ -46,6 +48,12 @@ def storage_failure(error: BaseException) -> str | None:
         f"{place or 'a file of this run'}: {os.strerror(number).lower()}; free some space or name other "
         "folders (out=, PREFERENCE_HARNESS_CACHE), then run the same command again: finished cells are kept"
     )
+
+
+def stopping_failure(error: BaseException) -> str | None:
+    """A sentence about what no further cell gets past: a disk, or a model that turns out to be none that can be
+    measured; None for any other error."""
+    return str(error) if isinstance(error, UsageError) else storage_failure(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness.layout import LAYOUTS, Item
 from harness.logprobs import Scorer
+from harness.options import UsageError
 
 # Allowed difference (nats, a sequence) of two ways to compute the same fp32 log-probs. Off the CPU, kernels
 # differ by shape; a wrong mask is off by a tenth of a nat and more.
@@ -49,7 +50,7 @@ def check_layout(model: nn.Module, items: Sequence[Item], *, wanted: str, pad: i
     """Tries layouts on `items` (among them the longest row), fastest first, and returns the first that holds.
 
     wanted: "auto", or the fastest layout to try.
-    Raises: RuntimeError where even the plain layout differs from the stock model.
+    Raises: UsageError where even the plain layout differs from the stock model.
     """
     oracle = torch.cat([stock_logps(model, item) for item in items])
     reasons = []
@@ -59,10 +60,10 @@ def check_layout(model: nn.Module, items: Sequence[Item], *, wanted: str, pad: i
             return LayoutCheck(name, "; ".join(reasons))
         reasons.append(reason)
     kind = getattr(model.config, "model_type", "?")
-    raise RuntimeError(
-        f"the log-probs of model type '{kind}' differ from its own logits: {reasons[-1]}; "
-        "this model cannot be measured here"
-    )
+    raise UsageError(
+        [f"the log-probs of model type '{kind}' differ from its own logits: {reasons[-1]}; "
+         "this model cannot be measured here"]
+    )  # fmt: skip
 
 
 @torch.no_grad()

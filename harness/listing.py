@@ -27,7 +27,7 @@ def listing(argv: Sequence[str]) -> str:
 
     Raises: UsageError for an unknown kind or name, or words that a kind does not take.
     """
-    words = split(argv, {"plugins": LIST})
+    words = split(argv, {"plugins": LIST}, dotted=False)
     if words.errors:
         raise UsageError(words.errors)
     if not words.bare:
@@ -35,7 +35,7 @@ def listing(argv: Sequence[str]) -> str:
     kind, *names = words.bare
     if kind not in KINDS:
         raise UsageError([unknown("kind", kind, KINDS)])
-    if len(names) > 1 or words.suite_settings or words.loss_settings:
+    if len(names) > 1:
         raise UsageError([f"`list {kind}` takes at most one name, seen {' '.join(argv[1:])!r}"])
     plugins = tuple(words.values.get("plugins", ()))
     if plugins and kind != "losses":

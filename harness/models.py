@@ -11,15 +11,11 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import nn
 
 from harness.cache import building, cache_folder, remembered_sha256
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES, default_lr
@@ -134,9 +130,27 @@ def find(name: str, revision: str | None = None, *, weights_needed: bool = True)
             [f"model '{name}': no config.json with *.safetensors in its folder (found: {found}); "
              "save it with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR)"]
         )  # fmt: skip
+    _check_config(name, place)
     _refuse_foreign_code(name, place)
     digest = commit or _digest([_config_text(place)] + [remembered_sha256(p) for p in weights])
     return Source(name, place, commit or digest[:12], digest, _tokenizer_digest(place))
+
+
+def _check_config(name: str, place: Path) -> None:
+    """Raises UsageError where config.json is not what transformers can read."""
+    try:
+        config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"a {type(config).__name__}, not an object")
+        if "auto_map" not in config:
+            _automatic().AutoConfig.from_pretrained(place)
+    except Exception as error:  # the checks of each model's own configuration raise what they like
+        raise UsageError([f"model '{name}': its config.json cannot be used ({_told(error)}); copy or save the model "
+                          "again, with a version of transformers that knows it"]) from None  # fmt: skip
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def _refuse_foreign_code(name: str, place: Path) -> None:
@@ -202,17 +216,17 @@ def _tokenizer_digest(place: Path) -> str:
 
 
 def load_tokenizer(source: Source) -> Any:
-    """The tokenizer of a source. Raises: UsageError where only code of the folder's own could make it."""
+    """The tokenizer of a source. Raises: UsageError where its files cannot be read, or only its own code could."""
     try:
         return _automatic().AutoTokenizer.from_pretrained(source.folder)
-    except ValueError as error:
+    except Exception as error:  # the libraries behind each kind of tokenizer have a family of errors each
         file = source.folder / "tokenizer_config.json"
-        if not file.is_file() or "auto_map" not in json.loads(file.read_text()):
-            raise
-        raise UsageError(
-            [f"model '{source.name}': its tokenizer asks for Python code of its own (auto_map), which is never run "
-             "here; save a tokenizer that transformers knows by itself into a copy of the folder"]
-        ) from error  # fmt: skip
+        if isinstance(error, ValueError) and file.is_file() and '"auto_map"' in file.read_text(errors="replace"):
+            why = ("asks for Python code of its own (auto_map), which is never run here; save a tokenizer that "
+                   "transformers knows by itself into a copy of the folder")  # fmt: skip
+        else:
+            why = f"cannot be loaded ({_told(error)}); save it beside the weights: tokenizer.save_pretrained(DIR)"
+        raise UsageError([f"model '{source.name}': its tokenizer {why}"]) from error
 
 
 def load_policy(source: Source, device: str) -> torch.nn.Module:
@@ -240,39 +254,17 @@ def load_folder(place: Path) -> tuple[torch.nn.Module, list[str]]:
 
 
 def empty_model(place: Path) -> torch.nn.Module:
-    """The model without storage, from the configuration in a folder alone (no weights are read)."""
-    automatic = _automatic()
-    with torch.device("meta"):
-        return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
+    """The model without storage, from the configuration in a folder alone (no weights are read).
 
-
-def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter (tied ones once)."""
-    return {name: tuple(p.shape) for name, p in model.named_parameters()}
-
-
-def stored_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in safetensors files, from their headers alone."""
-    shapes = {}
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-    return shapes
-
-
-def require_whole(source: Source) -> None:
-    """Refuses what cannot be loaded as it was saved, from configuration and headers alone.
-
-    Raises: UsageError for quantised weights, and where the files hold fewer numbers than the model has.
+    Raises: UsageError where it is no causal language model that transformers knows.
     """
-    if "quantization_config" in json.loads((source.folder / "config.json").read_text()):
-        raise UsageError([f"model '{source.name}' is quantised, and its log-probs would be those of rounded weights; "
-                          "save it in fp32, bf16 or fp16"])  # fmt: skip
-    stored = sum(map(math.prod, stored_shapes(sorted(source.folder.glob("*.safetensors"))).values()))
-    needed = sum(map(math.prod, shapes_of(empty_model(source.folder)).values()))
-    if stored < needed:
-        raise UsageError([f"model '{source.name}': weights are missing: its *.safetensors hold {stored:,} numbers, "
-                          f"and the model has {needed:,}; copy all shards, or save it again"])  # fmt: skip
+    automatic = _automatic()
+    try:
+        with torch.device("meta"):
+            return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError([f"no causal language model can be made of {place / 'config.json'} ({_told(error)}); name "
+                          "a model that continues text"]) from error  # fmt: skip
 
 
 def parameter_count(source: Source) -> int:

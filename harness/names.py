@@ -222,9 +222,10 @@ def _look_up_model(values: Mapping[str, Any], findings: _Findings) -> None:
 
 
 def _look_up_out(values: Mapping[str, Any], findings: _Findings) -> None:
-    out = values.get("out")
-    if isinstance(out, str) and Path(out).expanduser().exists() and not Path(out).expanduser().is_dir():
-        findings.errors.append(f"out: {out} is a file; name a folder, which is made when it is not there")
+    out = Path(str(values.get("out", "."))).expanduser().absolute()
+    there = next(place for place in (out, *out.parents) if place.exists())
+    if not there.is_dir():
+        findings.errors.append(f"out: {there} is a file; name a folder, which is made when it is not there")
 
 
 def _entry_grid(values: Mapping[str, Any]) -> Grid:

@@ -17,7 +17,7 @@ from harness.engines.options import EngineOptions
 from harness.engines.settings import engine_problems
 from harness.judges.settings import parse as judge_values
 from harness.option_fields import option, required, whole
-from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Several, SeveralOrNone, Text, WholeNumber
+from harness.values import Auto, Choice, Device, Flag, Number, OrNone, Place, Several, SeveralOrNone, Text, WholeNumber
 from harness.words import AXIS, LIST
 
 
@@ -242,7 +242,7 @@ class Options(EngineOptions):
     save: Annotated[str, BeforeValidator(Choice(("none", "best", "all")))] = option(
         "none", "trained models to keep, as folders that from_pretrained loads"
     )
-    out: Annotated[str, BeforeValidator(Text())] = option("runs", "folder of the results")
+    out: Annotated[str, BeforeValidator(Place())] = option("runs", "folder of the results")
     # settings with dotted keys
     suite_settings: dict[str, str] = Field(default_factory=dict)
     judge_settings: Annotated[dict[str, Any], AfterValidator(judge_values)] = Field(default_factory=dict)

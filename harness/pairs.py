@@ -23,6 +23,7 @@ from harness.progress import Progress
 from harness.sampled import author_of, provenance_path, write_suite
 from harness.scorers import AnswerScorer, make_scorer
 from harness.tokens import Encoder, make_encoder
+from harness.weights import require_whole
 from harness.words import split
 from suites.cleaning import Draft, RowDropped, Tally, finish
 from suites.prompts import load_prompts
@@ -58,6 +59,7 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     asked = _prompts(options)
     machine = resolve(options)
     source = find(options.model, options.model_revision)
+    require_whole(source)
     encoder = make_encoder(
         load_tokenizer(source), template=options.template, max_tokens=options.max_tokens or token_limit(source),
         overlong="drop",

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from harness import ranks
 from harness.cache import building, writing
-from harness.models import load_folder, shapes_of, stored_shapes
+from harness.models import load_folder
+from harness.weights import shapes_of, stored_shapes
 
 Weights = Mapping[str, Tensor]
 

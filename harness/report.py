@@ -20,11 +20,11 @@ def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
     The words are a folder (default runs), tables=, figures= and metrics= (the measures of those tables).
     Raises: UsageError for words that are not understood, a folder that is not there or holds no cell.
     """
-    found = split(words, KEYS)
+    found = split(words, KEYS, dotted=False)
     given = {key: found.values.get(key, ()) for key in KEYS}
     folder = Path(found.bare[0] if found.bare else "runs").expanduser()
     errors = [*found.errors, *wrong(given)]
-    if len(found.bare) > 1 or found.suite_settings or found.loss_settings or str(folder).startswith("-"):
+    if len(found.bare) > 1 or str(folder).startswith("-"):
         errors.append(f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
                       "example: report runs/hh-rlhf tables=latex")  # fmt: skip
     elif not folder.is_dir():

@@ -55,10 +55,8 @@ def _file(name: str, settings: Mapping[str, str], prefix: str) -> list[str]:
     if not Path(name).expanduser().is_file():
         errors.append(f"suite: no such file: {name}; paths are read from the current folder")
     if settings:
-        first = next(iter(settings))
-        errors.append(
-            f"{prefix}.{first}: a file of your own has no settings but {', '.join(_of_every_suite())}; drop it"
-        )
+        keys = ", ".join(f"{prefix}.{key}" for key in settings)
+        errors.append(f"{keys}: a file of your own has no settings but {', '.join(_of_every_suite())}; drop it")
     return errors
 
 

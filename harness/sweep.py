@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from harness.identity import Identity
 from harness.knobs import eligible
 from harness.logprobs import STATISTICS
 from harness.machine import Machine
-from harness.models import find, load_tokenizer, require_whole
+from harness.models import find, load_tokenizer
 from harness.options import Options, UsageError
 from harness.progress import Progress
 from harness.rounds import check_rounds, check_score
 from harness.selection import values_of
 from harness.spaces import proposed
+from harness.weights import check_ids, require_whole
 from results import store
 
 MODEL_FOLDER, CHECKPOINTS, NEXT_ROUND = store.MODEL, store.CHECKPOINTS, store.NEXT_ROUND
@@ -148,6 +150,7 @@ def prepare_sweep(
         require_whole(source)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress, sample=sample)
+    check_ids(source, chain(data.pool, data.validation, data.test), tokenizer.pad_token_id or 0)
     questions(options, data)
     check_rounds(options, data)
     identity = Identity(options, source, data, machine.precision)

@@ -13,10 +13,11 @@ from typing import Any
 from harness.cache import remembered_sha256
 from harness.entries import ENTRIES
 from harness.grid import digest
-from harness.models import Source, empty_model, find, load_tokenizer, locate, require_whole, shapes_of, stored_shapes
+from harness.models import Source, empty_model, find, load_tokenizer, locate
 from harness.options import UsageError
 from harness.policy import ADAPTER, ADAPTER_WEIGHTS
 from harness.tokens import Encoder, make_encoder
+from harness.weights import require_whole, shapes_of, stored_shapes
 from suites import Example, Pair
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,14 @@ class Text:
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
             raise ValueError(f"{value!r} is not a non-empty, printable text")
         return value
+
+
+@dataclass(frozen=True)
+class Place(Text):
+    """A path as text, with ~ for the user's home as shells write it that do not expand it themselves."""
+
+    def __call__(self, value: object) -> str:
+        return os.path.expanduser(super().__call__(value))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ the options' business (options.py, values.py), and whether a name exists is that
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +16,8 @@ from harness.values import nearest
 SCALAR = "scalar"  # one value; a comma is an error
 LIST = "list"  # several values that act together
 AXIS = "axis"  # several values, each giving its own cells
+
+_LONGEST_NAME = 255  # bytes of one name in a path, on any common file system
 
 
 @dataclass
@@ -37,9 +41,10 @@ class Words:
         self.errors.append(sentence)
 
 
-def split(argv: Sequence[str], kinds: Mapping[str, str]) -> Words:
+def split(argv: Sequence[str], kinds: Mapping[str, str], *, dotted: bool = True) -> Words:
     """Split command-line words; `kinds` maps each known key to SCALAR, LIST or AXIS.
 
+    dotted: whether the verb takes settings of suites, judges and losses; else a key with a point is unknown.
     Words without `=` are kept, in order, in `bare`. Nothing is raised: all errors are collected.
     """
     words = Words()
@@ -49,15 +54,18 @@ def split(argv: Sequence[str], kinds: Mapping[str, str]) -> Words:
         key, equals, text = word.partition("=")
         if not equals:
             words.bare.append(word)
+            words.errors.extend(_no_place(word, word))
+        elif not key:
+            words.refuse(key, f"{word!r} has no key before its equals sign; write KEY=VALUE, without spaces around it")
         elif key in seen:
             words.refuse(key, f"{key}= is given more than once; give it once (separate values by commas)")
-        elif "." not in key and key not in kinds:
+        elif key not in kinds and not (dotted and "." in key):
             unknown_keys.append(key)
         else:
             seen.add(key)
             _place(words, key, text, kinds)
     if unknown_keys:
-        words.errors.append(_unknown_keys(unknown_keys, kinds))
+        words.errors.append(_unknown_keys(unknown_keys, kinds, dotted))
     return words
 
 
@@ -72,6 +80,8 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
     elif dot and (not owner or not name):
         words.refuse(key, f"{key!r} is not a key; settings are written suite.KEY=VALUE, judge.KEY=VALUE or "
                      "LOSS.KEY=VALUE")  # fmt: skip
+    elif problems := _no_place(key, text):
+        words.refuse(key, problems[0])
     elif dot and owner == "suite":
         words.suite_settings[name] = text
     elif dot and owner == "judge":
@@ -90,6 +100,18 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
         words.values[key] = text
 
 
+def _no_place(key: str, text: str) -> list[str]:
+    """What keeps a text from being a path, whatever it is meant as: the home of nobody, or too long a name."""
+    for item in text.split(","):
+        if item.startswith("~") and os.path.expanduser(item) == item:
+            user = item.partition("/")[0][1:]
+            return [f"{key}: {item!r} begins with the home of {user!r}, who is no user here; write ~/... for your own"]
+        longest = max(map(len, map(os.fsencode, re.split("[/+]", item))))
+        if longest > _LONGEST_NAME and "://" not in item:
+            return [f"{key}: a name of {longest} bytes, {item[:40] + '...'!r}; allowed: {_LONGEST_NAME} at most"]
+    return []
+
+
 def _by_comma(words: Words, key: str, text: str) -> tuple[str, ...]:
     """The values between commas; an empty one is an error and gives no values at all."""
     values = tuple(text.split(","))
@@ -99,11 +121,12 @@ def _by_comma(words: Words, key: str, text: str) -> tuple[str, ...]:
     return values
 
 
-def _unknown_keys(keys: Sequence[str], kinds: Mapping[str, str]) -> str:
+def _unknown_keys(keys: Sequence[str], kinds: Mapping[str, str], dotted: bool) -> str:
     """One sentence for all keys that do not exist: the nearest of each, and once what is allowed."""
     guesses = []
     for key in keys:
         guess = nearest(key.lstrip("-").replace("-", "_"), kinds)
         guesses.append(f"{key!r} (did you mean {guess!r}?)" if guess else repr(key))
     what = "unknown key" if len(keys) == 1 else "unknown keys"
-    return f"{what} {', '.join(guesses)}. Known: {', '.join(kinds)}, suite.KEY, judge.KEY, LOSS.KEY; see `list options`"
+    more = ", suite.KEY, judge.KEY, LOSS.KEY; see `list options`" if dotted else ""
+    return f"{what} {', '.join(guesses)}. Known: {', '.join(kinds)}{more}"

@@ -21,7 +21,7 @@ from harness import ranks
 from harness.cell import store_lost
 from harness.engines.pool import AfterCell, Message
 from harness.engines.worker import Duty, Relay, Worker, duty_of, ending, register_losses
-from harness.faults import SweepStopped, memory_failure, storage_failure
+from harness.faults import SweepStopped, memory_failure, stopping_failure
 from harness.grid import Trial
 from harness.progress import Progress
 from harness.sweep import Sweep
@@ -53,9 +53,9 @@ def _run_here(worker: Worker, trial: Trial, save: bool) -> None:
     try:
         worker.run(trial, save=save)
     except Exception as error:
-        memory, storage = memory_failure(error), storage_failure(error)
-        if storage is not None:
-            raise SweepStopped(storage) from error
+        memory, stopping = memory_failure(error), stopping_failure(error)
+        if stopping is not None:
+            raise SweepStopped(stopping) from error
         if memory is None:
             raise
         store_lost(worker.sweep.identity, trial, worker.sweep.folder(trial), memory)

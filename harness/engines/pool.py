@@ -26,7 +26,7 @@ AfterCell = Callable[[Trial], None]
 Message = tuple[Any, ...]
 """What a worker says: a word and its content. `ready`; a call of Progress; and at the end of a cell one of
 `ended` (micro-batch in tokens that fitted or None, whether the worker retires), `lost` (cause, whether memory may
-be it: the worker is gone), `stopped` (nothing can be written), `fault` (the traceback of a fault of the program)."""
+be it: the worker is gone), `stopped` (no cell can be run), `fault` (the traceback of a fault of the program)."""
 
 
 class Engine(Protocol):

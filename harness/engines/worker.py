@@ -20,7 +20,7 @@ from harness.bench import Bench
 from harness.cell import CellFailed, run_cell, store_lost
 from harness.engines.pool import Message
 from harness.estimate import Rates, seconds, work
-from harness.faults import memory_failure, storage_failure
+from harness.faults import memory_failure, stopping_failure
 from harness.grid import Trial
 from harness.progress import Progress, estimate
 from harness.rounds import Before
@@ -172,10 +172,10 @@ def guarded(work: Callable[[], Message]) -> Message:
     try:
         return work()
     except Exception as error:
-        memory, storage = memory_failure(error), storage_failure(error)
+        memory, stopping = memory_failure(error), stopping_failure(error)
         if memory is not None:
             return "lost", memory, False
-        return ("stopped", storage) if storage is not None else ("fault", traceback.format_exc())
+        return ("stopped", stopping) if stopping is not None else ("fault", traceback.format_exc())
 
 
 def register_losses(duty: Duty) -> None:

@@ -34,7 +34,7 @@ Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 def reproduce(argv: Sequence[str]) -> int:
     """Carry out the words after `reproduce`; the exit code. Raises: UsageError with every problem."""
-    words = split(argv, KEYS)
+    words = split(argv, KEYS, dotted=False)
     values = _values(words)
     names = list(recipes())
     if len(words.bare) != 1:
@@ -77,8 +77,6 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 def _values(words: Words) -> dict[str, object]:
     """The typed values of all keys. Raises: UsageError with every problem."""
     errors = list(words.errors)
-    if words.suite_settings or words.loss_settings:
-        errors.append("reproduce takes no settings of suites or losses: a recipe has its own")
     values = {}
     for key, text in words.values.items():
         try:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import building, remembered_sha256, sha256_of_file, writing
+from harness.cache import building, cache_folder, remembered_sha256, sha256_of_file, writing
+from harness.options import UsageError
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
@@ -64,3 +65,22 @@ def test_what_a_killed_process_left_is_removed_when_the_same_is_written_again(tm
     with building(tmp_path / "folder"):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "note"]
+
+
+def test_a_digest_that_a_power_cut_left_empty_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "weights"
+    file.write_text("w")
+    whole = remembered_sha256(file)
+    (note,) = (tmp_path / "cache" / "digests").iterdir()
+    for spoilt in ("", "{}", "[]"):
+        note.write_text(spoilt)
+        assert remembered_sha256(file) == whole == sha256_of_file(file)
+        assert "sha256" in note.read_text()
+
+
+def test_a_cache_that_cannot_be_made_says_how_to_name_another(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="cannot be made .*; set PREFERENCE_HARNESS_CACHE to a folder"):
+        cache_folder("digests")

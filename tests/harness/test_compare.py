@@ -41,7 +41,7 @@ def test_the_verb_prints_one_line_a_comparison(runs, capsys):
     (["loss=dpo"], "Nothing to compare"),
     (["metric=margn"], "did you mean 'margin'"),
     (["losss=dpo"], "unknown key 'losss' (did you mean 'loss'?)"),
-    (["dpo.beta=1"], "compare takes one path"),
+    (["dpo.beta=1"], "unknown key 'dpo.beta'. Known: loss, against, metric, search"),
     (["elsewhere"], "No runs at 'elsewhere'"),
     (["search=x"], "no search 'x' at"),
 ])

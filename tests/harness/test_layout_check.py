@@ -11,6 +11,7 @@ from harness import attention, layout_check, tiles
 from harness.layout import LAYOUTS, Item, packed, visible
 from harness.layout_check import EXACT, LayoutCheck, check_layout, stock_logps
 from harness.logprobs import Scorer
+from harness.options import UsageError
 from tests.harness.architectures import CONFIGS, UNSHARED, WINDOW, build, items, opened
 
 WINDOWED = ["mistral windowed", "qwen2 windowed", "gemma3", "gemma2"]
@@ -182,7 +183,7 @@ def test_log_probs_that_are_nan_are_a_difference(monkeypatch):
 
 def test_a_model_whose_plain_log_probs_are_off_is_refused(monkeypatch):
     monkeypatch.setattr(layout_check, "stock_logps", lambda model, item: torch.zeros(len(item.answers)))
-    with pytest.raises(RuntimeError, match="model type 'llama' differ from its own logits: the plain layout is off"):
+    with pytest.raises(UsageError, match="model type 'llama' differ from its own logits: the plain layout is off"):
         check(build("llama"), "plain")
 
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, messages on stderr, answers on stdout, nothing written."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -161,6 +162,15 @@ def test_what_run_finds_wrong_with_the_request_is_an_error_without_traceback(swe
     err = capsys.readouterr().err
     assert "error: first" in err
     assert "second" in err
+
+
+def test_a_disk_that_cannot_be_written_is_an_error_without_traceback(sweep, capsys):
+    def fail():
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/digests/x.json")
+
+    sweep.does = fail
+    assert door.main(["run", *GOOD]) == 2
+    assert capsys.readouterr().err.startswith("error: /cache/digests/x.json: no space left on device; free some space")
 
 
 def test_a_fault_of_the_program_is_not_hidden(sweep):

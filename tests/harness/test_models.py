@@ -20,16 +20,17 @@ from harness.models import (
     load_policy,
     load_tokenizer,
     parameter_count,
-    require_whole,
     token_limit,
 )
 from harness.options import UsageError
+from harness.weights import require_whole
 from tests import hub
 
 FIND = """\
 import json, sys
 from harness.models import find, load_policy, load_tokenizer
 from harness.options import UsageError
+from harness.weights import require_whole
 try:
     source = find("someone/some-model", sys.argv[1] if len(sys.argv) > 1 else None)
     load_policy(source, "cpu"), load_tokenizer(source)

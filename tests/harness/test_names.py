@@ -143,6 +143,12 @@ def test_a_file_cannot_be_the_output_folder(tmp_path):
     file = tmp_path / "file"
     file.touch()
     assert "is a file" in the_problem_of(f"{GOOD} out={file}")
+    assert f"out: {file} is a file" in the_problem_of(f"{GOOD} out={file}/below")
+
+
+def test_the_output_folder_may_begin_with_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read(f"{GOOD} out=~/runs")[0].out == str(tmp_path / "runs")
 
 
 def test_a_shared_strength_over_different_scales_is_a_warning():

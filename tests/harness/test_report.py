@@ -44,7 +44,7 @@ def test_tables_and_figures_are_files_of_their_own(runs, capsys):
     [
         (["a", "b"], ["report takes one path"]),
         (["--all"], ["report takes one path"]),
-        (["suite.path=x"], ["report takes one path"]),
+        (["suite.path=x"], ["unknown key 'suite.path'. Known: tables, figures, metrics"]),
         (["out=runs"], ["out"]),
         (["nowhere"], ["no such folder: nowhere"]),
         (["tables=latx"], ["unknown table 'latx'", "did you mean 'latex'"]),

@@ -64,6 +64,18 @@ def test_all_unknown_keys_share_one_sentence_with_a_guess_each():
     ]
 
 
+def test_a_verb_without_dotted_settings_knows_only_its_keys():
+    words = split(["judge.x=1", "dpo.beta=2", "model=tiny"], KINDS, dotted=False)
+    assert words.values == {"model": "tiny"} and not words.judge_settings and not words.loss_settings
+    assert words.errors == ["unknown keys 'judge.x', 'dpo.beta'. Known: model, train_pairs, plugins, losses"]
+
+
+def test_spaces_around_the_equals_sign_are_said_to_be_the_fault():
+    assert split(["model", "=", "tiny"], KINDS).errors == [
+        "'=' has no key before its equals sign; write KEY=VALUE, without spaces around it"
+    ]
+
+
 @given(st.lists(st.text(alphabet="ab.,=- ", max_size=12), max_size=6))
 def test_every_word_ends_as_a_value_a_bare_word_or_an_error(argv):
     words = split(argv, {"a": SCALAR, "b": AXIS})
@@ -76,9 +88,17 @@ def test_every_word_ends_as_a_value_a_bare_word_or_an_error(argv):
 
 def _unknown_keys(argv):
     keys = {word.partition("=")[0] for word in argv}
-    return {key for key in keys if "." not in key and key not in ("a", "b")}
+    return {key for key in keys if key and "." not in key and key not in ("a", "b")}
 
 
 def test_a_point_in_the_weight_of_a_sum_is_no_end_of_the_losss_name():
     words = split(["dpo+0.2*sft.beta=0.1,0.5", "dpo+sft.lrs=1e-4"], {})
     assert words.loss_settings == {"dpo+0.2*sft": {"beta": ("0.1", "0.5")}, "dpo+sft": {"lrs": ("1e-4",)}}
+
+
+def test_a_home_of_nobody_and_a_name_that_no_file_can_have_are_told_with_the_key():
+    words = split(["model=~nosuchuser/x", "plugins=a.py," + "b" * 256, "~nosuchuser"], KINDS)
+    assert [error.partition(":")[0] for error in words.errors] == ["model", "plugins", "~nosuchuser"]
+    assert "the home of 'nosuchuser', who is no user here; write ~/" in words.errors[0]
+    assert "a name of 256 bytes" in words.errors[1] and "255 at most" in words.errors[1]
+    assert not split(["model=~/x", "losses=" + ",".join(f"loss{i}" for i in range(99))], KINDS).errors

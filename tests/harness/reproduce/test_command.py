@@ -96,7 +96,7 @@ def test_all_runs_what_needs_nothing_and_names_the_needs_of_the_rest(known, caps
         (["all", "rows=dpo"], "rows= belongs to one recipe"),
         (["lr-cliff", "rows=dpo"], "rows= does nothing for lr-cliff"),
         (["all", "groups=5"], "groups: '5' is not a whole number 1 to 4"),
-        (["kto-table1", "dpo.beta=1"], "takes no settings of suites or losses"),
+        (["kto-table1", "dpo.beta=1"], "unknown key 'dpo.beta'"),
         (["alpacaeval"], "alpacaeval needs published judgments: path=FILE"),
         (["alpacaeval", "path=nowhere.json"], "path=nowhere.json: no such file"),
         (["simpo-table4", "rows=dop"], "unknown row of simpo-table4 'dop'; did you mean 'dpo'?"),
