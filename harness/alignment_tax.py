@@ -154,9 +154,11 @@ def _measured_start(identity: Identity, machine: Machine, folder: Path, tasks: S
 
 
 def _kept(identity: Identity, tasks: Sequence[str]) -> list[Score] | None:
-    """The stored scores of the starting weights, or None."""
-    path = _path(identity, tasks)
-    return [Score(**score) for score in json.loads(path.read_text())] if path.is_file() else None
+    """The stored scores of the starting weights; None where there are none that can be read."""
+    try:
+        return [Score(**score) for score in json.loads(_path(identity, tasks).read_text())]
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _path(identity: Identity, tasks: Sequence[str]) -> Path:

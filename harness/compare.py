@@ -46,8 +46,9 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
             raise
         except (FileNotFoundError, ValueError) as error:
             raise UsageError([str(error)]) from error
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        warn(message)
+        finally:  # what was left out may be why there is nothing to compare
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                warn(message)
     return text
 
 

@@ -59,10 +59,14 @@ def export(argv: Sequence[str]) -> int:
     if errors:
         raise UsageError(errors)
     folder = find_cell(words.bare[0], Path(words.bare[1] if len(words.bare) == 2 else "runs").expanduser())
-    if store.read_row(folder).get("trained_model"):
+    try:
+        row, cell = store.read_row(folder), json.loads((folder / store.CELL).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError([f"{folder} cannot be read ({error}); run its command again: it is made anew"]) from None
+    if row.get("trained_model"):
         raise UsageError([f"{folder.name} was trained elsewhere and is measured here only, so its settings are not "
                           "known; name a cell that was trained here"])  # fmt: skip
-    exported = trl(_json(folder / store.CELL), store.read_row(folder))
+    exported = trl(cell, row)
     sys.stdout.write(yaml(exported, folder.name))
     for note in exported.notes:
         sys.stderr.write(f"note: {note}\n")
@@ -199,7 +203,3 @@ def _scalar(value: Any) -> str:
     text = json.dumps(value)
     mantissa, exponent, power = text.partition("e") if isinstance(value, float) else (text, "", "")
     return f"{mantissa}.0e{power}" if exponent and "." not in mantissa else text
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -42,7 +42,8 @@ def read_pairs_options(argv: Sequence[str]) -> PairsOptions:
     try:
         options = make(values_of(words, PairsOptions), PairsOptions)
     except UsageError as error:
-        errors += error.messages
+        unread = tuple(f"{key}= is missing" for key in words.unread)
+        errors += [message for message in error.messages if not message.startswith(unread)]
     if errors or options is None:
         raise UsageError(errors)
     return options

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from harness.cache import remembered_sha256
 from harness.entries import ENTRIES
 from harness.grid import digest
@@ -113,12 +115,15 @@ def _adapter(name: str, place: Path, commit: str, reference: Source) -> Source:
         found = ", ".join(sorted(p.name for p in place.iterdir())[:8])
         raise UsageError([f"adapter '{name}': no {ADAPTER_WEIGHTS} in its folder (found: {found}); save it with "
                           "safetensors"])  # fmt: skip
-    config = json.loads((place / ADAPTER).read_text())
+    try:
+        config, stored = json.loads((place / ADAPTER).read_text()), stored_shapes([weights])
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UsageError([f"adapter '{name}': its files cannot be read ({error}); copy or save them again"]) from None
     if config.get("peft_type") != "LORA":
         raise UsageError([f"adapter '{name}' is of the kind {config.get('peft_type')}; LoRA adapters are put on their "
                           "reference here, others merge into the model first (merge_and_unload)"])  # fmt: skip
     _check_base(name, config.get("base_model_name_or_path"), reference)
-    _check_adapter_shapes(name, stored_shapes([weights]), reference)
+    _check_adapter_shapes(name, stored, reference)
     kept = {key: value for key, value in config.items() if key not in ("base_model_name_or_path", "peft_version")}
     named = digest([kept, remembered_sha256(weights), reference.digest], length=64)
     return Source(name, place, commit or named[:12], named, "")

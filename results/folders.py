@@ -86,9 +86,12 @@ def _protocols(path: Path | str) -> dict[str, dict[str, Any]]:
         place.parent for pattern in (f"*/{ROW}", f"*/*/{ROW}") for place in root.glob(pattern))
     found: dict[str, dict[str, Any]] = {}
     for folder in places:
-        row = read_row(folder)
-        if row.get("status") == "done":
+        try:
+            row = read_row(folder)
             cell = json.loads((folder / CELL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # said by those who read the rows, and by verify
+        if row.get("status") == "done":
             fields = dict(_flat({name: value for name, value in cell.items() if name not in _AXES}))
             fields.pop("budget.rows", None)  # how many rows train is an axis too
             known = found.setdefault(str(row.get("protocol")), {})

@@ -50,6 +50,13 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(words, told, runs, c
     assert told in capsys.readouterr().err
 
 
+def test_what_was_left_out_is_said_where_nothing_is_left_to_compare(runs, capsys):
+    spoilt = runs / "toy" / "ipo-ipo0" / "row.json"
+    spoilt.write_text("{")
+    assert main(["compare", str(runs), "loss=dpo,ipo"]) == 2
+    assert f"warning: skipped {spoilt}: " in capsys.readouterr().err
+
+
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     assert main(["compare", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err

@@ -111,3 +111,6 @@ def test_the_verb_prints_the_file_and_says_the_notes(tmp_path, capsys):
     for words, said in ((["best", str(tmp_path), "format=tlr"], "did you mean 'trl'"), ([], "takes a cell")):
         assert main(["export", *words]) == 2
         assert said in capsys.readouterr().err
+    (folder / "cell.json").write_text("{")
+    assert main(["export", str(folder)]) == 2
+    assert f"{folder} cannot be read (" in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_the_implicit_reward_of_a_cell_is_its_log_ratio(command, pairs_file, tmp
         ("prompts={prompts} to=x.csv score=gold:toy", "a suite file ends in .jsonl"),
         ("prompts={prompts} to=x.jsonl", "write score=gold:SUITE"),
         ("prompts={prompts} score=gold:toy", "to= is missing"),
+        ("prompts={prompts} score=gold:toy to=", "error: to= has no value"),
         ("prompts={prompts} to=x.jsonl score=gold:toi", "did you mean 'toy'"),
         ("prompts={prompts} to=x.jsonl score=best", "score=best: not known"),
         ("prompts={prompts} to=x.jsonl score=implicit:nowhere", "train it with save=all"),

@@ -119,6 +119,8 @@ def test_an_adapter_that_does_not_fit_is_refused(source, adapter, model_folder):
 def test_an_adapter_of_another_kind_or_without_safetensors_is_refused(source, adapter):
     changed(adapter / ADAPTER, peft_type="IA3")
     assert "is of the kind IA3" in refusal(adapter, source)
+    (adapter / ADAPTER_WEIGHTS).write_bytes(b"cut off")
+    assert "its files cannot be read (" in refusal(adapter, source)
     (adapter / ADAPTER_WEIGHTS).rename(adapter / "adapter_model.bin")
     assert "save it with safetensors" in refusal(adapter, source)
 

@@ -45,6 +45,10 @@ def test_protocols_that_differ_name_the_field_and_axes_are_none(folder):
     assert "precision is bf16 and fp32" in told
     assert "tokenisation.max_tokens is None and 256" in told and "rows" not in told and "seed" not in told
     assert field_differences(a, a) == []
+    folder("a", "c3", "p")
+    (a / "toy" / "dpo-c3" / "row.json").write_text("{")
+    (told_again,) = field_differences(a, b)
+    assert told_again == told
 
 
 def test_settings_of_two_folders_are_ranked_within_one_protocol(folder, tmp_path, four_pairs):
