@@ -19,7 +19,7 @@ from harness.option_cards import kinds, make, values_of
 from harness.options import Options, UsageError
 from harness.secrets import refusals
 from harness.suite_names import looks_like_path, suite_errors
-from harness.values import nearest, unknown
+from harness.values import Number, nearest, unknown
 from harness.words import Words, split
 
 
@@ -161,6 +161,23 @@ def _wrong_settings(loss: losses.Loss, settings: Mapping[str, Any], entry_grid: 
             problems.append(f"{loss.name}.{key}: " + unknown("setting", key, [*loss.defaults, "lrs"]))
         elif key != "lrs" and _is_grid(asked) and grid_of(loss, key, entry_grid) is None:
             problems.append(f"{loss.name}.{key}=grid: {_no_grid(loss, key)}")
+        elif key not in ("lrs", "beta"):  # whose limits are those of the options
+            problems.extend(_outside_limits(loss, key, asked))
+    return problems
+
+
+def _outside_limits(loss: losses.Loss, key: str, asked: Any) -> list[str]:
+    """A sentence for each value that a hyper-parameter cannot have; what is no number is told by the options."""
+    problems = []
+    for value in _items(asked):
+        try:
+            number = Number()(value)
+        except ValueError:
+            continue
+        try:
+            losses.check_hyperparameters(loss, {key: number})
+        except ValueError as error:
+            problems.append(str(error))
     return problems
 
 

@@ -191,7 +191,7 @@ class Options(EngineOptions):
     )
     # the machine
     device: Annotated[str, BeforeValidator(Device())] = option("auto", "where the model runs")
-    threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
+    threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1024)))] = option(
         None, "CPU threads", shown="auto"
     )
     workers: Annotated[int | None, BeforeValidator(Auto(WholeNumber(0)))] = option(

@@ -53,7 +53,9 @@ class PairsOptions(BaseModel):
     )
     seed: Annotated[int, whole(0, 2**31 - 1)] = option(0, "of the answers' random numbers")
     device: Annotated[str, BeforeValidator(Device())] = option("auto", "where the model runs")
-    threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(None, "CPU threads", shown="auto")
+    threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1024)))] = option(
+        None, "CPU threads", shown="auto"
+    )
     suite_settings: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -23,6 +23,8 @@ LIMITS = {
     "beta": Limit(lambda value: value > 0, "a number above 0"),
     "tau": Limit(lambda value: value > 0, "a number above 0"),
     "label_smoothing": Limit(lambda value: 0 <= value < 0.5, "a share of wrong labels, from 0 to below 0.5"),
+    "desirable_weight": Limit(lambda value: value >= 0, "a number of at least 0"),
+    "undesirable_weight": Limit(lambda value: value >= 0, "a number of at least 0"),
 }
 
 
