@@ -59,7 +59,7 @@ def split(argv: Sequence[str], kinds: Mapping[str, str], *, dotted: bool = True)
             words.refuse(key, f"{word!r} has no key before its equals sign; write KEY=VALUE, without spaces around it")
         elif key in seen:
             words.refuse(key, f"{key}= is given more than once; give it once (separate values by commas)")
-        elif key not in kinds and not (dotted and "." in key):
+        elif key not in kinds and not (dotted and _is_dotted(key, kinds)):
             unknown_keys.append(key)
         else:
             seen.add(key)
@@ -67,6 +67,12 @@ def split(argv: Sequence[str], kinds: Mapping[str, str], *, dotted: bool = True)
     if unknown_keys:
         words.errors.append(_unknown_keys(unknown_keys, kinds, dotted))
     return words
+
+
+def _is_dotted(key: str, kinds: Mapping[str, str]) -> bool:
+    """Whether a key is a setting of a suite, the judges or a loss; those of an engine are all in `kinds`."""
+    owner, dot, _ = key.partition(".")
+    return bool(dot) and (owner == "suite" or not any(known.startswith(f"{owner}.") for known in kinds))
 
 
 def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:

@@ -70,6 +70,12 @@ def test_a_verb_without_dotted_settings_knows_only_its_keys():
     assert words.errors == ["unknown keys 'judge.x', 'dpo.beta'. Known: model, train_pairs, plugins, losses"]
 
 
+def test_a_misspelled_setting_of_an_engine_is_an_unknown_key_and_no_loss():
+    words = split(["slurm.hour=3", "suite.x=1"], {"slurm.hours": SCALAR, "suite.label_noise": AXIS})
+    assert words.errors[0].startswith("unknown key 'slurm.hour' (did you mean 'slurm.hours'?)")
+    assert words.suite_settings == {"x": "1"}
+
+
 def test_spaces_around_the_equals_sign_are_said_to_be_the_fault():
     assert split(["model", "=", "tiny"], KINDS).errors == [
         "'=' has no key before its equals sign; write KEY=VALUE, without spaces around it"
