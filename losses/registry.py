@@ -218,6 +218,8 @@ def _require_usable_declaration(loss: Loss) -> None:
     """Refuse unknown needs and rewards, a grid over no hyper-parameter, and an lr_scale that is no factor."""
     if not loss.name or not loss.name.isidentifier():
         raise ValueError(f"loss name {loss.name!r} is not a plain word, allowed: letters, digits and _.")
+    if loss.name == "none":
+        raise ValueError("loss name 'none' is that of the untrained control, choose another.")
     for need in sorted(loss.needs):
         if need not in NEEDS and not (need.startswith("stats:") and len(need) > len("stats:")):
             allowed = ", ".join(NEEDS)

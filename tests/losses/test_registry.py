@@ -64,6 +64,11 @@ def test_capital_letters_are_no_other_word():
         losses.get("SimPO")
 
 
+def test_the_untrained_controls_name_is_refused():
+    with pytest.raises(ValueError, match="'none' is that of the untrained control"):
+        losses.register("none")(loss_of_pairs)
+
+
 def test_a_bare_declaration_has_sensible_defaults():
     losses.register("bare")(loss_of_pairs)
     losses.register("referred", needs="reference")(loss_of_pairs)
