@@ -136,7 +136,7 @@ def prepare(
     encoder = make_encoder(
         tokenizer,
         template=options.template,
-        max_tokens=options.max_tokens or token_limit(source),
+        max_tokens=token_limit(source, options.max_tokens),
         overlong=options.overlong,
     )
     suite = sampled_suite(sampled, options, source, encoder, progress, sample=sample) if sampled else loaded

@@ -278,7 +278,15 @@ def base_learning_rate(source: Source) -> float:
     return entry.lr if entry else default_lr(parameter_count(source))
 
 
-def token_limit(source: Source) -> int:
-    """The most tokens of a prompt with one answer, where the user names none."""
+def token_limit(source: Source, asked: int | None = None) -> int:
+    """The most tokens of a prompt with one answer: as asked, else the model's own, within the positions that it has.
+
+    Raises: UsageError where more is asked for than a table of positions holds (GPT-2, OPT; rotary ones have no end).
+    """
     entry = ENTRIES.get(source.name)
-    return entry.max_tokens if entry else DEFAULT_MAX_TOKENS
+    limit = asked or (entry.max_tokens if entry else DEFAULT_MAX_TOKENS)
+    config = _automatic().AutoConfig.from_pretrained(source.folder).get_text_config()
+    positions = None if getattr(config, "rope_parameters", None) else getattr(config, "max_position_embeddings", None)
+    if asked and positions and asked > positions:
+        raise UsageError([f"max_tokens={asked}: model '{source.name}' has {positions} positions; ask for no more"])
+    return min(limit, positions or limit)

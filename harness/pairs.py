@@ -62,7 +62,7 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     source = find(options.model, options.model_revision)
     require_whole(source)
     encoder = make_encoder(
-        load_tokenizer(source), template=options.template, max_tokens=options.max_tokens or token_limit(source),
+        load_tokenizer(source), template=options.template, max_tokens=token_limit(source, options.max_tokens),
         overlong="drop",
     )  # fmt: skip
     scorer = make_scorer(options.score, asked.name if options.suite else None, machine.device)

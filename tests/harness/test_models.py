@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import GPT2Config
 
 from harness.entries import ENTRIES
 from harness.models import (
@@ -51,6 +52,15 @@ def test_a_packaged_name_keeps_its_own_rate_and_limit_and_others_follow_their_si
     assert base_learning_rate(source) == ENTRIES["tiny"].lr and token_limit(source) == ENTRIES["tiny"].max_tokens
     copy = as_folder(source, tmp_path)
     assert base_learning_rate(find(str(copy))) == 1e-5 and token_limit(find(str(copy))) == 1024
+
+
+def test_no_more_tokens_are_read_than_a_table_of_positions_holds(source, tmp_path):
+    GPT2Config(n_positions=64, n_embd=8, n_layer=1, n_head=1).save_pretrained(tmp_path)
+    table = find(str(tmp_path), weights_needed=False)
+    assert (token_limit(table), token_limit(table, 64), token_limit(table, 32)) == (64, 64, 32)
+    with pytest.raises(UsageError, match="max_tokens=65: model '.*' has 64 positions"):
+        token_limit(table, 65)
+    assert token_limit(source, 100_000) == 100_000
 
 
 def as_folder(source, tmp_path):
