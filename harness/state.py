@@ -84,8 +84,7 @@ class TrainState:
                 self.parameters[name].copy_(value)
             elif kind == "optimizer":
                 field, _, name = name.partition(":")
-                device = "cpu" if field == "step" else self.parameters[name].device
-                self.optimizer.state[self.parameters[name]][field] = value.to(device)
+                self.optimizer.state[self.parameters[name]][field].copy_(value)
             elif kind == "loss":
                 self.loss_state[name] = value
             else:

@@ -113,6 +113,19 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(source, rows,
     assert without_time[0] == without_time[1]
 
 
+def test_kept_moments_and_steps_go_where_they_were_laid_out(source, rows, tmp_path):
+    """On the device that a fused AdamW wants them on, the steps too."""
+    scorer = Scorer(load_policy(source, "cpu"))
+    job = make_job(scorer.model, rows, "dpo")
+    train(scorer, job, checkpoints=tmp_path, checkpoint_steps=2)
+    state = loop._new_state(scorer, job)
+    laid_out = [value for moments in state.optimizer.state.values() for value in moments.values()]
+    assert state.load(tmp_path, "test")
+    assert {moments["step"].item() for moments in state.optimizer.state.values()} == {2}
+    found = [value for moments in state.optimizer.state.values() for value in moments.values()]
+    assert all(one is two for one, two in zip(laid_out, found, strict=True))
+
+
 def test_a_checkpoint_of_another_cell_or_a_damaged_one_is_not_used(source, rows, tmp_path):
     model = load_policy(source, "cpu")
     job = make_job(model, rows, "dpo")
