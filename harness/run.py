@@ -257,7 +257,10 @@ def _report(sweep: Sweep, progress: Progress) -> Any:
     if not place.is_dir():
         return None
     cells = [sweep.identity.cell_id(trial) for trial in sweep.trials]
-    runs = results.read(place)
+    try:
+        runs = results.read(place)
+    except FileNotFoundError:  # stopped in the first cell
+        return None
     runs = runs[runs["cell"].isin(cells)]
     if runs.empty:
         return None

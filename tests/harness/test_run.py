@@ -192,6 +192,15 @@ def test_ctrl_c_leaves_finished_cells_and_the_next_command_goes_on(command, monk
     assert command("losses=dpo,simpo,ipo").trained == ["simpo", "ipo"]
 
 
+def test_ctrl_c_in_the_first_cell_says_that_alone(command, monkeypatch):
+    def interrupted(scorer, job, **hooks):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness.cell, "train", interrupted)
+    told = command("losses=dpo", "controls=false")
+    assert told.code == 130 and told.lines[-1].endswith("the same command goes on from here")
+
+
 def test_swapping_chosen_and_rejected_in_the_data_flips_the_metrics(command, tmp_path):
     command("losses=dpo")
     swapped = [r | {"chosen": r["rejected"], "rejected": r["chosen"]} for r in pair_rows(120)]
