@@ -87,6 +87,7 @@ def _one_loss(
             keys=tuple(word for _, word in panel.columns) if len(panel.columns) > 1 else (),
         )
         for place, panel in enumerate((*PANELS, *_term_panel(tables)))
+        if any(name in table and table[name].notna().any() for table in tables for name, _ in panel.columns)
     )
     return LossCurves(loss, tuple(chosen), opacities, len(rows) - len(chosen), window, drawings)
 

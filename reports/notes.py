@@ -188,10 +188,15 @@ def reading(protocol: Protocol, *, is_tested: bool, has_claim: bool) -> str:
         if is_tested
         else "Standard errors are over pairs, clustered on the first human turn, and say nothing about another seed."
     )
-    return (
-        "Held-out test pairs. ↑ and ↓ say which way a column improves; columns without an arrow have no good "
-        f"direction. {errors} {CLAIMED + ' ' if has_claim else ''}Controls are shaded. {rulers(protocol)}"
-    ).strip()
+    told = (
+        "Held-out test pairs.",
+        "↑ and ↓ say which way a column improves; columns without an arrow have no good direction.",
+        errors,
+        CLAIMED if has_claim else "",
+        "Controls are shaded." if protocol.done["control"].any() else "",
+        rulers(protocol),
+    )
+    return " ".join(filter(None, told))
 
 
 def _name(protocol: Protocol, row: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ class Section:
     verdicts: tuple[Verdict, ...]
     main: Grid | None
     strips: tuple[str, ...]
-    span: tuple[str, str]
+    span: tuple[str, ...]
     identity: tuple[tuple[str, str], ...]
     summary: str
     warnings: tuple[tuple[str, str], ...]
@@ -166,13 +166,14 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
     found = headline.standings(protocol, evidence)
     shown = headline.table(protocol, found)
     span = strips.strip_range(shown)
+    drawn = tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records"))
     fields = tables.headline_fields(shown)
     return {
         "verdicts": verdict.verdicts(protocol, found),
         "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
-        "strips": tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records")),
+        "strips": drawn if any(drawn) else (),
         "reading": notes.reading(protocol, is_tested=bool(found), has_claim=headline.has_claim(protocol)),
-        "span": tuple(render.tick(end) for end in span),
+        "span": tuple(render.tick(end) for end in span) if any(drawn) else (),
     }
 
 

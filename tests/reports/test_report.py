@@ -175,6 +175,19 @@ def test_protocols_of_the_same_data_and_model_are_told_apart_by_what_differs(mak
         assert f"{start}hh-rlhf · smollm2-135m · precision fp32, test pairs 256, protocol p1" in text
 
 
+def test_what_unpaired_rows_do_not_have_is_not_drawn_or_explained(make, tmp_path: Path) -> None:
+    unknown = dict.fromkeys(("preference_accuracy", "accuracy_chosen_longer", "accuracy_chosen_shorter"))
+    pages = []
+    for name, row, curve in (("paired", make.cell("kto"), make.curve()),
+                             ("unpaired", make.cell("kto") | unknown, make.curve().assign(accuracy=None))):  # fmt: skip
+        folder = store.cell_folder(tmp_path / name, row["suite"], row["loss"], row["cell"])
+        store.write_cell(folder, cell={}, row=row, pairs=None, curve=curve, log="")
+        pages.append(reports.write(tmp_path / name)["report.html"].read_text())
+    for told in ("one half</span>", "batch accuracy", 'class="picture"'):
+        assert told in pages[0] and told not in pages[1]
+    assert "Controls are shaded" not in "".join(pages)
+
+
 def test_every_table_of_a_judged_cell_has_a_title(make, tmp_path: Path) -> None:
     reports.write(tmp_path, make.frame(make.cell("dpo", judge="length", win_rate=0.5)))
     titles = re.findall(r"^### Every cell(.*)$", (tmp_path / "report.md").read_text(), flags=re.MULTILINE)
