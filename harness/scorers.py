@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.judges.likelihood import load_trained
 from harness.layout import Item
 from harness.logprobs import Scorer
 from harness.models import Source, find, load_policy, load_tokenizer
@@ -90,16 +91,11 @@ class _LogRatio:
             for n, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
         ]
         items = [Item(row.prompt, row.answers) for row in self.encoder.encode(rows).rows]
-        self.models = self.models or (self._policy(), load_policy(self.source, self.device))
+        self.models = self.models or (
+            load_trained(self.saved, self.source, self.device), load_policy(self.source, self.device)
+        )  # fmt: skip
         ours, theirs = (self._sums(model, items) for model in self.models)
         return [a - b for a, b in zip(ours, theirs, strict=True)]
-
-    def _policy(self) -> Any:
-        if not (self.saved / "adapter_config.json").is_file():
-            return load_policy(find(str(self.saved)), self.device)
-        from peft import PeftModel
-
-        return PeftModel.from_pretrained(load_policy(self.source, self.device), self.saved).eval()
 
     def _sums(self, model: Any, items: Sequence[Item]) -> list[float]:
         scores = measure(Scorer(model, "fp32"), items, layout="plain", pad=self.encoder.end_of_turn)
