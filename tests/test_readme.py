@@ -98,7 +98,7 @@ def test_the_map_names_every_file(package: str):
 
 
 def test_the_table_of_reproductions_is_the_command_s():
-    (block,) = re.findall(r"<!-- reproduce list -->\n(.*?)<!-- end -->", TEXT, flags=re.DOTALL)
+    (block,) = re.findall(r"<!-- reproduce list -->\n(.*?)<!-- end -->", README, flags=re.DOTALL)
     assert block == listing(markdown_table)
 
 
