@@ -37,6 +37,11 @@ def problems(options: Options) -> list[str]:
         found.append(f"judge={judges} compares generated answers, but generate=0; add generate=128, say")
     if options.refusal != "none" and not options.generate:
         found.append(f"refusal={options.refusal} reads generated answers, but generate=0; add generate=128, say")
+    compared = bool(options.judge) and options.judge_settings.get("baseline", "reference") == "reference"
+    if (compared or options.refusal != "none") and not options.controls:
+        asking = "judge=" if compared else "refusal="
+        found.append(f"{asking} reads the answers of the control `none` beside a loss's, but controls=false; leave "
+                     "controls=true" + (", or compare with judge.baseline=chosen" if compared else ""))  # fmt: skip
     if options.rerank and not options.generate:
         found.append(f"rerank={options.rerank} chooses among answers to prompts, but generate=0; add generate=128")
     if options.rerank == 1 or (options.rerank and not options.temperature):
