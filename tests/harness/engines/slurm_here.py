@@ -65,8 +65,10 @@ def job(folder: Path, number: str, script: str) -> int:
     limit = json.loads((folder / "limits.json").read_text())["at_a_time"]
     while sum(one["state"] == "RUNNING" for one in jobs(folder).values()) >= limit:
         if jobs(folder)[mine]["state"] != "PENDING":
-            return 0
+            break
         time.sleep(0.1)
+    if jobs(folder)[mine]["state"] != "PENDING":  # cancelled before it began
+        return 0
     text = Path(script).read_text()
     out, err = (
         re.search(rf"^#SBATCH --{name}=(\S+)", text, re.M)[1].replace("%j", number) for name in ("output", "error")
