@@ -26,11 +26,11 @@ def memory_failure(error: BaseException) -> str | None:
     known = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)
     if is_out_of_memory(error):
         return (
-            f"out of memory ({_first_line(error)}); a smaller micro_batch=, activation_checkpointing=true, "
+            f"out of memory ({first_line(error)}); a smaller micro_batch=, activation_checkpointing=true, "
             "tuning=lora or fewer workers= need less"
         )
     if isinstance(error, known) or "CUDA error" in str(error):
-        return _first_line(error)
+        return first_line(error)
     return None
 
 
@@ -56,5 +56,6 @@ def stopping_failure(error: BaseException) -> str | None:
     return str(error) if isinstance(error, UsageError) else storage_failure(error)
 
 
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

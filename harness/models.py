@@ -19,6 +19,7 @@ import torch
 
 from harness.cache import building, cache_folder, remembered_sha256
 from harness.entries import DEFAULT_MAX_TOKENS, ENTRIES, default_lr
+from harness.faults import first_line
 from harness.machine import reuse_memory
 from harness.options import UsageError
 
@@ -145,12 +146,8 @@ def _check_config(name: str, place: Path) -> None:
         if "auto_map" not in config:
             _automatic().AutoConfig.from_pretrained(place)
     except Exception as error:  # the checks of each model's own configuration raise what they like
-        raise UsageError([f"model '{name}': its config.json cannot be used ({_told(error)}); copy or save the model "
-                          "again, with a version of transformers that knows it"]) from None  # fmt: skip
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        raise UsageError([f"model '{name}': its config.json cannot be used ({first_line(error)}); copy or save the "
+                          "model again, with a version of transformers that knows it"]) from None  # fmt: skip
 
 
 def _refuse_foreign_code(name: str, place: Path) -> None:
@@ -225,7 +222,7 @@ def load_tokenizer(source: Source) -> Any:
             why = ("asks for Python code of its own (auto_map), which is never run here; save a tokenizer that "
                    "transformers knows by itself into a copy of the folder")  # fmt: skip
         else:
-            why = f"cannot be loaded ({_told(error)}); save it beside the weights: tokenizer.save_pretrained(DIR)"
+            why = f"cannot be loaded ({first_line(error)}); save it beside the weights: tokenizer.save_pretrained(DIR)"
         raise UsageError([f"model '{source.name}': its tokenizer {why}"]) from error
 
 
@@ -263,8 +260,8 @@ def empty_model(place: Path) -> torch.nn.Module:
         with torch.device("meta"):
             return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError([f"no causal language model can be made of {place / 'config.json'} ({_told(error)}); name "
-                          "a model that continues text"]) from error  # fmt: skip
+        raise UsageError([f"no causal language model can be made of {place / 'config.json'} ({first_line(error)}); "
+                          "name a model that continues text"]) from error  # fmt: skip
 
 
 def parameter_count(source: Source) -> int:

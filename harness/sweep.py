@@ -150,7 +150,7 @@ def prepare_sweep(
         require_whole(source)
     tokenizer = load_tokenizer(source)
     data = prepare(options, source, tokenizer, progress, sample=sample)
-    check_ids(source, chain(data.pool, data.validation, data.test), tokenizer.pad_token_id or 0)
+    check_ids(source, chain(data.pool, data.validation, data.test), tokenizer)
     questions(options, data)
     check_rounds(options, data)
     identity = Identity(options, source, data, machine.precision)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -56,11 +57,14 @@ def require_whole(source: Source) -> None:
                           f"and the model has {asked:,}; copy all shards, or save it again"])  # fmt: skip
 
 
-def check_ids(source: Source, rows: Iterable[Row], pad: int) -> None:
+def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
     """Raises UsageError where the tokenizer writes a token for which the model has no embedding."""
     if source.name in ENTRIES:
         return
     known = empty_model(source.folder).get_input_embeddings().num_embeddings
+    if max(tokenizer.get_vocab().values()) < known:  # so no row need be looked at
+        return
+    pad = tokenizer.pad_token_id or 0
     largest = max([pad, *(max(ids) for row in rows for ids in (row.prompt, *row.answers) if ids)])
     if largest >= known:
         raise UsageError([f"model '{source.name}': its tokenizer writes token {largest}, and its embeddings end at "

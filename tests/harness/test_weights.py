@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -90,14 +91,19 @@ def test_a_run_on_such_weights_stops_with_one_sentence_and_no_cell(place, pairs_
 
 
 def test_a_token_without_an_embedding_is_named_before_anything_is_trained(place):
+    def writing(largest, pad=0):
+        return SimpleNamespace(get_vocab=lambda: {"a": 0, "z": largest}, pad_token_id=pad)
+
     configured(place, vocab_size=100)
     rewrite(place, lambda weights: {n: v[:100].clone() if "embed" in n else v for n, v in weights.items()})
     found = find(str(place))
     require_whole(found)
-    check_ids(found, [Row("0", "0", "train", (5, 99), ((7,), (8, 98)))], pad=0)
-    for row, pad in ((Row("0", "0", "train", (5,), ((7,), (8, 100))), 0), (Row("0", "0", "train", (5,), ()), 100)):
+    fits, beyond = (Row("0", "0", "train", (5, 99), ((7,), (8, last))) for last in (98, 100))
+    check_ids(found, [fits], writing(100))  # a word of the vocabulary that no row holds
+    check_ids(found, [beyond], writing(99))  # rows need no look where every word has an embedding
+    for row, tokenizer in ((beyond, writing(100)), (fits, writing(100, pad=100))):
         with pytest.raises(UsageError, match=r"writes token 100, and its embeddings end at 99; .*resize_token"):
-            check_ids(found, [row], pad)
+            check_ids(found, [row], tokenizer)
 
 
 def test_weights_that_are_no_numbers_stop_the_run(place):
