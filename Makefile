@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SHARED ?= ../shared
 
-.PHONY: setup demo test slow lint clean
+.PHONY: setup demo test slow check lint clean
 
 setup: $(STAMP)
 
@@ -27,8 +27,12 @@ test: $(STAMP)
 slow: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=10
 
-lint: $(STAMP)
+# What must hold before a commit: rules of style, form and structure.
+check: $(STAMP)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+lint: check
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

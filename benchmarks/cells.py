@@ -55,18 +55,34 @@ def measure(cells: int) -> dict[str, Any]:
         data.write_text("".join(json.dumps(_pair(i)) + "\n" for i in range(PAIRS)))
         betas = ",".join(f"{0.1 + i / 1000:g}" for i in range(cells))
         words = [
-            f"suite={data}", "losses=dpo", f"betas={betas}", "model=tiny", f"train_pairs={TRAIN}", "batch_size=8",
-            f"eval_pairs={HELD_OUT}", "precision=fp32", "device=cpu", "threads=1", "workers=0", "controls=false",
+            f"suite={data}",
+            "losses=dpo",
+            f"betas={betas}",
+            "model=tiny",
+            f"train_pairs={TRAIN}",
+            "batch_size=8",
+            f"eval_pairs={HELD_OUT}",
+            "precision=fp32",
+            "device=cpu",
+            "threads=1",
+            "workers=0",
+            "controls=false",
             f"out={place / 'runs'}",
-        ]  # fmt: skip
+        ]
         spent = [_timed_run(words) for _ in range(2)]
         began = time.process_time()
         rows = len(results.read(place / "runs"))
         read = time.process_time()
         if findings := verify(place / "runs").findings:
             raise RuntimeError(f"cells just made are not what they say: {findings[0]}")
-        return {"cells": rows, "each": spent[0]["each"], "whole": spent[0]["whole"], "again": spent[1]["cpu"],
-                "read": read - began, "verify": time.process_time() - read}  # fmt: skip
+        return {
+            "cells": rows,
+            "each": spent[0]["each"],
+            "whole": spent[0]["whole"],
+            "again": spent[1]["cpu"],
+            "read": read - began,
+            "verify": time.process_time() - read,
+        }
 
 
 def _timed_run(words: Sequence[str]) -> dict[str, Any]:

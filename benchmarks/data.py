@@ -143,9 +143,10 @@ def stages(folder: str, model: str, stream: TextIO) -> dict[str, Any]:
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         found["stages"][name] = {
-            "seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu,
+            "seconds": time.perf_counter() - wall,
+            "cpu_seconds": time.process_time() - cpu,
             "peak_memory_bytes": peak_memory("cpu"),
-        }  # fmt: skip
+        }
         print(f"{name}: {found['stages'][name]['seconds']:.1f} s", file=stream)
 
     with on_stream(stream) as progress:
@@ -164,13 +165,21 @@ def _measure(folder: str, tokenizer: Any, progress: Progress, timed: Callable[[s
     with timed("tokenise"), progress.stage("tokenising", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     sample = encoded.rows[:: max(1, len(encoded.rows) // 1000)]
-    prompt, answers = (sum(sizes) / len(sample) for sizes in (
-        [len(row.prompt) for row in sample], [sum(map(len, row.answers)) for row in sample],
-    ))  # fmt: skip
+    prompt, answers = (
+        sum(sizes) / len(sample)
+        for sizes in (
+            [len(row.prompt) for row in sample],
+            [sum(map(len, row.answers)) for row in sample],
+        )
+    )
     return {
-        "read": suite.read, "kept": len(suite.rows), "overlong": encoded.dropped.get("overlong", 0),
-        "repeated_turns": audited.repeated_turns, "prompt_tokens": prompt, "answer_tokens": answers,
-    }  # fmt: skip
+        "read": suite.read,
+        "kept": len(suite.rows),
+        "overlong": encoded.dropped.get("overlong", 0),
+        "repeated_turns": audited.repeated_turns,
+        "prompt_tokens": prompt,
+        "answer_tokens": answers,
+    }
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -190,11 +199,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"{found['overlong']:,} beyond {MAX_TOKENS} tokens; {tokens:.0f} tokens a pair, "
         f"{found['prompt_tokens'] / tokens:.0%} of them prompt",
         "",
-        *table(["stage", "s", "CPU s", "peak memory"],
-               [*rows, ["load to tokenise", *map(number, together), gibibytes(peak)]]),
+        *table(
+            ["stage", "s", "CPU s", "peak memory"],
+            [*rows, ["load to tokenise", *map(number, together), gibibytes(peak)]],
+        ),
         "",
         f"check {verdict}: {together[0]:.0f} s of at most {limit:.0f} s",
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

@@ -113,8 +113,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = {key: tuple(words.values.get(key, ())) for key in ("seeds", "pairs")}
     numbers = [*given["seeds"], *given["pairs"], str(words.values.get("sweeps", SWEEPS))]
     if words.errors or words.bare or any(not text.isdecimal() or int(text) < 2 for text in numbers):
-        problems = [*words.errors, f"seen {' '.join(map(str, argv or sys.argv[1:]))}; allowed are whole numbers from "
-                    "2: seeds=3,5 pairs=192,500 sweeps=2000"]  # fmt: skip
+        problems = [
+            *words.errors,
+            f"seen {' '.join(map(str, argv or sys.argv[1:]))}; allowed are whole numbers from "
+            "2: seeds=3,5 pairs=192,500 sweeps=2000",
+        ]
         print("error: " + "; ".join(problems), file=sys.stderr)
         return 2
     seeds = tuple(map(int, given["seeds"])) or SEEDS
@@ -126,8 +129,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 rates = simulate(case, count, rows, int(numbers[-1]))
                 worst = max(worst, rates.shipped)
                 lines.append((case.name, str(count), str(rows), *(f"{100 * rate:.1f}" for rate in rates)))
-    heads = ("case", "seeds", "pairs", "shipped", "Welch, seeds", "rows alone", "coverage",
-             f"power at {100 * GAP:g} points")  # fmt: skip
+    heads = (
+        "case",
+        "seeds",
+        "pairs",
+        "shipped",
+        "Welch, seeds",
+        "rows alone",
+        "coverage",
+        f"power at {100 * GAP:g} points",
+    )
     print("\n".join(table(heads, lines)))
     print(f"percent of {numbers[-1]} simulated comparisons; called different though equal: at most {100 * worst:.1f}")
     return int(worst > LARGEST_ERROR)

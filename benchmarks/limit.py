@@ -33,12 +33,18 @@ def lines(turns: Sequence[dict[str, Found]], settings: Settings) -> list[str]:
     ]
     share = (
         f"share of our step that its products alone would need: {100 / slower.median:.0f} % "
-        f"({100 / slower.high:.0f} to {100 / slower.low:.0f} %)" if slower else "not measured on both sides"
-    )  # fmt: skip
+        f"({100 / slower.high:.0f} to {100 / slower.low:.0f} %)"
+        if slower
+        else "not measured on both sides"
+    )
     return [
-        machine_line([one for turn in turns for one in turn.values()]), "",
-        *table(["", "s a pair", "TFLOP/s of these products", "of the peak"], rows), "", share, *failures(turns),
-    ]  # fmt: skip
+        machine_line([one for turn in turns for one in turn.values()]),
+        "",
+        *table(["", "s a pair", "TFLOP/s of these products", "of the peak"], rows),
+        "",
+        share,
+        *failures(turns),
+    ]
 
 
 def _rate(operations: float | None, seconds: float | None) -> str:

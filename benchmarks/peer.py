@@ -58,16 +58,21 @@ def step(task: Task) -> dict[str, Any]:
     rows = [row for batch in task.batches for row in ordered(batch, by_length=fastest)]
     with scratch() as folder:
         arguments = DPOConfig(
-            **common(task, folder, task.spec["micro"] if fastest else None), learning_rate=sweep.trials[0].lr,
-            beta=sweep.trials[0].hyperparameters["beta"], max_length=None, precompute_ref_log_probs=fastest,
-        )  # fmt: skip
+            **common(task, folder, task.spec["micro"] if fastest else None),
+            learning_rate=sweep.trials[0].lr,
+            beta=sweep.trials[0].hyperparameters["beta"],
+            max_length=None,
+            precompute_ref_log_probs=fastest,
+        )
         model = load_policy(sweep.identity.source, sweep.machine.device).train()
         began = time.perf_counter()
         trainer = Ready(
-            model, args=arguments,
-            train_dataset=Dataset.from_list([paired(row) for row in rows]), processing_class=sweep.tokenizer,
+            model,
+            args=arguments,
+            train_dataset=Dataset.from_list([paired(row) for row in rows]),
+            processing_class=sweep.tokenizer,
             peft_config=adapter(options),
-        )  # fmt: skip
+        )
         before = time.perf_counter() - began
         clock = Clock(sweep.machine.device)
         trainer.add_callback(Marks(clock))
@@ -87,11 +92,20 @@ def common(task: Task, folder: str, micro: int | None) -> dict[str, Any]:
     """Settings of every trainer; `micro` examples at a time, or (None) TRL's own number and checkpointing."""
     options, machine = task.sweep.options, task.sweep.machine
     settings = {
-        "output_dir": folder, "num_train_epochs": 1, "bf16": machine.precision == "bf16",
-        "use_cpu": machine.device == "cpu", "max_grad_norm": options.clip, "weight_decay": options.weight_decay,
-        "train_sampling_strategy": "sequential", "save_strategy": "no",
-        "report_to": [], "disable_tqdm": True, "logging_first_step": True, "logging_steps": 10**6, "seed": 0,
-    }  # fmt: skip
+        "output_dir": folder,
+        "num_train_epochs": 1,
+        "bf16": machine.precision == "bf16",
+        "use_cpu": machine.device == "cpu",
+        "max_grad_norm": options.clip,
+        "weight_decay": options.weight_decay,
+        "train_sampling_strategy": "sequential",
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "logging_first_step": True,
+        "logging_steps": 10**6,
+        "seed": 0,
+    }
     if micro is not None:
         settings["gradient_checkpointing"] = False
     size = min(micro or DPOConfig.per_device_train_batch_size, options.batch_size)
@@ -105,9 +119,12 @@ def adapter(options: Any) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
-        r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=0.0, target_modules="all-linear",
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
         task_type="CAUSAL_LM",
-    )  # fmt: skip
+    )
 
 
 def ordered(batch: Batch, *, by_length: bool) -> list[Row]:
@@ -127,8 +144,10 @@ def trained(dataset: Dataset, done: Sequence[Batch]) -> list[Batch]:
     result = []
     for batch in done:
         taken = [next(rows) for _ in batch.rows]
-        of = [Row("", "", "train", tuple(r["prompt_ids"]), (tuple(r["chosen_ids"]), tuple(r["rejected_ids"])))
-              for r in taken]  # fmt: skip
+        of = [
+            Row("", "", "train", tuple(r["prompt_ids"]), (tuple(r["chosen_ids"]), tuple(r["rejected_ids"])))
+            for r in taken
+        ]
         result.append(Batch(batch.step, batch.epoch, of))
     return result
 

@@ -71,8 +71,9 @@ def unpaired(rows: Sequence[Row], micro: int, batch_size: int) -> list[Ids]:
             group = batch[start : start + micro]
             examples = [
                 {"prompt_ids": list(row.prompt), "completion_ids": list(row.answers[side]), "label": side == 0}
-                for side in (0, 1) for row in group
-            ]  # fmt: skip
+                for side in (0, 1)
+                for row in group
+            ]
             for number, example in enumerate(examples):
                 example["KL_completion_ids"] = examples[number - 1]["completion_ids"]
             result += examples
@@ -90,8 +91,11 @@ def trainer_of(task: Task, loss: str, beta: float, lr: float, folder: str) -> An
     train = [row for batch in task.batches for row in ordered(batch, by_length=True)]
     held_out = sorted([*sweep.data.validation, *sweep.data.test], key=lambda row: row.length)
     settings = common(task, folder, micro) | {
-        "beta": beta, "learning_rate": lr, "prediction_loss_only": True, "per_device_eval_batch_size": micro,
-    }  # fmt: skip
+        "beta": beta,
+        "learning_rate": lr,
+        "prediction_loss_only": True,
+        "per_device_eval_batch_size": micro,
+    }
     rows: Callable[[Sequence[Row]], list[Ids]] = texts
     if loss in ("dpo", "ipo"):
         kind = {"dpo": "sigmoid", "ipo": "ipo"}[loss]
@@ -109,10 +113,12 @@ def trainer_of(task: Task, loss: str, beta: float, lr: float, folder: str) -> An
         make = ReadyORPO
         arguments = ORPOConfig(**settings, remove_unused_columns=False)
     return make(
-        load_policy(sweep.identity.source, sweep.machine.device).train(), args=arguments,
-        train_dataset=Dataset.from_list(rows(train)), eval_dataset=Dataset.from_list(rows(held_out)),
+        load_policy(sweep.identity.source, sweep.machine.device).train(),
+        args=arguments,
+        train_dataset=Dataset.from_list(rows(train)),
+        eval_dataset=Dataset.from_list(rows(held_out)),
         processing_class=sweep.tokenizer,
-    )  # fmt: skip
+    )
 
 
 def cells(task: Task) -> dict[str, Any]:
@@ -128,10 +134,16 @@ def cells(task: Task) -> dict[str, Any]:
             trained = time.perf_counter()
             trainer.evaluate()
             done.append(
-                {"loss": loss, "beta": beta, "lr": lr, "setup_seconds": ready - began,
-                 "train_seconds": trained - ready, "evaluation_seconds": time.perf_counter() - trained,
-                 "first_loss": trainer.state.log_history[0]["loss"]}
-            )  # fmt: skip
+                {
+                    "loss": loss,
+                    "beta": beta,
+                    "lr": lr,
+                    "setup_seconds": ready - began,
+                    "train_seconds": trained - ready,
+                    "evaluation_seconds": time.perf_counter() - trained,
+                    "first_loss": trainer.state.log_history[0]["loss"],
+                }
+            )
         del trainer
         gc.collect()
         if torch.cuda.is_available():

@@ -40,9 +40,7 @@ def products(task: Task) -> dict[str, Any]:
         layouts = [
             LAYOUTS[job.layout]([item_of(row) for row in micro], pad=job.pad) for micro in split(batch.rows, job)
         ]
-        inner = sum(
-            timer.seconds(layout.tokens, *shape) * count for layout in layouts for shape, count in maps.items()
-        )
+        inner = sum(timer.seconds(layout.tokens, *shape) * count for layout in layouts for shape, count in maps.items())
         scored = sum(len(layout.targets) for layout in layouts)
         # In chunks as ours, so that a large vocabulary fits; one shape stands for all of them.
         chunk = min(scored, CHUNK_LOGITS // head.weight.shape[0])
@@ -50,9 +48,16 @@ def products(task: Task) -> dict[str, Any]:
         tokens = sum(layout.tokens for layout in layouts)
         weights = sum(a * b * count for (a, b), count in maps.items())
         steps.append(
-            {"pairs": len(batch.rows), "seconds": inner + last, "maps_seconds": inner, "head_seconds": last,
-             "operations": 6 * (tokens * weights + scored * head.weight.numel()), "tokens": tokens, "scored": scored}
-        )  # fmt: skip
+            {
+                "pairs": len(batch.rows),
+                "seconds": inner + last,
+                "maps_seconds": inner,
+                "head_seconds": last,
+                "operations": 6 * (tokens * weights + scored * head.weight.numel()),
+                "tokens": tokens,
+                "scored": scored,
+            }
+        )
     return {"steps": steps}
 
 

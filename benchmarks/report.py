@@ -77,8 +77,12 @@ def measure(out: Path) -> dict[str, float]:
     """Seconds of CPU time and of the clock that the report takes, and the size of its page in bytes."""
     began, worked = time.perf_counter(), time.process_time()
     paths = reports.write(out)
-    return {"cells": float(len(results.read(out))), "cpu": time.process_time() - worked,
-            "clock": time.perf_counter() - began, "page": float(paths["report.html"].stat().st_size)}  # fmt: skip
+    return {
+        "cells": float(len(results.read(out))),
+        "cpu": time.process_time() - worked,
+        "clock": time.perf_counter() - began,
+        "page": float(paths["report.html"].stat().st_size),
+    }
 
 
 def text(found: Mapping[str, float]) -> str:
@@ -122,17 +126,42 @@ def _cell(loss: str, beta: float | None, lr: float | None, seed: int | None, noi
     pairs = _pairs(draw, learned, reach * drift)
     curve = None if lr is None else _curve(draw, reach * gain)
     row: dict[str, Any] = {
-        "loss": loss, "beta": beta, "lr": lr, "seed": seed, "hyperparameters": {"beta": beta} if beta else {},
-        "control": beta is None, "reward": made.ruler if lr else None, "suite": "made-up", "model": "made-up",
-        "protocol": "made-up", "cell": f"{_hash_of(name):012x}", "status": "done", "train_pairs": 512 if lr else 0,
+        "loss": loss,
+        "beta": beta,
+        "lr": lr,
+        "seed": seed,
+        "hyperparameters": {"beta": beta} if beta else {},
+        "control": beta is None,
+        "reward": made.ruler if lr else None,
+        "suite": "made-up",
+        "model": "made-up",
+        "protocol": "made-up",
+        "cell": f"{_hash_of(name):012x}",
+        "status": "done",
+        "train_pairs": 512 if lr else 0,
         "label_noise": noise,
-        "tuning": "full", "precision": "fp32", "start": "model", "test_pairs": PAIRS * 3 // 4,
-        "eval_pairs": PAIRS, "device": "made up", "generated_prompts": 64, "generation": "g", "judge": "gold",
-        "kl": 6 * reach**2, "kl_se": 0.3, "gold_reward": 1 + reward, "gold_reward_se": 0.1,
-        "gold_reward_gain": reward, "gold_reward_gain_se": 0.08, "win_rate": win_rate, "win_rate_se": 0.05,
-        "generated_tokens": 40.0 + 9 * reach, "length_ratio": 1 + reach / 5, "truncated_fraction": 0.1,
+        "tuning": "full",
+        "precision": "fp32",
+        "start": "model",
+        "test_pairs": PAIRS * 3 // 4,
+        "eval_pairs": PAIRS,
+        "device": "made up",
+        "generated_prompts": 64,
+        "generation": "g",
+        "judge": "gold",
+        "kl": 6 * reach**2,
+        "kl_se": 0.3,
+        "gold_reward": 1 + reward,
+        "gold_reward_se": 0.1,
+        "gold_reward_gain": reward,
+        "gold_reward_gain_se": 0.08,
+        "win_rate": win_rate,
+        "win_rate_se": 0.05,
+        "generated_tokens": 40.0 + 9 * reach,
+        "length_ratio": 1 + reach / 5,
+        "truncated_fraction": 0.1,
         "judgements": {"gold": {"win_rate": win_rate, "win_rate_se": 0.05, "length_agreement": 0.55}},
-    }  # fmt: skip
+    }
     return row | derived(pairs, curve, reward=row["reward"], beta=beta, noise_floor=1e-5), pairs, curve
 
 
@@ -150,26 +179,45 @@ def _pairs(draw: np.random.Generator, gain: float, drift: float) -> pd.DataFrame
     moved = (0.6 + 0.8 * liked) * gain + draw.normal(0, 0.3, PAIRS) * bool(gain)
     chosen = drift * lengths[:, 0] / 180 + moved / 2
     rejected = drift * lengths[:, 1] / 180 - moved / 2
-    return pd.DataFrame({
-        "pair_id": [f"p{i}" for i in range(PAIRS)], "cluster_id": [f"c{i // 2}" for i in range(PAIRS)],
-        "split": ["test"] * (PAIRS * 3 // 4) + ["validation"] * (PAIRS // 4), "step": STEPS,
-        "policy_chosen_logp": start[:, 0] + chosen, "policy_rejected_logp": start[:, 1] + rejected,
-        "reference_chosen_logp": start[:, 0], "reference_rejected_logp": start[:, 1],
-        "chosen_tokens": lengths[:, 0], "rejected_tokens": lengths[:, 1], "prompt_tokens": 30,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "pair_id": [f"p{i}" for i in range(PAIRS)],
+            "cluster_id": [f"c{i // 2}" for i in range(PAIRS)],
+            "split": ["test"] * (PAIRS * 3 // 4) + ["validation"] * (PAIRS // 4),
+            "step": STEPS,
+            "policy_chosen_logp": start[:, 0] + chosen,
+            "policy_rejected_logp": start[:, 1] + rejected,
+            "reference_chosen_logp": start[:, 0],
+            "reference_rejected_logp": start[:, 1],
+            "chosen_tokens": lengths[:, 0],
+            "rejected_tokens": lengths[:, 1],
+            "prompt_tokens": 30,
+        }
+    )
 
 
 def _curve(draw: np.random.Generator, gain: float) -> pd.DataFrame:
     step = np.arange(1, STEPS + 1)
     rise = gain * step / STEPS
     noise = draw.normal(0, 0.1, (4, STEPS))
-    return pd.DataFrame({
-        "step": step, "loss": 0.7 - rise / 9 + noise[0] / 5, "reward_chosen": rise / 2 + noise[1],
-        "reward_rejected": -rise / 2 + noise[2], "margin": rise + noise[1] - noise[2],
-        "accuracy": (0.5 + rise / 4 + noise[3] / 3).clip(0, 1), "chosen_logp": -90 + rise + 9 * noise[0],
-        "rejected_logp": -88 - rise + 9 * noise[1], "gradient_norm": 3.0, "gradient_weight": 0.5 - rise / 9,
-        "clipped": step % 3 == 0, "learning_rate": 1e-5, "tokens": 2000 * step, "seconds": 2.0 * step,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "step": step,
+            "loss": 0.7 - rise / 9 + noise[0] / 5,
+            "reward_chosen": rise / 2 + noise[1],
+            "reward_rejected": -rise / 2 + noise[2],
+            "margin": rise + noise[1] - noise[2],
+            "accuracy": (0.5 + rise / 4 + noise[3] / 3).clip(0, 1),
+            "chosen_logp": -90 + rise + 9 * noise[0],
+            "rejected_logp": -88 - rise + 9 * noise[1],
+            "gradient_norm": 3.0,
+            "gradient_weight": 0.5 - rise / 9,
+            "clipped": step % 3 == 0,
+            "learning_rate": 1e-5,
+            "tokens": 2000 * step,
+            "seconds": 2.0 * step,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ from harness.values import Auto, Choice, Number, Several, Text, WholeNumber
 PARTS = ("step", "lora", "sweep", "share", "limit")
 # Where the command names nothing else: real preferences, and conditions equal on both sides.
 HARNESS_DEFAULTS = {
-    "suite": "hh-rlhf", "suite.subset": "harmless-base", "model": "smollm2-135m", "max_tokens": "512",
+    "suite": "hh-rlhf",
+    "suite.subset": "harmless-base",
+    "model": "smollm2-135m",
+    "max_tokens": "512",
     "batch_size": "16",
-}  # fmt: skip
+}
 # Decided by the parts themselves.
 TAKEN = ("losses", "betas", "lrs", "seeds", "controls", "tuning", "layout", "store", "save", "evals", "epochs")
 
@@ -107,11 +110,18 @@ def random_llama() -> Path:
     if not target.is_dir():
         tokenizer = load_tokenizer(find("smollm2-135m"))
         config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
-            num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=8192, tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+            vocab_size=len(tokenizer),
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=16,
+            num_attention_heads=32,
+            num_key_value_heads=8,
+            max_position_embeddings=8192,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
             bos_token_id=tokenizer.bos_token_id,
-        )  # fmt: skip
+        )
         with building(target) as temporary, torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             LlamaForCausalLM(config).save_pretrained(temporary)

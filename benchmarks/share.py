@@ -36,19 +36,24 @@ def _at(share: float, opening: int, settings: Settings, say: Say) -> Turns:
         FASTEST: common | {"side": FASTEST, "words": words_of(settings)},
     }
     return in_turns(
-        {name: lambda spec=spec: measured(spec) for name, spec in sides.items()}, settings.turns,
+        {name: lambda spec=spec: measured(spec) for name, spec in sides.items()},
+        settings.turns,
         lambda text: say(f"prompt share {share}, opening {opening}: {text}"),
-    )  # fmt: skip
+    )
 
 
 def lines(found: Mapping[str, Turns], settings: Settings) -> list[str]:
     """A row for each case."""
     rows = [
-        [name, *(number(typical(turns, side, "seconds")) for side in (OURS, PLAIN, FASTEST)),
-         *(gibibytes(largest(turns, side)) for side in (OURS, FASTEST)),
-         times(ratio(turns, PLAIN, OURS, "seconds")), times(ratio(turns, FASTEST, OURS, "seconds"))]
+        [
+            name,
+            *(number(typical(turns, side, "seconds")) for side in (OURS, PLAIN, FASTEST)),
+            *(gibibytes(largest(turns, side)) for side in (OURS, FASTEST)),
+            times(ratio(turns, PLAIN, OURS, "seconds")),
+            times(ratio(turns, FASTEST, OURS, "seconds")),
+        ]
         for name, turns in found.items()
-    ]  # fmt: skip
+    ]
     return [
         machine_line([one for turns in found.values() for turn in turns for one in turn.values()]),
         f"{TOKENS} random tokens a pair (prompt, chosen, rejected); seconds a pair",

@@ -21,9 +21,16 @@ def words_of(settings: Settings, *more: str) -> list[str]:
     """The harness's options of a training run: DPO, as many pairs as the steps need, nothing from the store."""
     size = next(int(word.partition("=")[2]) for word in settings.words if word.startswith("batch_size="))
     return [
-        *settings.words, "losses=dpo", "dpo.beta=0.1", "lrs=1e-6", "controls=false", "store=false",
-        f"train_pairs={size * settings.steps}", "eval_pairs=8", *more,
-    ]  # fmt: skip
+        *settings.words,
+        "losses=dpo",
+        "dpo.beta=0.1",
+        "lrs=1e-6",
+        "controls=false",
+        "store=false",
+        f"train_pairs={size * settings.steps}",
+        "eval_pairs=8",
+        *more,
+    ]
 
 
 def measure(settings: Settings, say: Say, *, tuning: str = "full") -> list[dict[str, Found]]:

@@ -29,8 +29,9 @@ CELLS_OF_A_LOSS = len(BETAS) * len(LRS)
 def measure(settings: Settings, say: Say) -> dict[str, Any]:
     """Ours at 1, 5 and 20 cells, and TRL's cells: once each, for an hour holds many steps already."""
     found: dict[str, Any] = {"ours": {}}
-    sides: dict[str, Callable[[], Found]] = {f"ours, {size} cells": lambda size=size: _ours(size, settings)
-                                             for size in SIZES}  # fmt: skip
+    sides: dict[str, Callable[[], Found]] = {
+        f"ours, {size} cells": lambda size=size: _ours(size, settings) for size in SIZES
+    }
     for name, side in {**sides, "trl": lambda: _trl(settings)}.items():
         one = side()
         say(f"{name}: {one.get('error') or number(one['seconds'], ' s')}")
@@ -45,9 +46,14 @@ def words_of(settings: Settings, size: int) -> list[str]:
     """The harness's options of a sweep of so many cells."""
     losses, betas, lrs = (",".join(values) for values in SIZES[size])
     return [
-        *settings.words, f"losses={losses}", f"betas={betas}", f"lrs={lrs}", "controls=false",
-        f"train_pairs={settings.train_pairs}", f"eval_pairs={settings.eval_pairs}",
-    ]  # fmt: skip
+        *settings.words,
+        f"losses={losses}",
+        f"betas={betas}",
+        f"lrs={lrs}",
+        "controls=false",
+        f"train_pairs={settings.train_pairs}",
+        f"eval_pairs={settings.eval_pairs}",
+    ]
 
 
 def _ours(size: int, settings: Settings) -> Found:
@@ -69,9 +75,12 @@ def _ours(size: int, settings: Settings) -> Found:
     if (rows["device"] == "cpu").all():
         peak = max(peak, ended.peak_memory_bytes)
     return {
-        "cells": size, "seconds": ended.seconds, "cpu_seconds": ended.cpu_seconds, "peak_memory_bytes": peak,
+        "cells": size,
+        "seconds": ended.seconds,
+        "cpu_seconds": ended.cpu_seconds,
+        "peak_memory_bytes": peak,
         "train_seconds": float(rows["train_seconds"].sum()),
-    }  # fmt: skip
+    }
 
 
 def _trl(settings: Settings) -> Found:
@@ -94,31 +103,40 @@ def lines(found: Mapping[str, Any], settings: Settings) -> list[str]:
     whole = ours["20"]
     every = {f"ours, {size} cells": one for size, one in ours.items()} | {"trl": trl}
     rows = [
-        ["ours, 20 cells", number(whole.get("seconds")), number(whole.get("cpu_seconds")),
-         gibibytes(whole.get("peak_memory_bytes"))],
-        ["trl fastest, 20 cells", number(trl.get("seconds")),
-         number(trl.get("process_cpu_seconds") if settings.cells == "all" else None),
-         gibibytes(trl.get("peak_memory_bytes"))],
+        [
+            "ours, 20 cells",
+            number(whole.get("seconds")),
+            number(whole.get("cpu_seconds")),
+            gibibytes(whole.get("peak_memory_bytes")),
+        ],
+        [
+            "trl fastest, 20 cells",
+            number(trl.get("seconds")),
+            number(trl.get("process_cpu_seconds") if settings.cells == "all" else None),
+            gibibytes(trl.get("peak_memory_bytes")),
+        ],
         ["ratio", *(number(_quotient(trl, whole, key)) for key in _keys(settings))],
-    ]  # fmt: skip
+    ]
     growth = [
         [size, number(one.get("seconds")), number(one["seconds"] / int(size) if "seconds" in one else None)]
         for size, one in ours.items()
     ]
     how = (
-        "TRL's cells were all run" if settings.cells == "all" else
-        "one cell a loss was run through TRL; training and evaluation of the other 15 are reckoned from it, their "
+        "TRL's cells were all run"
+        if settings.cells == "all"
+        else "one cell a loss was run through TRL; training and evaluation of the other 15 are reckoned from it, their "
         "loading and reference passes left out, so TRL's figure is a lower bound"
-    )  # fmt: skip
+    )
     return [
         machine_line([trl]),
         f"{settings.train_pairs} training pairs, {settings.eval_pairs} validation and {settings.eval_pairs} test pairs "
         f"a cell; {how}",
         "",
-        *table(["", "seconds", "CPU seconds", "peak memory"], rows), "",
+        *table(["", "seconds", "CPU seconds", "peak memory"], rows),
+        "",
         *table(["cells of ours", "seconds", "seconds a cell"], growth),
         *(f"{name} FAILED: {one['error']}" for name, one in every.items() if "error" in one),
-    ]  # fmt: skip
+    ]
 
 
 def _keys(settings: Settings) -> Sequence[tuple[str, str]]:

@@ -52,13 +52,24 @@ def compared(turns: Sequence[dict[str, Found]], ours: str, others: Sequence[str]
     rows = []
     for name in names:
         memory, least = largest(turns, name), largest(turns, ours)
-        rows.append([
-            name, number(typical(turns, name, "seconds")), number(typical(turns, name, "cpu_seconds")),
-            gibibytes(memory), *(column(name) for column in more.values()),
-            *(["1", "1", "1"] if name == ours else
-              [times(ratio(turns, name, ours, "seconds")), times(ratio(turns, name, ours, "cpu_seconds")),
-               number(memory / least) if memory and least else "-"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                number(typical(turns, name, "seconds")),
+                number(typical(turns, name, "cpu_seconds")),
+                gibibytes(memory),
+                *(column(name) for column in more.values()),
+                *(
+                    ["1", "1", "1"]
+                    if name == ours
+                    else [
+                        times(ratio(turns, name, ours, "seconds")),
+                        times(ratio(turns, name, ours, "cpu_seconds")),
+                        number(memory / least) if memory and least else "-",
+                    ]
+                ),
+            ]
+        )
     head = ["", "s a pair", "CPU s a pair", "peak memory", *more, "time ratio", "CPU time ratio", "memory ratio"]
     return table(head, rows)
 
@@ -67,5 +78,7 @@ def failures(turns: Sequence[dict[str, Found]]) -> list[str]:
     """A sentence for each measurement that failed."""
     return [
         f"turn {number}: {name} FAILED: {found['error']}"
-        for number, turn in enumerate(turns, start=1) for name, found in turn.items() if "error" in found
-    ]  # fmt: skip
+        for number, turn in enumerate(turns, start=1)
+        for name, found in turn.items()
+        if "error" in found
+    ]

@@ -43,10 +43,15 @@ class Clock:
         """Each step's time and size."""
         spans = zip(self.marks[:-1], self.marks[1:], done, strict=True)
         return [
-            {"seconds": b[0] - a[0], "cpu_seconds": b[1] - a[1], "pairs": len(batch.rows),
-             "tokens": sum(map(row_tokens, batch.rows)), "digest": digest(batch.rows)}
+            {
+                "seconds": b[0] - a[0],
+                "cpu_seconds": b[1] - a[1],
+                "pairs": len(batch.rows),
+                "tokens": sum(map(row_tokens, batch.rows)),
+                "digest": digest(batch.rows),
+            }
             for a, b, batch in spans
-        ]  # fmt: skip
+        ]
 
     def peak(self) -> int:
         """Bytes, since the clock was made."""

@@ -33,7 +33,6 @@ class Child(NamedTuple):
     cpu_seconds: float
     peak_memory_bytes: int
 
-
     @property
     def failure(self) -> str:
         """Why it failed, in a line."""
@@ -58,9 +57,7 @@ def child(command: Sequence[str], **environment: str) -> Child:
         process.returncode = os.waitstatus_to_exitcode(status)
         texts = [(file.seek(0), file.read())[1] for file in (out, err)]
     unit = 1 if sys.platform == "darwin" else 1024
-    return Child(
-        process.returncode, *texts, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit
-    )
+    return Child(process.returncode, *texts, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
 
 
 def measured(spec: Mapping[str, Any]) -> Found:

@@ -18,9 +18,12 @@ import sys
 
 # The other side's library is imported only in its own processes: it would count in our memory.
 SIDES = {
-    "ours": ("ours", "step"), "trl fastest": ("peer", "step"), "trl defaults": ("peer", "step"),
-    "trl cells": ("peer_cells", "cells"), "products": ("products", "products"),
-}  # fmt: skip
+    "ours": ("ours", "step"),
+    "trl fastest": ("peer", "step"),
+    "trl defaults": ("peer", "step"),
+    "trl cells": ("peer_cells", "cells"),
+    "products": ("products", "products"),
+}
 
 
 def main(text: str) -> None:

@@ -264,9 +264,17 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run, "plan": _plan, "evaluate": _evaluate, "report": _report, "compare": _compare, "pairs": _pairs,
-    "reproduce": _reproduce, "verify": _verify, "export": _export, "list": _list,
-}  # fmt: skip
+    "run": _run,
+    "plan": _plan,
+    "evaluate": _evaluate,
+    "report": _report,
+    "compare": _compare,
+    "pairs": _pairs,
+    "reproduce": _reproduce,
+    "verify": _verify,
+    "export": _export,
+    "list": _list,
+}
 
 
 if __name__ == "__main__":

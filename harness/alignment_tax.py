@@ -46,8 +46,10 @@ def columns(before: Sequence[Score], after: Sequence[Score], asked: Sequence[str
         first = start[score.task]
         name = CAPABILITY_PREFIX + score.task
         found |= {
-            name: score.value - first.value, f"{name}_se": difference_se(first, score), f"{name}_before": first.value,
-        }  # fmt: skip
+            name: score.value - first.value,
+            f"{name}_se": difference_se(first, score),
+            f"{name}_before": first.value,
+        }
     tasks = {score.task: {"metric": score.metric, "items": len(score.items)} for score in after}
     return found | {DETAILS: {"asked": {task: digest(task)[:12] for task in asked}, "tasks": tasks}}
 
@@ -136,9 +138,7 @@ def complete(sweep: Sweep, progress: Progress) -> None:
             stage.advance(len(tasks))
 
 
-def _measured(
-    identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str], base: Path
-) -> list[Score]:
+def _measured(identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str], base: Path) -> list[Score]:
     """The scores of a model's folder, or of an adapter's on the base that it was trained on."""
     is_adapter = (folder / ADAPTER).is_file()
     model, adapter = (base, str(folder)) if is_adapter else (folder, "")

@@ -78,8 +78,10 @@ def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
             names = {name: str(record[name]) for name in ("prompt_id", "cluster_id", "answer")}
             rows.append({"sample": 0, "tokens": None, "prompt": None, **record, **names})
         except (ValueError, KeyError, TypeError) as error:
-            raise JudgeError(f"{path}, line {number}: not an answer ({type(error).__name__}: {error}); a line is a "
-                             "JSON object with prompt_id, cluster_id and answer") from None  # fmt: skip
+            raise JudgeError(
+                f"{path}, line {number}: not an answer ({type(error).__name__}: {error}); a line is a "
+                "JSON object with prompt_id, cluster_id and answer"
+            ) from None
     if not rows:
         raise JudgeError(f"{path} holds no answer; run its command with generate=N")
     return Cell(folder, store.read_row(folder), pd.DataFrame(rows))
@@ -88,8 +90,10 @@ def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
 def prompt_table(cell: Cell, prompts: Mapping[str, Asked]) -> pd.DataFrame:
     """prompt_id, cluster_id, prompt of each prompt answered: the text beside the answer, else the run's."""
     table = cell.answers.drop_duplicates("prompt_id")[["prompt_id", "cluster_id", "prompt"]]
-    known = [text if isinstance(text, str) else prompts[name].prompt if name in prompts else None
-             for name, text in zip(table["prompt_id"], table["prompt"], strict=True)]  # fmt: skip
+    known = [
+        text if isinstance(text, str) else prompts[name].prompt if name in prompts else None
+        for name, text in zip(table["prompt_id"], table["prompt"], strict=True)
+    ]
     return table.assign(prompt=known).dropna(subset="prompt")
 
 
@@ -98,8 +102,11 @@ def baseline_answers(cell: Cell, cells: Sequence[Cell], baseline: str, prompts: 
     import pandas as pd
 
     if baseline == "chosen":
-        rows = [{"prompt_id": name, "sample": 0, "answer": asked.chosen, "tokens": asked.chosen_tokens}
-                for name, asked in prompts.items() if asked.chosen is not None]  # fmt: skip
+        rows = [
+            {"prompt_id": name, "sample": 0, "answer": asked.chosen, "tokens": asked.chosen_tokens}
+            for name, asked in prompts.items()
+            if asked.chosen is not None
+        ]
         if not rows:
             raise JudgeError("judge.baseline=chosen: this suite has no chosen answers; use judge.baseline=reference")
         return pd.DataFrame(rows)
@@ -111,5 +118,6 @@ def reference_answers(cell: Cell, cells: Sequence[Cell]) -> pd.DataFrame:
     for other in cells:
         if other.row["loss"] == "none" and other.row["protocol"] == cell.row["protocol"]:
             return other.answers
-    raise JudgeError("the reference's answers are missing: they are those of the control `none`; run with "
-                     "controls=true")  # fmt: skip
+    raise JudgeError(
+        "the reference's answers are missing: they are those of the control `none`; run with controls=true"
+    )

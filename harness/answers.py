@@ -45,9 +45,13 @@ class Author:
 
 
 def kept_answers(
-    author: Author, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1,
+    author: Author,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    *,
+    samples: int = 1,
     advance: Callable[[int], None] = lambda n: None,
-) -> list[Generation]:  # fmt: skip
+) -> list[Generation]:
     """Answers to prompts (id, token ids), `samples` each: kept blocks are read, the others sampled and kept.
 
     advance: told the number of prompts that are done.
@@ -59,9 +63,14 @@ def kept_answers(
 
     def write(number: int) -> list[Generation]:
         return generate(
-            author.model, blocks[number], sampling, tokenizer=author.tokenizer, end_of_turn=author.end_of_turn,
-            samples=samples, precision=author.precision,
-        )  # fmt: skip
+            author.model,
+            blocks[number],
+            sampling,
+            tokenizer=author.tokenizer,
+            end_of_turn=author.end_of_turn,
+            samples=samples,
+            precision=author.precision,
+        )
 
     def keep(number: int, answers: list[Generation]) -> None:
         known[number] = answers
@@ -76,9 +85,14 @@ def kept_answers(
 
 def _path(author: Author, block: Sequence[Prompt], sampling: Sampling, samples: int) -> Path:
     content = {
-        "version": SAMPLING, "weights": author.weights, "end_of_turn": author.end_of_turn, "prompts": block,
-        "sampling": asdict(sampling), "samples": samples, "precision": author.precision,
-    }  # fmt: skip
+        "version": SAMPLING,
+        "weights": author.weights,
+        "end_of_turn": author.end_of_turn,
+        "prompts": block,
+        "sampling": asdict(sampling),
+        "samples": samples,
+        "precision": author.precision,
+    }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return cache_folder("answers", key[:2]) / f"{key}.json"
 

@@ -111,9 +111,7 @@ def flex(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **others: Any
 ) -> tuple[Tensor, Tensor | None]:
     """transformers' FlexAttention with one type for all: in bf16 training, rotary positions leave fp32 behind."""
-    return flex_attention_forward(
-        module, query.to(value.dtype), key.to(value.dtype), value, attention_mask, **others
-    )
+    return flex_attention_forward(module, query.to(value.dtype), key.to(value.dtype), value, attention_mask, **others)
 
 
 AttentionInterface.register(FLEX, flex)

@@ -49,15 +49,23 @@ def record(data: Data, found: Audit) -> dict[str, Any]:
     """The audit as JSON: every number under its name, then the sentences as people read them."""
     encoder = data.encoder
     tokens = {
-        "max_tokens": encoder.max_tokens, "template": encoder.template, "overlong": encoder.overlong,
-        "training_rows": len(data.pool), "validation_rows": len(data.validation), "test_rows": len(data.test),
-        "dropped": data.dropped.get("overlong", 0), "truncated": data.truncated,
+        "max_tokens": encoder.max_tokens,
+        "template": encoder.template,
+        "overlong": encoder.overlong,
+        "training_rows": len(data.pool),
+        "validation_rows": len(data.validation),
+        "test_rows": len(data.test),
+        "dropped": data.dropped.get("overlong", 0),
+        "truncated": data.truncated,
         "long_sides": dict(data.long_sides),
-    }  # fmt: skip
+    }
     return {
-        **asdict(found), "tokens": tokens, "digests": _digests(data),
-        "facts": [list(fact) for fact in (*facts(found), *token_facts(data))], "advice": list(found.advice),
-    }  # fmt: skip
+        **asdict(found),
+        "tokens": tokens,
+        "digests": _digests(data),
+        "facts": [list(fact) for fact in (*facts(found), *token_facts(data))],
+        "advice": list(found.advice),
+    }
 
 
 def _digests(data: Data) -> dict[str, str]:

@@ -51,7 +51,13 @@ class Bench:
     """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations."""
 
     def __init__(
-        self, identity: Identity, tokenizer: Any, machine: Machine, progress: Progress, *, workers: int = 1,
+        self,
+        identity: Identity,
+        tokenizer: Any,
+        machine: Machine,
+        progress: Progress,
+        *,
+        workers: int = 1,
         command: str = "",
     ) -> None:
         self.identity, self.machine, self.progress = identity, machine, progress
@@ -64,9 +70,12 @@ class Bench:
         if self.options.shard:
             model = shard(model, machine.device)
         self.policy = Policy(
-            model, tuning=self.options.tuning, rank=self.options.lora_rank, alpha=self.options.lora_alpha,
+            model,
+            tuning=self.options.tuning,
+            rank=self.options.lora_rank,
+            alpha=self.options.lora_alpha,
             files=sorted(identity.source.folder.glob("*.safetensors")),
-        )  # fmt: skip
+        )
         self._memory: dict[Any, Any] = {}
         self.micro_batch = self.options.micro_batch
         self.micro_tokens = self.options.micro_tokens or min(
@@ -119,9 +128,13 @@ class Bench:
             return path
         sft = losses.get("sft")
         trial = Trial(
-            "sft", dict(sft.defaults), self.identity.start_lr, START_SEED, control=False,
+            "sft",
+            dict(sft.defaults),
+            self.identity.start_lr,
+            START_SEED,
+            control=False,
             knobs=of_start(self.options),
-        )  # fmt: skip
+        )
         job = self.job(trial, cell=f"start-{key}")
         scorer = self.trainer(self.policy.begin(START_SEED))
         with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:

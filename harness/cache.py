@@ -34,8 +34,12 @@ def cache_folder(*parts: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError([f"the cache folder {folder} cannot be made ({error.strerror}); set PREFERENCE_HARNESS_CACHE "
-                          "to a folder that can be written"]) from None  # fmt: skip
+        raise UsageError(
+            [
+                f"the cache folder {folder} cannot be made ({error.strerror}); set PREFERENCE_HARNESS_CACHE "
+                "to a folder that can be written"
+            ]
+        ) from None
     return folder
 
 

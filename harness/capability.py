@@ -34,10 +34,17 @@ QUESTIONS = Path(__file__).parent / "tasks" / "everyday.jsonl"
 # Task -> folder of lm-eval that describes it. Multiple choice, one number each, and their data sets are plain files:
 # datasets 5 runs no loading scripts, which other tasks need.
 HUB_TASKS: Mapping[str, str] = {
-    "arc_easy": "arc", "arc_challenge": "arc", "hellaswag": "hellaswag", "piqa": "piqa", "winogrande": "winogrande",
-    "openbookqa": "openbookqa", "sciq": "sciq", "commonsense_qa": "commonsense_qa", "truthfulqa_mc1": "truthfulqa",
+    "arc_easy": "arc",
+    "arc_challenge": "arc",
+    "hellaswag": "hellaswag",
+    "piqa": "piqa",
+    "winogrande": "winogrande",
+    "openbookqa": "openbookqa",
+    "sciq": "sciq",
+    "commonsense_qa": "commonsense_qa",
+    "truthfulqa_mc1": "truthfulqa",
     "truthfulqa_mc2": "truthfulqa",
-}  # fmt: skip
+}
 # Of several metrics of a task, the one its users report.
 _REPORTED = ("acc_norm", "acc", "exact_match", "f1")
 
@@ -126,9 +133,13 @@ def _child(place: Path) -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     with (place / "log.txt").open("w") as log:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.capability"], stdin=subprocess.PIPE, stdout=log, stderr=log,
-            text=True, env=environment,
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "harness.capability"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            text=True,
+            env=environment,
+        )
         try:
             yield child
         finally:
@@ -161,17 +172,17 @@ def _scores(request: Request) -> list[Score]:
 
     torch.set_num_threads(request.threads)
     lm = HFLM(
-        pretrained=_load(request), tokenizer=_tokenizer(request.model), batch_size=request.batch_size,
+        pretrained=_load(request),
+        tokenizer=_tokenizer(request.model),
+        batch_size=request.batch_size,
         max_length=request.max_tokens,
-    )  # fmt: skip
+    )
     scores = []
     for name in request.tasks:
         folder = _folder(name)
         manager = TaskManager(include_path=str(folder) if folder else None, include_defaults=False)
         tasks = [_packaged()] if name == PACKAGED else [name] if name in HUB_TASKS else list(manager.all_subtasks)
-        found = simple_evaluate(
-            model=lm, tasks=tasks, task_manager=manager, log_samples=True, bootstrap_iters=100
-        )
+        found = simple_evaluate(model=lm, tasks=tasks, task_manager=manager, log_samples=True, bootstrap_iters=100)
         scores += [_score(task, values, found["samples"][task]) for task, values in found["results"].items()]
     return scores
 
@@ -208,24 +219,35 @@ def _packaged() -> dict[str, Any]:
     """The packaged task in lm-eval's own form: easy questions with four answers."""
     metrics = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")]
     return {
-        "task": PACKAGED, "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(QUESTIONS)}},
-        "test_split": "test", "output_type": "multiple_choice", "doc_to_text": "Question: {{question}}\nAnswer:",
-        "doc_to_target": "{{answer}}", "doc_to_choice": "{{choices}}", "num_fewshot": 0,
-        "metric_list": metrics, "metadata": {"version": 1.0},
-    }  # fmt: skip
+        "task": PACKAGED,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(QUESTIONS)}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "Question: {{question}}\nAnswer:",
+        "doc_to_target": "{{answer}}",
+        "doc_to_choice": "{{choices}}",
+        "num_fewshot": 0,
+        "metric_list": metrics,
+        "metadata": {"version": 1.0},
+    }
 
 
 def _score(task: str, values: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Score:
     """lm-eval's result of a task, whose keys are "metric,filter", as one score."""
-    numbers = {key.partition(",")[0]: value for key, value in values.items()
-               if "," in key and isinstance(value, (int, float))}  # fmt: skip
+    numbers = {
+        key.partition(",")[0]: value for key, value in values.items() if "," in key and isinstance(value, (int, float))
+    }
     found = {name: value for name, value in numbers.items() if not name.endswith("_stderr")}
     if not found:
         raise CapabilityError(f"task {task} gives no number")
     metric = next((name for name in _REPORTED if name in found), next(iter(found)))
     error = numbers.get(f"{metric}_stderr")
-    items = {str(sample["doc_id"]): float(sample[metric]) for sample in samples
-             if isinstance(sample.get(metric), (int, float))}  # fmt: skip
+    items = {
+        str(sample["doc_id"]): float(sample[metric])
+        for sample in samples
+        if isinstance(sample.get(metric), (int, float))
+    }
     return Score(task, metric, float(found[metric]), None if error is None else float(error), items)
 
 

@@ -81,9 +81,7 @@ def run_cell(
     answered = dict(addition.columns) if addition else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
     # The modes alone: an audit only adds evidence, and the report has it.
-    row["diagnosis"] = diagnosis.modes(
-        diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs)
-    )
+    row["diagnosis"] = diagnosis.modes(diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs))
     row |= {
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": peak_memory(bench.machine.device),
@@ -94,9 +92,13 @@ def run_cell(
     earlier = store.read_row(folder) if store.is_done(folder) else {}
     row = {name: value for name, value in earlier.items() if name != "files"} | row
     store.write_cell(
-        folder, cell=dict(identity.cell(trial)), row=row, pairs=measured.pairs, curve=measured.curve_table(),
+        folder,
+        cell=dict(identity.cell(trial)),
+        row=row,
+        pairs=measured.pairs,
+        curve=measured.curve_table(),
         log="\n".join(log),
-    )  # fmt: skip
+    )
     if addition is not None:
         store.add_measurement(folder, **addition._asdict())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
@@ -145,9 +147,7 @@ class _Measured:
         return pd.DataFrame(self.curve) if self.curve else None
 
 
-def measured_together(
-    bench: Bench, trial: Trial, folder: Path, before: Before | None, log: list[str]
-) -> _Measured:
+def measured_together(bench: Bench, trial: Trial, folder: Path, before: Before | None, log: list[str]) -> _Measured:
     """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
     if ranks.sharded():
         _ = bench.noise_floors  # passes of the model that rank 0 cannot make alone
@@ -164,8 +164,9 @@ def _measure_given(bench: Bench, trial: Trial) -> _Measured:
     policy = bench.evaluate(model)
     broken = sum(not all(answer.isfinite().all() for answer in row) for row in policy)
     if broken:
-        raise NonFinite(f"{trial.given.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights "
-                        "overflow")  # fmt: skip
+        raise NonFinite(
+            f"{trial.given.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights overflow"
+        )
     return _Measured(pair_table(bench.data_rows, policy, reference, 0), [], bench.additions.ask(model))
 
 
@@ -203,16 +204,23 @@ def _train(bench: Bench, trial: Trial, folder: Path, before: Before | None, log:
         if step in due:
             scores = bench.evaluate(model)
             if spoilt := not_finite(bench.data_rows, scores):
-                raise NonFinite(f"{trial.loss} after step {step} of {steps}: log-probs of {len(spoilt)} held-out rows "
-                                f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr")
+                raise NonFinite(
+                    f"{trial.loss} after step {step} of {steps}: log-probs of {len(spoilt)} held-out rows "
+                    f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr"
+                )
             tables[step] = pair_table(bench.data_rows, scores, reference, step)
             if checkpoints is not None and ranks.leads():
                 keep_table(checkpoints, tables[step], step)
 
     curve = train(
-        bench.trainer(model), job, on_step=on_step, after_step=after_step,
-        on_smaller=bench.on_smaller, checkpoints=checkpoints, checkpoint_steps=every,
-    )  # fmt: skip
+        bench.trainer(model),
+        job,
+        on_step=on_step,
+        after_step=after_step,
+        on_smaller=bench.on_smaller,
+        checkpoints=checkpoints,
+        checkpoint_steps=every,
+    )
     for step in due - tables.keys():
         tables[step] = kept_table(checkpoints, step)
     if before:

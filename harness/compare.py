@@ -27,21 +27,30 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
     errors = list(found.errors)
     if len(found.bare) > 2:
         keys = ", ".join(f"{key}=" for key in KEYS)
-        errors.append(f"compare takes one path or two and {keys}, seen {' '.join(words)}; for example: compare "
-                      "runs/hh-rlhf loss=dpo,ipo")  # fmt: skip
+        errors.append(
+            f"compare takes one path or two and {keys}, seen {' '.join(words)}; for example: compare "
+            "runs/hh-rlhf loss=dpo,ipo"
+        )
     metric = found.values.get("metric", "preference_accuracy")
     if metric not in results.metrics.METRICS:
         errors.append(unknown("metric", metric, results.metrics.METRICS))
     if errors:
         raise UsageError(errors)
-    given = {"metric": metric, "losses": found.values.get("loss"), "against": found.values.get("against"),
-             "search": found.values.get("search")}  # fmt: skip
+    given = {
+        "metric": metric,
+        "losses": found.values.get("loss"),
+        "against": found.values.get("against"),
+        "search": found.values.get("search"),
+    }
     places = [Path(word).expanduser() for word in found.bare or ["runs"]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            text = _across(places, given, warn) if len(places) > 1 else reports.comparison(
-                results.compare(places[0], **given))
+            text = (
+                _across(places, given, warn)
+                if len(places) > 1
+                else reports.comparison(results.compare(places[0], **given))
+            )
         except UsageError:
             raise
         except (FileNotFoundError, ValueError) as error:

@@ -129,10 +129,12 @@ def prepare(
         loaded = suites.load(options.suite, options.suite_settings)
     sampled = loaded if isinstance(loaded, suites.Sampled) else None
     if training and sampled is None and set(values_of(loaded.rows, "split")) == {"test"}:
-        raise UsageError([
-            f"suite={options.suite} has test rows only ({len(loaded.rows)}) and is for evaluation: there is nothing to "
-            "train on; choose a suite with training rows"
-        ])  # fmt: skip
+        raise UsageError(
+            [
+                f"suite={options.suite} has test rows only ({len(loaded.rows)}) and is for evaluation: there is "
+                "nothing to train on; choose a suite with training rows"
+            ]
+        )
     encoder = make_encoder(
         tokenizer,
         template=options.template,
@@ -192,8 +194,10 @@ def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) 
     for knobs, count in counts.items():
         under = f"{where}; {count} under {knobs.words}" if knobs.words else where
         if count < options.batch_size:
-            errors.append(f"batch_size={options.batch_size}: {under}, too few for one batch; give more rows, a "
-                          "larger max_tokens, overlong=truncate, or a smaller batch_size")  # fmt: skip
+            errors.append(
+                f"batch_size={options.batch_size}: {under}, too few for one batch; give more rows, a "
+                "larger max_tokens, overlong=truncate, or a smaller batch_size"
+            )
         elif "train_pairs" in asked and count < knobs.train_pairs:
             most = data.count(replace(knobs, train_pairs=len(data.pool)))
             errors.append(f"train_pairs={knobs.train_pairs}: {under}; ask for at most {most}")

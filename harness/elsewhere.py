@@ -48,8 +48,11 @@ def read_evaluate_options(argv: Sequence[str]) -> Evaluation:
     words = split(argv, evaluate_kinds())
     errors = [*words.errors, *refusals(argv)]
     errors += [f"unexpected word {word!r}; settings are written key=value, without spaces" for word in words.bare]
-    errors += [f"{loss}.{key}: evaluate trains nothing; what the models were trained with is loss= and beta="
-               for loss, given in words.loss_settings.items() for key in given]  # fmt: skip
+    errors += [
+        f"{loss}.{key}: evaluate trains nothing; what the models were trained with is loss= and beta="
+        for loss, given in words.loss_settings.items()
+        for key in given
+    ]
     words.loss_settings.clear()
     own, values = None, {key: text for key, text in words.values.items() if key not in SHARED}
     try:
@@ -75,8 +78,9 @@ def _in_our_words(message: str) -> str:
 
 
 def _shared(words: Words) -> Words:
-    return Words({key: text for key, text in words.values.items() if key in SHARED}, words.suite_settings,
-                 words.judge_settings)  # fmt: skip
+    return Words(
+        {key: text for key, text in words.values.items() if key in SHARED}, words.suite_settings, words.judge_settings
+    )
 
 
 def evaluate(asked: Evaluation, progress: Progress, command: str) -> int:
@@ -105,8 +109,12 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
     tokenizer = load_tokenizer(reference)
     data = prepare(options, reference, tokenizer, progress, training=False)
     if data.suite.kind == "examples":
-        raise UsageError([f"suite={options.suite} holds single rated answers, and evaluate compares two answers to one "
-                          "prompt; choose a suite of pairs"])  # fmt: skip
+        raise UsageError(
+            [
+                f"suite={options.suite} holds single rated answers, and evaluate compares two answers to one "
+                "prompt; choose a suite of pairs"
+            ]
+        )
     questions(options, data)
     for doubt in _doubts(models, reference, data):
         progress.warn(doubt)
@@ -135,9 +143,13 @@ def _trials(own: EvaluateOptions, options: Options, models: Sequence[Source]) ->
     seeds = own.seeds or (None,) * len(models)
     return [
         Trial("none", {}, None, None, control=True),
-        *(Trial(options.losses[0] if own.loss else called(model.name), settings, None, seed, control=False, given=model)
-          for model, seed in zip(models, seeds, strict=True)),
-    ]  # fmt: skip
+        *(
+            Trial(
+                options.losses[0] if own.loss else called(model.name), settings, None, seed, control=False, given=model
+            )
+            for model, seed in zip(models, seeds, strict=True)
+        ),
+    ]
 
 
 def called(name: str) -> str:

@@ -95,9 +95,7 @@ def assumed_rates(parameters: int, device: str, precision: str, tflops: float | 
     else:
         training = _matrix_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
         fp32 = _matrix_rate(device, torch.float32)
-    return Rates(
-        6 * parameters / (training * ASSUMED_EFFICIENCY), 2 * parameters / (fp32 * ASSUMED_EFFICIENCY)
-    )
+    return Rates(6 * parameters / (training * ASSUMED_EFFICIENCY), 2 * parameters / (fp32 * ASSUMED_EFFICIENCY))
 
 
 def _matrix_rate(device: str, dtype: torch.dtype) -> float:
@@ -135,4 +133,3 @@ def micro_tokens(config: Any, device: str) -> int:
     memory, kind = total_memory(device), device.partition(":")[0]
     room = memory / 2 if kind == "cuda" else min(memory / 4, 2 * 2**30)
     return int(min(max(room / per_token, 256), LARGEST_MICRO[kind]))
-

@@ -32,8 +32,11 @@ def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int
     lines, several = [], len({row.source for row in rows}) > 1
     for row, ours, theirs in zip(rows, policy, reference, strict=True):
         line: dict[str, object] = {
-            "pair_id": row.id, "cluster_id": row.cluster, "split": row.split, "step": step,
-        }  # fmt: skip
+            "pair_id": row.id,
+            "cluster_id": row.cluster,
+            "split": row.split,
+            "step": step,
+        }
         for side, index in _sides(row):
             for owner, scores in (("policy", ours), ("reference", theirs)):
                 # The sum is taken in float64: of fp32 tokens it is exact enough to depend on no order.
@@ -61,8 +64,11 @@ def kept_table(folder: Path, step: int) -> DataFrame:
 
 def not_finite(rows: Sequence[Row], policy: Scores) -> list[str]:
     """The ids of rows with a log-prob that is NaN or infinite: the last updates have spoilt the weights."""
-    return [row.id for row, answers in zip(rows, policy, strict=True)
-            if not all(tokens.isfinite().all() for tokens in answers)]  # fmt: skip
+    return [
+        row.id
+        for row, answers in zip(rows, policy, strict=True)
+        if not all(tokens.isfinite().all() for tokens in answers)
+    ]
 
 
 @functools.cache

@@ -12,10 +12,33 @@ from harness.values import Auto, Number, Several, Text, WholeNumber
 from harness.words import AXIS, LIST
 
 SHARED = frozenset(
-    {"suite", "plugins", "eval_pairs", "max_tokens", "template", "overlong", "precision", "similarity", "generate",
-     "rerank", "prompts", "max_new_tokens", "temperature", "top_p", "judge", "lm_eval", "refusal", "device", "threads",
-     "workers", "layout", "store", "retry", "out"}
-)  # fmt: skip
+    {
+        "suite",
+        "plugins",
+        "eval_pairs",
+        "max_tokens",
+        "template",
+        "overlong",
+        "precision",
+        "similarity",
+        "generate",
+        "rerank",
+        "prompts",
+        "max_new_tokens",
+        "temperature",
+        "top_p",
+        "judge",
+        "lm_eval",
+        "refusal",
+        "device",
+        "threads",
+        "workers",
+        "layout",
+        "store",
+        "retry",
+        "out",
+    }
+)
 """Keys that mean what they mean for `run`; those of training have nothing to act on."""
 
 
@@ -37,16 +60,20 @@ class EvaluateOptions(BaseModel):
         None, "commit or branch of a hub reference; auto = its newest", shown="auto"
     )
     loss: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
-        None, "the loss of `list losses` that they were trained with, whose own ruler is then used; auto = unknown, "
-        "the model's name stands in its place", shown="auto",
-    )  # fmt: skip
+        None,
+        "the loss of `list losses` that they were trained with, whose own ruler is then used; auto = unknown, "
+        "the model's name stands in its place",
+        shown="auto",
+    )
     beta: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
         None, "the strength that they were trained with, for effective_beta; auto = unknown", shown="auto"
     )
     seeds: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(0, 2**31 - 1)))] = option(
-        (), "the seed of each model, in their order: says that they are runs of one setting, as `compare` needs it",
-        LIST, shown="unknown",
-    )  # fmt: skip
+        (),
+        "the seed of each model, in their order: says that they are runs of one setting, as `compare` needs it",
+        LIST,
+        shown="unknown",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> EvaluateOptions:

@@ -26,14 +26,17 @@ from results import store
 
 FORMATS = ("trl",)
 _CLASSES = {
-    "DPO": ("trl", "DPOConfig", "trl dpo --config FILE"), "KTO": ("trl", "KTOConfig", "trl kto --config FILE"),
-    "CPO": ("trl.experimental.cpo", "CPOConfig", ""), "ORPO": ("trl.experimental.orpo", "ORPOConfig", ""),
-}  # fmt: skip
+    "DPO": ("trl", "DPOConfig", "trl dpo --config FILE"),
+    "KTO": ("trl", "KTOConfig", "trl kto --config FILE"),
+    "CPO": ("trl.experimental.cpo", "CPOConfig", ""),
+    "ORPO": ("trl.experimental.orpo", "ORPOConfig", ""),
+}
 # Where a setting of the loss has another name in TRL's configuration than in its formula.
 _FIELDS = {
-    "discopop": {"tau": "discopop_tau"}, "dpo_alpha": {"alpha": "f_alpha_divergence_coef"},
+    "discopop": {"tau": "discopop_tau"},
+    "dpo_alpha": {"alpha": "f_alpha_divergence_coef"},
     "ld_dpo": {"alpha": "ld_alpha"},
-}  # fmt: skip
+}
 _DECAYS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
@@ -64,8 +67,12 @@ def export(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         raise UsageError([f"{folder} cannot be read ({error}); run its command again: it is made anew"]) from None
     if row.get("trained_model"):
-        raise UsageError([f"{folder.name} was trained elsewhere and is measured here only, so its settings are not "
-                          "known; name a cell that was trained here"])  # fmt: skip
+        raise UsageError(
+            [
+                f"{folder.name} was trained elsewhere and is measured here only, so its settings are not "
+                "known; name a cell that was trained here"
+            ]
+        )
     exported = trl(cell, row)
     sys.stdout.write(yaml(exported, folder.name))
     for note in exported.notes:
@@ -80,8 +87,12 @@ def trl(cell: Mapping[str, Any], row: Mapping[str, Any]) -> Exported:
     """
     if "round" in cell:
         number, parent = cell["round"]["number"], cell["round"]["parent"]
-        raise UsageError([f"the cell is round {number} of a chain, whose pairs are made on the way and stand in no "
-                          f"configuration; export the first round (this one's parent: {parent})"])  # fmt: skip
+        raise UsageError(
+            [
+                f"the cell is round {number} of a chain, whose pairs are made on the way and stand in no "
+                f"configuration; export the first round (this one's parent: {parent})"
+            ]
+        )
     peer = _peer(str(cell.get("loss")))
     trainer, loss_type, extra = _called(peer)
     hyperparameters = cell["hyperparameters"]
@@ -142,15 +153,22 @@ def _schedule(cell: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """The schedule, the batch and the limits as TrainingArguments has them."""
     schedule, budget = cell["schedule"], cell["budget"]
     return {
-        "learning_rate": cell["lr"], "lr_scheduler_type": _DECAYS[schedule["decay"]],
-        "warmup_steps": schedule["warmup"], "weight_decay": schedule["weight_decay"],
-        "max_grad_norm": schedule["clip"], "optim": "adamw_torch_fused",
-        "per_device_train_batch_size": batch, "gradient_accumulation_steps": 1,
-        "num_train_epochs": budget["epochs"], "dataloader_drop_last": True,
-        "max_length": cell["tokenisation"]["max_tokens"], "disable_dropout": True,
-        "bf16": cell["precision"] == "bf16" and not _loses_updates(cell), "seed": cell["seed"],
+        "learning_rate": cell["lr"],
+        "lr_scheduler_type": _DECAYS[schedule["decay"]],
+        "warmup_steps": schedule["warmup"],
+        "weight_decay": schedule["weight_decay"],
+        "max_grad_norm": schedule["clip"],
+        "optim": "adamw_torch_fused",
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": 1,
+        "num_train_epochs": budget["epochs"],
+        "dataloader_drop_last": True,
+        "max_length": cell["tokenisation"]["max_tokens"],
+        "disable_dropout": True,
+        "bf16": cell["precision"] == "bf16" and not _loses_updates(cell),
+        "seed": cell["seed"],
         "output_dir": f"trl-{cell['loss']}",
-    }  # fmt: skip
+    }
 
 
 def _loses_updates(cell: Mapping[str, Any]) -> bool:
@@ -168,8 +186,13 @@ def _model(cell: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     fields["dtype"] = "float32"
     tuning = cell["tuning"]
     if tuning["kind"] == "lora":
-        fields |= {"use_peft": True, "lora_r": tuning["rank"], "lora_alpha": tuning["alpha"], "lora_dropout": 0.0,
-                   "lora_target_modules": "all-linear"}  # fmt: skip
+        fields |= {
+            "use_peft": True,
+            "lora_r": tuning["rank"],
+            "lora_alpha": tuning["alpha"],
+            "lora_dropout": 0.0,
+            "lora_target_modules": "all-linear",
+        }
     return fields
 
 

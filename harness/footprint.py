@@ -59,14 +59,24 @@ def shape(folder: Path, rank: int) -> Shape:
     return Shape(
         parameters=sum(p.numel() for p in model.parameters()),
         adapter=rank * sum(sum(m.weight.shape) for m in linear),
-        hidden=config.hidden_size, feed_forward=feed_forward(config), layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        feed_forward=feed_forward(config),
+        layers=config.num_hidden_layers,
         vocabulary=config.vocab_size,
-    )  # fmt: skip
+    )
 
 
 def footprint(
-    model: Shape, *, tuning: str = "full", weight_bytes: int = 4, copy_bytes: int = 0, second_model: bool = False,
-    precision: str = "bf16", tokens: int = 0, checkpointing: bool = False, devices: int = 1,
+    model: Shape,
+    *,
+    tuning: str = "full",
+    weight_bytes: int = 4,
+    copy_bytes: int = 0,
+    second_model: bool = False,
+    precision: str = "bf16",
+    tokens: int = 0,
+    checkpointing: bool = False,
+    devices: int = 1,
 ) -> Footprint:
     """What a cell holds on each of `devices`, over which all but activations and logits are sharded.
 

@@ -81,9 +81,17 @@ class _Request:
 
 @torch.no_grad()
 def generate(
-    model: nn.Module, prompts: Sequence[Prompt], sampling: Sampling, *, tokenizer: Any, end_of_turn: int,
-    samples: int = 1, batch: int = BATCH, precision: str = "fp32", advance: Callable[[int], None] = lambda n: None,
-) -> list[Generation]:  # fmt: skip
+    model: nn.Module,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    *,
+    tokenizer: Any,
+    end_of_turn: int,
+    samples: int = 1,
+    batch: int = BATCH,
+    precision: str = "fp32",
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[Generation]:
     """Answers to every prompt (id, token ids), `samples` each, in the order of the prompts.
 
     model: any causal language model of transformers, adapters included. precision: "fp32", or "bf16" for bf16
@@ -162,8 +170,12 @@ def _write(model: nn.Module, requests: Sequence[_Request], sampling: Sampling, e
             open_requests = [open_requests[n] for n in going]
         places, mask = places + 1, torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         logits = model(
-            input_ids=tokens[:, None], attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True,
-        ).logits[:, -1]  # fmt: skip
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
 
 
 def _read(model: nn.Module, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, Tensor, Tensor, Tensor]:
@@ -189,9 +201,13 @@ def _read(model: nn.Module, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, Te
     mask = torch.tensor(kept, device=device)
     places = (mask.cumsum(1) - 1).clamp(min=0)
     seen = model(
-        input_ids=ids, attention_mask=mask, position_ids=places[:, stem:], past_key_values=cache, use_cache=True,
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=places[:, stem:],
+        past_key_values=cache,
+        use_cache=True,
         logits_to_keep=1,
-    )  # fmt: skip
+    )
     return seen.past_key_values, seen.logits[:, -1], mask, places
 
 

@@ -189,20 +189,30 @@ class Answering:
 
 
 def answer_table(
-    asked: Sequence[Question], answers: Sequence[Generation], reference_logps: Sequence[float],
+    asked: Sequence[Question],
+    answers: Sequence[Generation],
+    reference_logps: Sequence[float],
     reward: rewards.Reward | None,
-) -> DataFrame:  # fmt: skip
+) -> DataFrame:
     """Columns of GENERATION_COLUMNS, one row an answer, with the question that each answers."""
     import pandas as pd
 
-    frame = pd.DataFrame([
-        {
-            "prompt_id": question.id, "cluster_id": question.cluster, "sample": answer.sample,
-            "prompt": question.text, "answer": answer.text, "tokens": len(answer.tokens),
-            "truncated": answer.truncated, "logp": answer.logp, "reference_logp": reference_logp,
-        }
-        for question, answer, reference_logp in zip(asked, answers, reference_logps, strict=True)
-    ])  # fmt: skip
+    frame = pd.DataFrame(
+        [
+            {
+                "prompt_id": question.id,
+                "cluster_id": question.cluster,
+                "sample": answer.sample,
+                "prompt": question.text,
+                "answer": answer.text,
+                "tokens": len(answer.tokens),
+                "truncated": answer.truncated,
+                "logp": answer.logp,
+                "reference_logp": reference_logp,
+            }
+            for question, answer, reference_logp in zip(asked, answers, reference_logps, strict=True)
+        ]
+    )
     if reward is not None:
         frame["gold_reward"] = reward.score(list(frame["prompt"]), list(frame["answer"]))
     return frame

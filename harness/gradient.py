@@ -44,9 +44,12 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     branch = "mismatched" in job.loss.needs and len(shared) == len(micros) == 1
     context = Context(
         examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
-        step=batch.step, max_steps=len(job.batches), kl=None if branch else _kl(scorer, job, shared),
-        generator=state.generator, state=state.loss_state,
-    )  # fmt: skip
+        step=batch.step,
+        max_steps=len(job.batches),
+        kl=None if branch else _kl(scorer, job, shared),
+        generator=state.generator,
+        state=state.loss_state,
+    )
     if branch:
         return _branched(scorer, job, micros[0], context)
     if job.loss.batch_coupled:
@@ -130,16 +133,18 @@ def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: C
     def whole(tensors: list[Tensor]) -> Tensor:
         return _answers_then_prompts(tensors, answers).to(next(scorer.parameters()).device)
 
-    outcome = ranks.agree(lambda: _evaluate(
-        job,
-        Scored(
-            whole([part.logps for part in parts]),
-            {name: whole([part.stats[name] for part in parts]) for name in job.statistics},
-        ),
-        whole([part.mask for part in parts]),
-        [row for one in rows for row in one],
-        context,
-    ))  # fmt: skip
+    outcome = ranks.agree(
+        lambda: _evaluate(
+            job,
+            Scored(
+                whole([part.logps for part in parts]),
+                {name: whole([part.stats[name] for part in parts]) for name in job.statistics},
+            ),
+            whole([part.mask for part in parts]),
+            [row for one in rows for row in one],
+            context,
+        )
+    )
     pieces = _pieces(outcome.gradient, parts, answers)[sum(map(len, shared[: ranks.rank()])) :]
     ranks.agree(lambda: _in_step(scorer, job, shared, lambda n: scorer(layouts[n]).logps.backward(pieces[n])))
     return outcome.statistics

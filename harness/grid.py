@@ -25,8 +25,20 @@ ID_LENGTH = 12  # hex digits of a sha256
 
 # What may change without changing a trained weight; as a part of an id it would retrain finished cells.
 NOT_IN_CELL = frozenset(
-    {"commit", "versions", "device", "threads", "micro_batch", "micro_tokens", "layout", "workers", "engine", "out",
-     "store", "activation_checkpointing"}
+    {
+        "commit",
+        "versions",
+        "device",
+        "threads",
+        "micro_batch",
+        "micro_tokens",
+        "layout",
+        "workers",
+        "engine",
+        "out",
+        "store",
+        "activation_checkpointing",
+    }
 )
 # The declared axes are what a table compares, so cells that differ only in them share a protocol.
 NOT_IN_PROTOCOL = NOT_IN_CELL | {"loss", "hyperparameters", "beta", "lr", "seed", "knobs"}
@@ -75,9 +87,7 @@ class Trial:
         return " ".join([self.loss, *parts])
 
 
-def trials(
-    options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal["pairs", "examples"]
-) -> list[Trial]:
+def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal["pairs", "examples"]) -> list[Trial]:
     """Every trial of a sweep: controls first, then seed by seed, for each knobs by knobs of the training rows,
     losses in the order they were named. The rounds of a trial follow each other.
 

@@ -72,9 +72,12 @@ class Identity:
         budget = {"rows": self.data.count(knobs), "batch_size": o.batch_size, "epochs": o.epochs}
         changed = {name: value for name, value in knobs.changed.items() if name != "train_pairs"}
         return {
-            "schedule": schedule, "budget": budget, "tuning": self._tuning, "precision": self.precision,
+            "schedule": schedule,
+            "budget": budget,
+            "tuning": self._tuning,
+            "precision": self.precision,
             **({"knobs": changed} if changed else {}),
-        }  # fmt: skip
+        }
 
     @property
     def _tuning(self) -> dict[str, Any]:
@@ -95,8 +98,12 @@ class Identity:
         knobs = of_start(self.options)
         rows = self.data.training_digest(START_SEED, knobs)
         return {
-            "kind": "sft", "lr": self.start_lr, "seed": START_SEED, "rows": rows, **self._training(knobs),
-        }  # fmt: skip
+            "kind": "sft",
+            "lr": self.start_lr,
+            "seed": START_SEED,
+            "rows": rows,
+            **self._training(knobs),
+        }
 
     def cell(self, trial: Trial) -> Mapping[str, Any]:
         """Everything that decides the trained weights of a trial and what is measured on them."""
@@ -109,9 +116,13 @@ class Identity:
         loss = losses.get(trial.loss)
         rows = self._rows(trial) if trial.parent is None else self._round(trial)
         return {
-            **identity, **self._training(trial.knobs), **rows, "plugin": loss.source, "lr": trial.lr,
+            **identity,
+            **self._training(trial.knobs),
+            **rows,
+            "plugin": loss.source,
+            "lr": trial.lr,
             "seed": trial.seed,
-        }  # fmt: skip
+        }
 
     def _rows(self, trial: Trial) -> dict[str, Any]:
         rows = {"train": self.data.training_digest(trial.seed, trial.knobs)}
@@ -121,8 +132,12 @@ class Identity:
 
     def _round(self, trial: Trial) -> dict[str, Any]:
         """What a later round's rows follow from; they themselves are not known before the round before has ended."""
-        parts = {"number": trial.round, "parent": self.cell_id(trial.parent), "asking": self.asking.identity,
-                 "reference": reference_of(trial, self.options)}  # fmt: skip
+        parts = {
+            "number": trial.round,
+            "parent": self.cell_id(trial.parent),
+            "asking": self.asking.identity,
+            "reference": reference_of(trial, self.options),
+        }
         return {"round": parts}
 
     @cached_property

@@ -33,8 +33,14 @@ Ask = Callable[[Judge, Sequence[str], Sequence[str], Sequence[str]], list[Verdic
 
 
 def judge_cells(
-    folders: Sequence[Path], judges: Sequence[str], baseline: str, progress: Progress, *,
-    prompts: Mapping[str, Asked], settings: JudgeSettings | None = None, memory: Memory | None = None,
+    folders: Sequence[Path],
+    judges: Sequence[str],
+    baseline: str,
+    progress: Progress,
+    *,
+    prompts: Mapping[str, Asked],
+    settings: JudgeSettings | None = None,
+    memory: Memory | None = None,
 ) -> list[str]:
     """Puts the answers of finished cells to judges and stores verdicts and columns; one sentence for each failure.
 
@@ -79,16 +85,20 @@ class _Measured(NamedTuple):
 
 
 def _measure(
-    judge: Judge, cell: Cell, cells: Sequence[Cell], baseline: str, prompts: Mapping[str, Asked],
-    settings: JudgeSettings, memory: Memory, advance: Callable[[int], None],
+    judge: Judge,
+    cell: Cell,
+    cells: Sequence[Cell],
+    baseline: str,
+    prompts: Mapping[str, Asked],
+    settings: JudgeSettings,
+    memory: Memory,
+    advance: Callable[[int], None],
 ) -> _Measured:
     """One judge on one cell, canaries included. Raises: JudgeError where the verdicts cannot be used."""
     asked = prompt_table(cell, prompts)
     against = baseline_answers(cell, cells, baseline, prompts)
     canaries = _canaries(judge, asked, against, memory.ask)
-    table = judge_cell(
-        judge, asked, cell.answers, against, baseline=baseline, ask=partial(memory.ask, advance=advance)
-    )
+    table = judge_cell(judge, asked, cell.answers, against, baseline=baseline, ask=partial(memory.ask, advance=advance))
     refuse_invalid(judge, table, settings.max_invalid)
     table = typed_frame(table, VERDICT_COLUMNS, "verdict")
     columns = verdicts.measure(table) | {"judge_tokens": int(table["judge_tokens"].sum()), **canaries}
@@ -96,8 +106,13 @@ def _measure(
 
 
 def judge_cell(
-    judge: Judge, prompts_table: pd.DataFrame, policy_answers: pd.DataFrame, baseline_answers: pd.DataFrame, *,
-    baseline: str = "reference", ask: Ask = lambda judge, *texts: judge.compare(*texts),
+    judge: Judge,
+    prompts_table: pd.DataFrame,
+    policy_answers: pd.DataFrame,
+    baseline_answers: pd.DataFrame,
+    *,
+    baseline: str = "reference",
+    ask: Ask = lambda judge, *texts: judge.compare(*texts),
 ) -> pd.DataFrame:
     """The verdict table of one cell: one row an answer of the policy, in the columns of VERDICT_COLUMNS.
 
@@ -117,13 +132,19 @@ def judge_cell(
         found[place] = outcome
     return pd.DataFrame(
         {
-            "prompt_id": side["prompt_id"], "cluster_id": side["cluster_id"], "judge": judge.id, "baseline": baseline,
-            "preference": verdict.preference, "policy_tokens": side["policy_tokens"],
-            "baseline_tokens": side["other_tokens"], "consistent": consistent, "reason": verdict.reason,
+            "prompt_id": side["prompt_id"],
+            "cluster_id": side["cluster_id"],
+            "judge": judge.id,
+            "baseline": baseline,
+            "preference": verdict.preference,
+            "policy_tokens": side["policy_tokens"],
+            "baseline_tokens": side["other_tokens"],
+            "consistent": consistent,
+            "reason": verdict.reason,
             "judge_tokens": verdict.tokens,
         }
         for side, (verdict, consistent) in zip(sides, found, strict=True)
-    )  # fmt: skip
+    )
 
 
 def both_orders(
@@ -156,10 +177,14 @@ def _pair(row: Mapping[str, Any], known: pd.DataFrame, baseline: Mapping[tuple[s
         raise JudgeError(f"the {what} of prompt {prompt_id!r} is missing; generate both with the same command")
     question = known.loc[prompt_id]
     return {
-        "prompt_id": prompt_id, "cluster_id": question["cluster_id"], "prompt": question["prompt"],
-        "policy": row["answer"], "policy_tokens": row["tokens"], "other": other["answer"],
+        "prompt_id": prompt_id,
+        "cluster_id": question["cluster_id"],
+        "prompt": question["prompt"],
+        "policy": row["answer"],
+        "policy_tokens": row["tokens"],
+        "other": other["answer"],
         "other_tokens": other["tokens"],
-    }  # fmt: skip
+    }
 
 
 def _by_sample(answers: pd.DataFrame) -> dict[tuple[str, int], Any]:

@@ -157,9 +157,13 @@ def common_opening(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def _assemble(
-    kind: str, strips: Sequence[_Strip], items: Sequence[Item], prompt_strips: list[int] | None, pad: int,
+    kind: str,
+    strips: Sequence[_Strip],
+    items: Sequence[Item],
+    prompt_strips: list[int] | None,
+    pad: int,
     stem: int = 0,
-) -> Layout:  # fmt: skip
+) -> Layout:
     """Writes the strips into rows and lists, for every scored token, its predictor, id and place in [N, T]."""
     sizes = [len(strip.ids) for strip in strips]
     if kind == "packed":

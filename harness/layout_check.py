@@ -22,8 +22,12 @@ EXACT = 1e-3
 NEARLY_EXACT = 5e-2
 
 # Fastest first. "shared" asks that a prompt is computed once, in either form.
-PREFERENCE = {"auto": ("packed", "shared", "plain"), "packed": ("packed", "shared", "plain"),
-              "shared": ("shared", "plain"), "plain": ("plain",)}  # fmt: skip
+PREFERENCE = {
+    "auto": ("packed", "shared", "plain"),
+    "packed": ("packed", "shared", "plain"),
+    "shared": ("shared", "plain"),
+    "plain": ("plain",),
+}
 
 
 class LayoutCheck(NamedTuple):
@@ -61,9 +65,11 @@ def check_layout(model: nn.Module, items: Sequence[Item], *, wanted: str, pad: i
         reasons.append(reason)
     kind = getattr(model.config, "model_type", "?")
     raise UsageError(
-        [f"the log-probs of model type '{kind}' differ from its own logits: {reasons[-1]}; "
-         "this model cannot be measured here"]
-    )  # fmt: skip
+        [
+            f"the log-probs of model type '{kind}' differ from its own logits: {reasons[-1]}; "
+            "this model cannot be measured here"
+        ]
+    )
 
 
 @torch.no_grad()

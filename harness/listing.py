@@ -176,8 +176,10 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
         raise UsageError([unknown("metric", name, known)])
-    told = [[("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better), ("type", c.dtype)]
-            for title, c in found.items()]  # fmt: skip
+    told = [
+        [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better), ("type", c.dtype)]
+        for title, c in found.items()
+    ]
     return "\n".join([*(card(name, fields) for fields in told), table((LETTERS,), ())])
 
 
@@ -278,8 +280,9 @@ LOSS.KEY=VALUE,VALUE      values for one loss: its hyper-parameters, or lrs; gri
 
 
 def _named(values: Mapping[str, object]) -> str:
-    return "  ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-                     for key, value in values.items())  # fmt: skip
+    return "  ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
+    )
 
 
 def _numbers(values: Sequence[float]) -> str:

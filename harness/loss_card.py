@@ -47,14 +47,20 @@ def measured(loss: Loss) -> list[tuple[str, str]]:
         ("measured", "at the defaults, on random log-probs"),
         ("  token log-probs", TOKEN_LOG_PROBS[seen.reads]),
         ("  at the start", f"policy == reference: value {_span(seen.start_value)}"),
-        ("  pull, push", f"there, a nat: {_span(seen.start_pull)} up on wanted answers, {_span(seen.start_push)} down "
-                         "on unwanted ones"),
-        ("  at extremes", f"means 0, -1e-8, -1, -2000 of one token: |value| up to {seen.largest_value:.3g}, |gradient| "
-                          f"up to {seen.largest_gradient:.3g}"),
+        (
+            "  pull, push",
+            f"there, a nat: {_span(seen.start_pull)} up on wanted answers, {_span(seen.start_push)} down "
+            "on unwanted ones",
+        ),
+        (
+            "  at extremes",
+            f"means 0, -1e-8, -1, -2000 of one token: |value| up to {seen.largest_value:.3g}, |gradient| "
+            f"up to {seen.largest_gradient:.3g}",
+        ),
         ("  both answers", _swap(seen)),
         ("  both models", SHIFT[seen.shift_invariant]),
         ("  batch", "a row's value depends on the rows beside it" if seen.couples else "each row by itself"),
-    ]  # fmt: skip
+    ]
 
 
 def _span(numbers: Range) -> str:

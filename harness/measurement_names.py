@@ -20,8 +20,11 @@ def problems(values: Mapping[str, Any]) -> list[str]:
         found += [f"lm_eval: {problem}" for task in tasks if (problem := capability.problem_of(task))]
     way = values.get("refusal", "none")
     if way not in ("none", "rule"):
-        problem = judges.check(way) if str(way).startswith("openai:") else f"unknown way {way!r} to count refusals. "\
-            "Allowed: none, rule, openai:MODEL."
+        problem = (
+            judges.check(way)
+            if str(way).startswith("openai:")
+            else f"unknown way {way!r} to count refusals. Allowed: none, rule, openai:MODEL."
+        )
         found += [f"refusal: {problem}"] if problem else []
     if any(str(name).startswith("openai:") for name in (*_items(values, "judge"), way)):
         found += _endpoint_problems(values)
@@ -34,8 +37,10 @@ def _endpoint_problems(values: Mapping[str, Any]) -> list[str]:
     if importlib.util.find_spec("openai") is None:
         found.append("judge: openai:MODEL needs its client; pip install 'preference-harness[judge]'")
     if not os.environ.get("OPENAI_API_KEY") and values.get("judge_settings", {}).get("base_url", "auto") == "auto":
-        found.append("judge: OPENAI_API_KEY is not set in the environment; set it, or name an endpoint that needs no "
-                     "key: judge.base_url=http://127.0.0.1:8000/v1")  # fmt: skip
+        found.append(
+            "judge: OPENAI_API_KEY is not set in the environment; set it, or name an endpoint that needs no "
+            "key: judge.base_url=http://127.0.0.1:8000/v1"
+        )
     return found
 
 

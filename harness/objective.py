@@ -65,9 +65,7 @@ def joined(parts: Sequence[Statistics]) -> Statistics:
     """The statistics of several micro-batches as one."""
     terms = {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms}
     tensors = {
-        name: torch.cat([getattr(part, name) for part in parts])
-        for name in Statistics._fields
-        if name != "terms"
+        name: torch.cat([getattr(part, name) for part in parts]) for name in Statistics._fields if name != "terms"
     }
     return Statistics(terms=terms, **tensors)
 
@@ -116,9 +114,13 @@ def evaluate_loss(
         rewards = reward(loss.reward, policy, given)
         weights = gradient[:answers].abs().sum(-1) / policy.count * context.examples
     statistics = Statistics(
-        values.detach().cpu(), {name: t.cpu() for name, t in terms.items()}, rewards.detach().cpu(),
-        policy.total.detach().cpu(), weights.cpu(), _preferred(rows),
-    )  # fmt: skip
+        values.detach().cpu(),
+        {name: t.cpu() for name, t in terms.items()},
+        rewards.detach().cpu(),
+        policy.total.detach().cpu(),
+        weights.cpu(),
+        _preferred(rows),
+    )
     return Outcome(gradient, statistics)
 
 

@@ -77,9 +77,13 @@ def _card(name: str, info: FieldInfo) -> OptionCard:
     extra = info.json_schema_extra
     parser = next(item.func for item in info.metadata if isinstance(item, BeforeValidator))
     return OptionCard(
-        extra["key"] or name, name, extra["kind"], parser.allowed, extra["shown"] or _as_typed(info.default),
+        extra["key"] or name,
+        name,
+        extra["kind"],
+        parser.allowed,
+        extra["shown"] or _as_typed(info.default),
         info.description or "",
-    )  # fmt: skip
+    )
 
 
 def _as_typed(value: Any) -> str:
@@ -112,11 +116,17 @@ def _sentences(error: Mapping[str, Any], of: type[BaseModel]) -> list[str]:
 def _example(card: OptionCard) -> str:
     """A value that the key accepts: its default, or a typical one where the default is not typed."""
     typical = {
-        "suite": "hh-rlhf", "losses": "dpo,ipo", "to": "my_pairs.jsonl", "model": "my-dpo-model",
-        "reference": "smollm2-135m", "seeds": "0,1,2", "model_revision": "main", "plugins": "my_loss.py",
-        "betas": "0.05,0.1", "lrs": "5e-6,1e-5",
+        "suite": "hh-rlhf",
+        "losses": "dpo,ipo",
+        "to": "my_pairs.jsonl",
+        "model": "my-dpo-model",
+        "reference": "smollm2-135m",
+        "seeds": "0,1,2",
+        "model_revision": "main",
+        "plugins": "my_loss.py",
+        "betas": "0.05,0.1",
+        "lrs": "5e-6,1e-5",
         "suite.min_margin": "0.5",
-    }  # fmt: skip
+    }
     is_a_choice = card.default in card.allowed.split(" | ")  # as a run's reference, where that of evaluate is a model
     return card.default if is_a_choice else typical.get(card.name, card.default)
-

@@ -10,9 +10,7 @@ from harness.values import WholeNumber
 from harness.words import SCALAR
 
 
-def option(
-    default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None, key: str | None = None
-) -> Any:
+def option(default: Any, meaning: str, kind: str = SCALAR, shown: str | None = None, key: str | None = None) -> Any:
     """A field; `shown` replaces a default that is not a value the user could type, `key` the field's name."""
     return Field(default, description=meaning, json_schema_extra={"kind": kind, "shown": shown, "key": key})
 

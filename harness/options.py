@@ -79,8 +79,9 @@ class Options(EngineOptions):
     )
     # search and claim
     search: Annotated[str, BeforeValidator(Choice(("none", "grid", "random", "racing")))] = option(
-        "none", "settings tried of each loss on one seed, chosen on validation pairs: declared values (grid), points "
-        "between their ends (random), or those on few training pairs, the better half on twice as many ... (racing)"
+        "none",
+        "settings tried of each loss on one seed, chosen on validation pairs: declared values (grid), points "
+        "between their ends (random), or those on few training pairs, the better half on twice as many ... (racing)",
     )
     trials: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1000)))] = option(
         None, "settings that search= tries of each loss; auto = 6", shown="auto"
@@ -89,9 +90,12 @@ class Options(EngineOptions):
     claim_seeds: Annotated[
         tuple[int, ...] | None, BeforeValidator(Auto(SeveralOrNone(Several(WholeNumber(0, 9999)))))
     ] = option(
-        None, "after a search, each loss's winner and default are trained on these seeds and compared on test pairs; "
-        "one number = so many fresh seeds, auto = 3", LIST, shown="auto"
-    )  # fmt: skip
+        None,
+        "after a search, each loss's winner and default are trained on these seeds and compared on test pairs; "
+        "one number = so many fresh seeds, auto = 3",
+        LIST,
+        shown="auto",
+    )
     budget: Annotated[str, BeforeValidator(Choice(("none", *search_options.BUDGETS)))] = option(
         "none", "a search of a known size; sets, where they are not given: " + search_options.presets_in_words()
     )
@@ -111,19 +115,26 @@ class Options(EngineOptions):
     )
     # what is done to the training rows alone, whatever the suite
     label_noise: Annotated[Numbers, BeforeValidator(Several(Number(minimum=0, maximum=1)))] = option(
-        (0.0,), "share of the training pairs whose chosen and rejected change places (of unpaired rows: whose "
-        "label is reversed)", AXIS, shown="0", key="suite.label_noise",
-    )  # fmt: skip
+        (0.0,),
+        "share of the training pairs whose chosen and rejected change places (of unpaired rows: whose "
+        "label is reversed)",
+        AXIS,
+        shown="0",
+        key="suite.label_noise",
+    )
     length_balance: Annotated[tuple[bool, ...], BeforeValidator(Several(Flag()))] = option(
-        (False,), "as many training pairs with the longer answer chosen as with the shorter one, by tokens",
-        AXIS, key="suite.length_balance",
-    )  # fmt: skip
-    min_margin: Annotated[
-        tuple[float | None, ...], BeforeValidator(Several(OrNone(Number(minimum=0))))
-    ] = option(
-        (None,), "drop training pairs whose score_chosen - score_rejected is smaller; needs a suite with scores",
-        AXIS, shown="none", key="suite.min_margin",
-    )  # fmt: skip
+        (False,),
+        "as many training pairs with the longer answer chosen as with the shorter one, by tokens",
+        AXIS,
+        key="suite.length_balance",
+    )
+    min_margin: Annotated[tuple[float | None, ...], BeforeValidator(Several(OrNone(Number(minimum=0))))] = option(
+        (None,),
+        "drop training pairs whose score_chosen - score_rejected is smaller; needs a suite with scores",
+        AXIS,
+        shown="none",
+        key="suite.min_margin",
+    )
     # training
     batch_size: Annotated[int, whole(1)] = option(16, "pairs in one optimizer step")
     epochs: Annotated[int, whole(1)] = option(1, "passes over the training pairs")
@@ -182,12 +193,16 @@ class Options(EngineOptions):
         (), "who judges generated answers: names of `list judges`, the first of them in the tables", LIST, shown="none"
     )
     lm_eval: Annotated[Names, BeforeValidator(SeveralOrNone(Several(Text())))] = option(
-        (), "tasks that measure what training costs in capability, before and after: everyday (packaged), names of "
-        "`list tasks`, or folders of lm-eval task files", LIST, shown="none",
+        (),
+        "tasks that measure what training costs in capability, before and after: everyday (packaged), names of "
+        "`list tasks`, or folders of lm-eval task files",
+        LIST,
+        shown="none",
     )
     refusal: Annotated[str, BeforeValidator(Text())] = option(
-        "none", "how to count the generated answers that decline, the reference's too: none, rule (by their opening "
-        "phrase), or openai:MODEL"
+        "none",
+        "how to count the generated answers that decline, the reference's too: none, rule (by their opening "
+        "phrase), or openai:MODEL",
     )
     # the machine
     device: Annotated[str, BeforeValidator(Device())] = option("auto", "where the model runs")
@@ -198,21 +213,23 @@ class Options(EngineOptions):
         None, "processes that run cells; auto = one a GPU, else one; 0 = in the command's own process", shown="auto"
     )
     engine: Annotated[str, BeforeValidator(Choice(("local", "ray", "slurm")))] = option(
-        "local", "where cells run: processes of this machine, of a Ray cluster (extra `ray`), or jobs of Slurm (extra "
-        "`slurm`)"
+        "local",
+        "where cells run: processes of this machine, of a Ray cluster (extra `ray`), or jobs of Slurm (extra `slurm`)",
     )
     shard: Annotated[bool, BeforeValidator(Flag())] = option(
         False, "split weights, gradients and AdamW's moments over the processes of a launch (FSDP)"
     )
     layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = option(
-        "auto", "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
-        "each (plain); the fastest that agrees with the model's own logits"
+        "auto",
+        "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
+        "each (plain); the fastest that agrees with the model's own logits",
     )
     micro_batch: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
         None, "pairs in one forward pass; changes memory and speed, never a gradient", shown="auto"
     )
     micro_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
-        None, "tokens in one forward pass where micro_batch is auto; halved when memory runs out; auto = what fits",
+        None,
+        "tokens in one forward pass where micro_batch is auto; halved when memory runs out; auto = what fits",
         shown="auto",
     )
     activation_checkpointing: Annotated[bool, BeforeValidator(Flag())] = option(

@@ -35,8 +35,9 @@ def read_pairs_options(argv: Sequence[str]) -> PairsOptions:
     words = split(argv, kinds(PairsOptions))
     errors = list(words.errors)
     errors += [f"unexpected word {word!r}; settings are written key=value, without spaces" for word in words.bare]
-    errors += [f"{name}.{key}: pairs trains nothing; drop it" for name, own in words.loss_settings.items()
-               for key in own]  # fmt: skip
+    errors += [
+        f"{name}.{key}: pairs trains nothing; drop it" for name, own in words.loss_settings.items() for key in own
+    ]
     words.loss_settings.clear()
     options = None
     try:
@@ -62,21 +63,32 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     source = find(options.model, options.model_revision)
     require_whole(source)
     encoder = make_encoder(
-        load_tokenizer(source), template=options.template, max_tokens=token_limit(source, options.max_tokens),
+        load_tokenizer(source),
+        template=options.template,
+        max_tokens=token_limit(source, options.max_tokens),
         overlong="drop",
-    )  # fmt: skip
+    )
     scorer = make_scorer(options.score, asked.name if options.suite else None, machine.device)
     made = {
-        **options.model_dump(exclude={"to", "device", "threads"}), "model_digest": source.digest,
-        "tokenizer_digest": source.tokenizer_digest, "template": encoder.template, "max_tokens": encoder.max_tokens,
-        "max_new_tokens": asked.limit, "precision": machine.precision, "scorer": scorer.id,
-    }  # fmt: skip
+        **options.model_dump(exclude={"to", "device", "threads"}),
+        "model_digest": source.digest,
+        "tokenizer_digest": source.tokenizer_digest,
+        "template": encoder.template,
+        "max_tokens": encoder.max_tokens,
+        "max_new_tokens": asked.limit,
+        "precision": machine.precision,
+        "scorer": scorer.id,
+    }
     tally = Tally()
     drafts = _sample(options, asked, encoder, author_of(source, encoder, machine), scorer, tally, progress)
     suite = finish(
-        drafts, tally, name=path.stem, kind="pairs", source=f"answers of {options.model} to {asked.name}",
+        drafts,
+        tally,
+        name=path.stem,
+        kind="pairs",
+        source=f"answers of {options.model} to {asked.name}",
         revision=digest(made),
-    )  # fmt: skip
+    )
     write_suite(path, suite, made)
     dropped = ", ".join(f"{count} {rule}" for rule, count in suite.dropped.items()) or "none"
     sys.stdout.write(
@@ -87,9 +99,14 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
 
 
 def _sample(
-    options: PairsOptions, asked: _Asked, encoder: Encoder, author: Author, scorer: AnswerScorer, tally: Tally,
+    options: PairsOptions,
+    asked: _Asked,
+    encoder: Encoder,
+    author: Author,
+    scorer: AnswerScorer,
+    tally: Tally,
     progress: Progress,
-) -> list[Draft]:  # fmt: skip
+) -> list[Draft]:
     """The pairs of the first `count` prompts that leave room for an answer. Raises: UsageError where none does."""
     sampling = Sampling(asked.limit, options.temperature, options.top_p, options.seed, asked.sentence)
     fitting = []
@@ -98,8 +115,12 @@ def _sample(
         if len(fitting) < options.count and len(ids) + asked.limit <= encoder.max_tokens:
             fitting.append((prompt, ids))
     if not fitting:
-        raise UsageError([f"none of {len(asked.prompts)} prompts leaves room for {asked.limit} new tokens within "
-                          f"{encoder.max_tokens}; raise max_tokens or lower max_new_tokens"])  # fmt: skip
+        raise UsageError(
+            [
+                f"none of {len(asked.prompts)} prompts leaves room for {asked.limit} new tokens within "
+                f"{encoder.max_tokens}; raise max_tokens or lower max_new_tokens"
+            ]
+        )
     drafts: list[Draft] = []
     with progress.stage(f"sampling {options.n} answers to each prompt", len(fitting)) as stage:
         for start in range(0, len(fitting), BLOCK):

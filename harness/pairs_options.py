@@ -26,9 +26,10 @@ class PairsOptions(BaseModel):
     count: Annotated[int, whole(1)] = option(512, "prompts that are answered, in hash order; fewer if there are fewer")
     n: Annotated[int, whole(2)] = option(4, "answers to each prompt")
     score: Annotated[str, BeforeValidator(Text())] = option(
-        "gold", "what rates an answer: gold (the suite's own reward), gold:SUITE, or implicit:CELL, a trained cell's "
-        "policy minus reference log-prob"
-    )  # fmt: skip
+        "gold",
+        "what rates an answer: gold (the suite's own reward), gold:SUITE, or implicit:CELL, a trained cell's "
+        "policy minus reference log-prob",
+    )
     keep: Annotated[str, BeforeValidator(Choice(("best_worst", "all")))] = option(
         "best_worst", "the best against the worst answer, or all pairs of answers that are rated differently"
     )

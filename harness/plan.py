@@ -121,8 +121,10 @@ def _seeds(sweep: Sweep) -> Iterator[str]:
     needed = ", ".join(f"{gap:g}: {seeds_for(found, gap) or f'more than {MOST_SEEDS}'}" for gap in DIFFERENCES)
     yield f"seeds a side that find a difference in preference accuracy with probability {POWER:g}: {needed}"
     yield "  two settings compared; the correction for several comparisons asks for more"
-    yield (f"  by the spread of {found.runs} earlier runs of {found.settings} settings; below "
-           f"{out_of_reach(found):.3f} only more test pairs help")  # fmt: skip
+    yield (
+        f"  by the spread of {found.runs} earlier runs of {found.settings} settings; below "
+        f"{out_of_reach(found):.3f} only more test pairs help"
+    )
 
 
 def _state(sweep: Sweep, trial: Any) -> str:
@@ -169,8 +171,12 @@ def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
     tokens = options.micro_tokens or micro_tokens(config, machine.device)
     if options.micro_batch:
         tokens = options.micro_batch * max(map(row_tokens, rows))
-    given = {"precision": machine.precision, "tokens": tokens,
-             "checkpointing": options.activation_checkpointing, "devices": options.devices}  # fmt: skip
+    given = {
+        "precision": machine.precision,
+        "tokens": tokens,
+        "checkpointing": options.activation_checkpointing,
+        "devices": options.devices,
+    }
     here = {"copy_bytes": 2 if machine.precision == "bf16" else 0}
     other = "lora" if options.tuning == "full" else "full"
     settings = {

@@ -40,9 +40,7 @@ class Policy:
             weights are read back from there and no second copy stays in memory.
     """
 
-    def __init__(
-        self, model: nn.Module, *, tuning: str, rank: int, alpha: int, files: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, model: nn.Module, *, tuning: str, rank: int, alpha: int, files: Sequence[Path] = ()) -> None:
         if ranks.sharded():
             files = ()  # a snapshot of this process's part is smaller
         self.base = model
@@ -66,9 +64,12 @@ class Policy:
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0, target_modules="all-linear",
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=0.0,
+            target_modules="all-linear",
             task_type="CAUSAL_LM",
-        )  # fmt: skip
+        )
         self._adapted = get_peft_model(self.base, config).eval()
         initialise_adapter(self._adapted, seed)
         return self._adapted
@@ -179,8 +180,9 @@ def adapted(base: nn.Module, folder: Path) -> Any:
     stored, used = set(stored_shapes([folder / ADAPTER_WEIGHTS])), set(get_peft_model_state_dict(model))
     try:
         if stored != used:
-            raise WrongWeights(f"the adapter in {folder} and its configuration name different weights, such as "
-                               f"{min(stored ^ used)}")  # fmt: skip
+            raise WrongWeights(
+                f"the adapter in {folder} and its configuration name different weights, such as {min(stored ^ used)}"
+            )
         _refuse_non_finite(model, folder)
     except WrongWeights:
         model.unload()

@@ -75,10 +75,13 @@ class LiveLine:
         self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
         text = Column(no_wrap=True, overflow="ellipsis")
         self._bar = Progress(
-            SpinnerColumn(), BarColumn(bar_width=20),
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.description}", markup=False, table_column=text),
-            console=self._console, transient=True, refresh_per_second=4,
-        )  # fmt: skip
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+        )
         self._task: Any = None
 
     def line(self, text: str) -> None:
@@ -90,9 +93,7 @@ class LiveLine:
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task(text, total=1.0)
-        self._bar.update(
-            self._task, description=text, total=None if share is None else 1.0, completed=share or 0.0
-        )
+        self._bar.update(self._task, description=text, total=None if share is None else 1.0, completed=share or 0.0)
 
     def close(self) -> None:
         if self._task is not None:

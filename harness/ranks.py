@@ -106,8 +106,10 @@ def shard() -> None:
 def out_of_step(error: BaseException) -> ProcessesLost:
     """What ends the command where a process has left a pass of a sharded model that the others are still in."""
     _group.lost = True
-    lost = ProcessesLost(f"{error}; in a sharded cell the other processes cannot go on: lower micro_tokens= or "
-                         "add activation_checkpointing=true")  # fmt: skip
+    lost = ProcessesLost(
+        f"{error}; in a sharded cell the other processes cannot go on: lower micro_tokens= or "
+        "add activation_checkpointing=true"
+    )
     lost.agreed = True
     return lost
 

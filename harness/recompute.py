@@ -30,9 +30,12 @@ def recomputing(model: nn.Module, context: Callable[[], AbstractContextManager[A
         )
     for layer in layers:
         layer.forward = partial(
-            checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False,
+            checkpoint,
+            layer.forward,
+            use_reentrant=False,
+            preserve_rng_state=False,
             context_fn=lambda: (nullcontext(), context()),
-        )  # fmt: skip
+        )
     try:
         yield
     finally:

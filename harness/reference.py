@@ -57,9 +57,10 @@ def measure(
 ) -> Scores:
     """Log-probs of any number of items, block by block."""
     found = ranks.dealt(
-        list(_blocks(items)), lambda block: measure_block(scorer, block, layout=layout, pad=pad),
+        list(_blocks(items)),
+        lambda block: measure_block(scorer, block, layout=layout, pad=pad),
         lambda block, _: advance(len(block)),
-    )  # fmt: skip
+    )
     return [scores for block in found for scores in block]
 
 
@@ -106,15 +107,16 @@ class ReferenceStore:
                     advance(len(blocks[number]))
         return [scores for number in range(len(blocks)) for scores in found[number]]
 
-    def _dealt(
-        self, scorer: Scorer, blocks: list[Sequence[Item]], layout: str, pad: int, advance: Advance
-    ) -> Scores:
+    def _dealt(self, scorer: Scorer, blocks: list[Sequence[Item]], layout: str, pad: int, advance: Advance) -> Scores:
         """The same by several processes: rank 0 reads and writes, all measure what is missing."""
         paths = [self._path(block) for block in blocks]
 
         def read() -> dict[int, Scores]:
-            known = {n: _read_block(path, block) for n, (path, block) in enumerate(zip(paths, blocks, strict=True))
-                     if path is not None}  # fmt: skip
+            known = {
+                n: _read_block(path, block)
+                for n, (path, block) in enumerate(zip(paths, blocks, strict=True))
+                if path is not None
+            }
             return {number: scores for number, scores in known.items() if scores is not None}
 
         found = ranks.each(lambda: read() if ranks.leads() else {})[0]
@@ -128,8 +130,9 @@ class ReferenceStore:
 
         ranks.dealt(
             [number for number in range(len(blocks)) if number not in found],
-            lambda number: measure_block(scorer, blocks[number], layout=layout, pad=pad), keep,
-        )  # fmt: skip
+            lambda number: measure_block(scorer, blocks[number], layout=layout, pad=pad),
+            keep,
+        )
         return [scores for number in range(len(blocks)) for scores in found[number]]
 
     def _block(self, scorer: Scorer, block: Sequence[Item], layout: str, pad: int, *, patient: bool) -> Scores | None:
@@ -169,9 +172,14 @@ class ReferenceStore:
 def store_identity(weights: str, machine: Machine, precision: str, layout: str) -> dict[str, object]:
     """What decides the bits of a stored log-prob besides the token ids."""
     return {
-        "weights": weights, "precision": precision, "layout": layout, "device": machine.device_name,
-        "threads": machine.threads, "torch": versions()["torch"], "transformers": versions()["transformers"],
-    }  # fmt: skip
+        "weights": weights,
+        "precision": precision,
+        "layout": layout,
+        "device": machine.device_name,
+        "threads": machine.threads,
+        "torch": versions()["torch"],
+        "transformers": versions()["transformers"],
+    }
 
 
 def _digest(logps: Tensor) -> str:

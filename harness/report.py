@@ -25,8 +25,10 @@ def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
     folder = Path(found.bare[0] if found.bare else "runs").expanduser()
     errors = [*found.errors, *wrong(given)]
     if len(found.bare) > 1 or str(folder).startswith("-"):
-        errors.append(f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
-                      "example: report runs/hh-rlhf tables=latex")  # fmt: skip
+        errors.append(
+            f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
+            "example: report runs/hh-rlhf tables=latex"
+        )
     elif not folder.is_dir():
         errors.append(f"no such folder: {folder}; name the folder that a run wrote (out=, default runs)")
     if errors:
@@ -51,8 +53,12 @@ def wrong(given: Mapping[str, Sequence[str]]) -> list[str]:
 
     numbers = tuple(column.name for column in ROW_COLUMNS if column.dtype in ("float64", "Int64"))
     allowed = {"tables": tuple(reports.TABLES), "figures": reports.FIGURES, "metrics": numbers}
-    told = [unknown(key.removesuffix("s"), name, allowed[key]) for key in KEYS for name in given.get(key, ())
-            if name not in allowed[key]]  # fmt: skip
+    told = [
+        unknown(key.removesuffix("s"), name, allowed[key])
+        for key in KEYS
+        for name in given.get(key, ())
+        if name not in allowed[key]
+    ]
     if given.get("metrics") and not given.get("tables"):
         told.append("metrics= chooses the columns of tables=, but no table is asked for; add tables=latex, say")
     return told

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 
 def judge_reranked(
-    folders: Sequence[Path], judges: Sequence[str], progress: Progress, *, prompts: Mapping[str, Asked],
-    settings: JudgeSettings, memory: Memory | None = None,
-) -> list[str]:  # fmt: skip
+    folders: Sequence[Path],
+    judges: Sequence[str],
+    progress: Progress,
+    *,
+    prompts: Mapping[str, Asked],
+    settings: JudgeSettings,
+    memory: Memory | None = None,
+) -> list[str]:
     """Puts what finished cells chose to the first judge that is no control, and stores its win rate against the first
     answer beside that of the judge's own choice; one sentence for each failure.
 

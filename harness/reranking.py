@@ -81,9 +81,12 @@ class Reranking:
         count = bench.options.rerank
         with bench.progress.stage(f"the reference draws {count} answers to each prompt", len(prompts)) as stage:
             return kept_answers(
-                bench.answering.author, prompts, sampling_of(bench.options, bench.data), samples=count,
+                bench.answering.author,
+                prompts,
+                sampling_of(bench.options, bench.data),
+                samples=count,
                 advance=stage.advance,
-            )  # fmt: skip
+            )
 
     @cached_property
     def _reference(self) -> DataFrame:

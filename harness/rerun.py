@@ -95,9 +95,15 @@ def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Pa
         raise UsageError([f"{folder}: its row records no command; give the words of the run after rerun="])
     words = recorded[recorded.index(verb) + 1 :] if verb in recorded else []
     machine = {
-        "threads": row.get("threads"), "micro_batch": row.get("micro_batch"), "micro_tokens": row.get("micro_tokens"),
-        "layout": row.get("layout"), "precision": row.get("precision"), "store": "false", "workers": 0, "out": out,
-    }  # fmt: skip
+        "threads": row.get("threads"),
+        "micro_batch": row.get("micro_batch"),
+        "micro_tokens": row.get("micro_tokens"),
+        "layout": row.get("layout"),
+        "precision": row.get("precision"),
+        "store": "false",
+        "workers": 0,
+        "out": out,
+    }
     if str(row.get("device", "")).startswith("cpu"):
         machine["device"] = "cpu"
     mine = [f"{key}={value}" for key, value in machine.items() if value is not None]

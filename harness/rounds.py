@@ -70,10 +70,15 @@ class Asking:
         """What decides a round's pairs besides the policy, the seed and the number of the round."""
         texts = [[p.id, [[m.role, m.content] for m in p.messages]] for p in self.prompts]
         return {
-            "version": SAMPLING, "prompts": digest(texts, length=64), "samples": self.samples, "room": ROOM,
-            "sampling": asdict(self.sampling), "label": self.label, "label_seed": self.label_seed,
+            "version": SAMPLING,
+            "prompts": digest(texts, length=64),
+            "samples": self.samples,
+            "room": ROOM,
+            "sampling": asdict(self.sampling),
+            "label": self.label,
+            "label_seed": self.label_seed,
             "scorer": self.scorer,
-        }  # fmt: skip
+        }
 
 
 def asking_of(options: Options, data: Data) -> Asking:
@@ -225,9 +230,12 @@ def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
     # Numbers of its own for each round and seed; all losses draw from the same.
     sampling = replace(asking.sampling, seed=int(digest(["round", trial.round, trial.seed])[:7], 16))
     author = Author(
-        digest([identity.weights, *_digests(weights)], length=64), lambda: bench.policy.load(weights), bench.tokenizer,
-        data.encoder.end_of_turn, bench.machine.precision,
-    )  # fmt: skip
+        digest([identity.weights, *_digests(weights)], length=64),
+        lambda: bench.policy.load(weights),
+        bench.tokenizer,
+        data.encoder.end_of_turn,
+        bench.machine.precision,
+    )
     with bench.progress.stage(f"{trial.label}: answers to learn from", len(questions)) as stage:
         written = kept_answers(
             author, [q.asked for q in questions], sampling, samples=asking.samples, advance=stage.advance
@@ -245,8 +253,9 @@ def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
             f"{bench.options.batch_size} (dropped: {tally.words() or 'none'})"
         )
     if count < data.count(knobs):
-        bench.progress.note(f"{trial.label}: {count} training pairs in place of {data.count(knobs)} "
-                            f"(dropped: {tally.words()})")  # fmt: skip
+        bench.progress.note(
+            f"{trial.label}: {count} training pairs in place of {data.count(knobs)} (dropped: {tally.words()})"
+        )
     bench.check_longest(found.pool)
     return found
 
@@ -254,9 +263,13 @@ def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
 def _trained_on(data: Data, drafts: Iterable[Any], tally: Tally, trial: Trial) -> Data:
     try:
         suite = finish(
-            drafts, tally, name=data.suite.name, kind="pairs", source=f"answers of {trial.parent.label}",
+            drafts,
+            tally,
+            name=data.suite.name,
+            kind="pairs",
+            source=f"answers of {trial.parent.label}",
             revision=data.suite.revision,
-        )  # fmt: skip
+        )
     except SuiteError as error:
         raise TooFewPairs(f"round {trial.round}: {error}") from None
     encoded = data.encoder.encode(suite.rows)

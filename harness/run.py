@@ -152,9 +152,7 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
     settings = settings.but(options.judge_settings)
     prompts, failures = prompts_of(sweep.data), []
     if options.judge:
-        failures += judge_cells(
-            folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings
-        )
+        failures += judge_cells(folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings)
     if options.judge and options.rerank:
         failures += judge_reranked(folders, options.judge, progress, prompts=prompts, settings=settings)
     if options.refusal != "none":
@@ -199,8 +197,9 @@ def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> 
         if not sweep.model_folder(trial).is_dir():
             options = sweep.options
             asked = f"generate={options.generate}" + (f" rerank={options.rerank}" if options.rerank else "")
-            progress.note(f"{asked}: {trial.label} was finished without its model, so it is "
-                          "trained again; save=all keeps models")  # fmt: skip
+            progress.note(
+                f"{asked}: {trial.label} was finished without its model, so it is trained again; save=all keeps models"
+            )
 
 
 def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:

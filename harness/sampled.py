@@ -81,10 +81,20 @@ def sampled_suite(
     machine = resolve(options)
     sampling = Sampling(wanted.max_new_tokens, sentence=wanted.sentence)
     made = Made(
-        source.name, source.digest, source.tokenizer_digest, encoder.template, encoder.max_tokens,
-        digest([[p.id, p.text, p.split] for p in wanted.prompts], length=64), rewards.get(wanted.reward).id,
-        wanted.label, wanted.label_seed, wanted.samples, asdict(sampling), machine.precision, counts,
-    )  # fmt: skip
+        source.name,
+        source.digest,
+        source.tokenizer_digest,
+        encoder.template,
+        encoder.max_tokens,
+        digest([[p.id, p.text, p.split] for p in wanted.prompts], length=64),
+        rewards.get(wanted.reward).id,
+        wanted.label,
+        wanted.label_seed,
+        wanted.samples,
+        asdict(sampling),
+        machine.precision,
+        counts,
+    )
     path = cache_folder("pairs") / f"{wanted.name}-{made.key}.jsonl"
     if not path.is_file():
         if not sample:
@@ -98,9 +108,14 @@ def sampled_suite(
 
 
 def _sample(
-    wanted: Sampled, author: Author, encoder: Encoder, sampling: Sampling, counts: Mapping[str, int], revision: str,
+    wanted: Sampled,
+    author: Author,
+    encoder: Encoder,
+    sampling: Sampling,
+    counts: Mapping[str, int],
+    revision: str,
     progress: Progress,
-) -> Suite:  # fmt: skip
+) -> Suite:
     tally = Tally()
     drafts: list[Draft] = []
     name = f"sampling {wanted.samples} answers to each prompt of {wanted.name}, for pairs"
@@ -133,9 +148,13 @@ def _drafts(
 
 
 def labelled(
-    prompts: Sequence[Prompt], written: Sequence[Generation], scores: Sequence[float], label: Label, label_seed: int,
+    prompts: Sequence[Prompt],
+    written: Sequence[Generation],
+    scores: Sequence[float],
+    label: Label,
+    label_seed: int,
     tally: Tally,
-) -> Iterator[Draft]:  # fmt: skip
+) -> Iterator[Draft]:
     """A pair of each prompt's answers, equally many to each and in order; what makes none is counted under its rule."""
     answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
     samples = len(answers) // max(len(prompts), 1)
@@ -150,17 +169,26 @@ def labelled(
 def write_suite(path: Path, suite: Suite, made: Mapping[str, Any]) -> None:
     """Writes pairs as a suite file, and beside it what they were made of; the file of pairs comes last."""
     note = {
-        "source": suite.source, "revision": suite.revision, "read": suite.read, "dropped": dict(suite.dropped),
-        "pairs": len(suite.rows), "made": dict(made),
-    }  # fmt: skip
+        "source": suite.source,
+        "revision": suite.revision,
+        "read": suite.read,
+        "dropped": dict(suite.dropped),
+        "pairs": len(suite.rows),
+        "made": dict(made),
+    }
     lines = [
         {
-            "id": row.id, "prompt": [{"role": m.role, "content": m.content} for m in row.prompt],
-            "chosen": row.chosen, "rejected": row.rejected, "split": row.split, "cluster": row.cluster,
-            "score_chosen": row.score_chosen, "score_rejected": row.score_rejected,
+            "id": row.id,
+            "prompt": [{"role": m.role, "content": m.content} for m in row.prompt],
+            "chosen": row.chosen,
+            "rejected": row.rejected,
+            "split": row.split,
+            "cluster": row.cluster,
+            "score_chosen": row.score_chosen,
+            "score_rejected": row.score_rejected,
         }
         for row in suite.rows
-    ]  # fmt: skip
+    ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     _write(provenance_path(path), json.dumps(note, indent=2, sort_keys=True) + "\n")
     _write(path, text)

@@ -1,8 +1,8 @@
 """What rates sampled answers, so that pairs can be made of them: one function of prompts and answers, by name.
 
-    gold          the suite's own reward (gold:SUITE names another suite's)
-    implicit:CELL the implicit reward of a trained cell: log-prob of the answer under its policy minus under its
-                  reference (arXiv:2305.18290, section 4), in nats, without beta
+gold          the suite's own reward (gold:SUITE names another suite's)
+implicit:CELL the implicit reward of a trained cell: log-prob of the answer under its policy minus under its
+              reference (arXiv:2305.18290, section 4), in nats, without beta
 """
 
 from __future__ import annotations
@@ -59,9 +59,11 @@ def _implicit(cell: Path, device: str) -> AnswerScorer:
     """The implicit reward of a cell whose model was saved."""
     if not store.is_done(cell) or not (cell / store.MODEL).is_dir():
         raise UsageError(
-            [f"score=implicit:{cell}: no finished cell with its model lies there; train it with save=all, and name "
-             "its folder, runs/SUITE/LOSS-ID"]
-        )  # fmt: skip
+            [
+                f"score=implicit:{cell}: no finished cell with its model lies there; train it with save=all, and name "
+                "its folder, runs/SUITE/LOSS-ID"
+            ]
+        )
     row, identity = store.read_row(cell), json.loads((cell / "cell.json").read_text(encoding="utf-8"))
     if row["start"] != "model":
         raise UsageError([f"score=implicit:{cell}: it began at start={row['start']}, whose weights are not kept"])
@@ -92,8 +94,9 @@ class _LogRatio:
         ]
         items = [Item(row.prompt, row.answers) for row in self.encoder.encode(rows).rows]
         self.models = self.models or (
-            load_trained(self.saved, self.source, self.device), load_policy(self.source, self.device)
-        )  # fmt: skip
+            load_trained(self.saved, self.source, self.device),
+            load_policy(self.source, self.device),
+        )
         ours, theirs = (self._sums(model, items) for model in self.models)
         return [a - b for a, b in zip(ours, theirs, strict=True)]
 

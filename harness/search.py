@@ -93,11 +93,16 @@ def words(sweep: Sweep) -> list[str]:
     options, found = sweep.options, _spaces(sweep)
     each = trials_each(options, found)
     steps = [f"{rung.settings} on {rung.rows:,} training rows" for rung in _rungs(sweep, each)]
-    told = [f"search={options.search}: of each loss the same number of settings on seed {options.seeds[0]}: "
-            f"{', then the best '.join(steps)}: {_tokens(sweep, each):,} training tokens a loss"]  # fmt: skip
+    told = [
+        f"search={options.search}: of each loss the same number of settings on seed {options.seeds[0]}: "
+        f"{', then the best '.join(steps)}: {_tokens(sweep, each):,} training tokens a loss"
+    ]
     seeds = claim_seeds(options)
-    told.append(f"claim: winner and default of each loss on seeds {', '.join(map(str, seeds))}, verdicts on test pairs"
-                if seeds else "no claim: claim_seeds=none, so nothing is said about the losses")  # fmt: skip
+    told.append(
+        f"claim: winner and default of each loss on seeds {', '.join(map(str, seeds))}, verdicts on test pairs"
+        if seeds
+        else "no claim: claim_seeds=none, so nothing is said about the losses"
+    )
     if 0 < len(seeds) < CLAIM_SEEDS:
         told.append(f"with fewer than {CLAIM_SEEDS} claim seeds there is no verdict")
     still = [space.loss for space in found if not space.axes]
@@ -193,30 +198,53 @@ class _Search:
             self.judge(trial)
         yield self._stage([])
 
-    def _add(self, entries: Sequence[tuple[int | None, Trial]], *, stage: str, rung: int | None = None,
-             role: str = "") -> None:  # fmt: skip
+    def _add(
+        self, entries: Sequence[tuple[int | None, Trial]], *, stage: str, rung: int | None = None, role: str = ""
+    ) -> None:
         for number, trial in entries:
             if trial not in self.trials:
                 self.trials.append(trial)
-            entry = {"cell": self.sweep.identity.cell_id(trial), "loss": trial.loss, "stage": stage, "trial": number,
-                     "rung": rung, "role": role}  # fmt: skip
+            entry = {
+                "cell": self.sweep.identity.cell_id(trial),
+                "loss": trial.loss,
+                "stage": stage,
+                "trial": number,
+                "rung": rung,
+                "role": role,
+            }
             if entry not in self.cells:  # the untrained control, once for all seeds
                 self.cells.append(entry)
 
-    def _decide(self, loss: str, entries: list[tuple[int, Trial]], rung: Rung, number: int, keep: int, last: bool,
-                ) -> list[tuple[int, Trial]]:  # fmt: skip
+    def _decide(
+        self,
+        loss: str,
+        entries: list[tuple[int, Trial]],
+        rung: Rung,
+        number: int,
+        keep: int,
+        last: bool,
+    ) -> list[tuple[int, Trial]]:
         """The best of a loss's settings, at their full number of rows again; noted with the evidence."""
         tried = [(place, _cut(trial, None if last else rung.rows)) for place, trial in entries]
         values = {place: self.judge(trial) for place, trial in tried}
         order = sorted((place for place, value in values.items() if value is not None), key=lambda p: (-values[p], p))
         kept, rest = order[:keep], order[keep:]
         tied = [place for place in rest if values[place] == values[kept[-1]]]
-        self.decisions.append({
-            "loss": loss, "rung": number, "train_pairs": rung.rows, "rule": f"highest {METRIC}, then the first trial",
-            "kept": kept, "cut": [place for place, _ in tried if place not in kept], "tied_with_kept": tied,
-            "evidence": [{"trial": place, "cell": self.sweep.identity.cell_id(trial), METRIC: values[place]}
-                         for place, trial in tried],
-        })  # fmt: skip
+        self.decisions.append(
+            {
+                "loss": loss,
+                "rung": number,
+                "train_pairs": rung.rows,
+                "rule": f"highest {METRIC}, then the first trial",
+                "kept": kept,
+                "cut": [place for place, _ in tried if place not in kept],
+                "tied_with_kept": tied,
+                "evidence": [
+                    {"trial": place, "cell": self.sweep.identity.cell_id(trial), METRIC: values[place]}
+                    for place, trial in tried
+                ],
+            }
+        )
         self.news.append(_told(loss, rung, values, kept, tied))
         return [(place, trial) for place, trial in entries if place in kept]
 
@@ -229,14 +257,24 @@ class _Search:
         sweep, options = self.sweep, self.sweep.options
         found = _spaces(sweep)
         asked = {
-            "method": options.search, "trials": trials_each(options, found), "search_seed": options.search_seed,
-            "seed": options.seeds[0], "claim_seeds": list(claim_seeds(options)), "selected_by": METRIC,
-            "protocol": sweep.identity.protocol, "train_pairs": list(options.train_pairs),
+            "method": options.search,
+            "trials": trials_each(options, found),
+            "search_seed": options.search_seed,
+            "seed": options.seeds[0],
+            "claim_seeds": list(claim_seeds(options)),
+            "selected_by": METRIC,
+            "protocol": sweep.identity.protocol,
+            "train_pairs": list(options.train_pairs),
             "spaces": {space.loss: space.described() for space in found},
             "proposed": [sweep.identity.cell_id(trial) for trial in sweep.trials],
-        }  # fmt: skip
-        return {"search": digest(asked), **asked, "command": sweep.command, "cells": list(self.cells),
-                "decisions": list(self.decisions)}  # fmt: skip
+        }
+        return {
+            "search": digest(asked),
+            **asked,
+            "command": sweep.command,
+            "cells": list(self.cells),
+            "decisions": list(self.decisions),
+        }
 
 
 def _in_turns(alive: Mapping[str, list[tuple[int, Trial]]]) -> list[tuple[int, Trial]]:

@@ -83,11 +83,15 @@ def problems(options: Options) -> list[str]:
         values = getattr(options, key)
         if len(values) > 1:
             name = key if key in ("seeds", "train_pairs") else f"suite.{key}"
-            found.append(f"search={options.search} tries every setting on one seed and one kind of training rows, seen "
-                         f"{name}={','.join(str(value).lower() for value in values)}; give {name} one value")
+            found.append(
+                f"search={options.search} tries every setting on one seed and one kind of training rows, seen "
+                f"{name}={','.join(str(value).lower() for value in values)}; give {name} one value"
+            )
     if options.claim_seeds == (0,):
         found.append("claim_seeds=0 is a count of no seeds; write claim_seeds=none, or give three")
     if options.seeds[0] in claim_seeds(options):
-        found.append(f"claim_seeds={','.join(map(str, claim_seeds(options)))} contains the seed of the search, "
-                     f"{options.seeds[0]}; what was selected on a seed proves nothing on it: name other seeds")
+        found.append(
+            f"claim_seeds={','.join(map(str, claim_seeds(options)))} contains the seed of the search, "
+            f"{options.seeds[0]}; what was selected on a seed proves nothing on it: name other seeds"
+        )
     return found

@@ -14,8 +14,9 @@ SHORTEST = 8  # characters; a shorter value is no secret, and would be taken out
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """The text with the value of each secret variable (*_TOKEN, *_KEY ...) as $NAME, and no user in an address."""
-    secrets = {name: value for name, value in environment.items()
-               if _SECRET_NAME.search(name) and len(value) >= SHORTEST}  # fmt: skip
+    secrets = {
+        name: value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= SHORTEST
+    }
     for name, value in sorted(secrets.items(), key=lambda item: -len(item[1])):
         text = text.replace(value, f"${name}")
     return _USER_IN_URL.sub("", text)
@@ -27,5 +28,6 @@ def refusals(words: Sequence[str]) -> list[str]:
     return [
         f"{key}: a secret on a command line is seen by every user of the machine and kept in the shell's history; "
         "put it into the environment (HF_TOKEN, OPENAI_API_KEY) and leave the word out"
-        for key in keys if _SECRET_KEY.search(key)
-    ]  # fmt: skip
+        for key in keys
+        if _SECRET_KEY.search(key)
+    ]

@@ -43,9 +43,7 @@ def ches(scorer: Scorer, items: Sequence[Item], *, pad: int, advance: Advance = 
         sequence = layout.place // layout.mask.shape[1]  # [M]
         sums = hidden.new_zeros(len(layout.counts), hidden.shape[1]).index_add_(0, sequence, hidden)
         means = sums / layout.counts[:, None]
-        score, normalized = (
-            (of[0::2] * of[1::2]).sum(-1) - (of[0::2] ** 2).sum(-1) for of in (sums, means)
-        )  # fmt: skip
+        score, normalized = ((of[0::2] * of[1::2]).sum(-1) - (of[0::2] ** 2).sum(-1) for of in (sums, means))
         found += [Ches(*pair) for pair in zip(score.tolist(), normalized.tolist(), strict=True)]
         advance(len(chunk))
     return found
@@ -54,7 +52,9 @@ def ches(scorer: Scorer, items: Sequence[Item], *, pad: int, advance: Advance = 
 def with_ches(pairs: DataFrame, known: dict[str, Ches]) -> DataFrame:
     """The pair table with the columns `ches` and `ches_normalized`, by pair_id; missing for unpaired rows."""
     columns = {"ches": "score", "ches_normalized": "normalized"}
-    return pairs.assign(**{
-        column: [getattr(known.get(row), name, float("nan")) for row in pairs["pair_id"]]
-        for column, name in columns.items()
-    })  # fmt: skip
+    return pairs.assign(
+        **{
+            column: [getattr(known.get(row), name, float("nan")) for row in pairs["pair_id"]]
+            for column, name in columns.items()
+        }
+    )

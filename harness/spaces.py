@@ -88,7 +88,7 @@ class Space:
         return {
             axis.name: {"values": list(axis.values), "scale": "log" if axis.is_scale else "linear"}
             for axis in self.axes
-        }  # fmt: skip
+        }
 
 
 def spaces(options: Options, *, base_lr: float, entry_grid: Grid) -> list[Space]:
@@ -122,7 +122,7 @@ def _space(loss: losses.Loss, options: Options, base_lr: float, entry_grid: Grid
     setting = losses.check_hyperparameters(loss, {key: value for key, value in fixed.items() if key != LR})
     default = Trial(
         loss.name, setting, fixed.get(LR, default_lr), options.seeds[0], control=False, knobs=combinations(options)[0]
-    )  # fmt: skip
+    )
     return Space(loss.name, default, tuple(Axis(key, given) for key, given in values.items() if len(given) > 1))
 
 

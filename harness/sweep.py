@@ -170,8 +170,12 @@ def _require_searchable(options: Options, data: Data) -> None:
     """Raises: UsageError where there is nothing to select by."""
     if data.suite.kind != "pairs" or not data.validation:
         why = "holds single rated answers" if data.suite.kind != "pairs" else "has no validation pairs"
-        raise UsageError([f"search={options.search} selects by preference accuracy on validation pairs, and "
-                          f"suite={options.suite} {why}; leave out search="])  # fmt: skip
+        raise UsageError(
+            [
+                f"search={options.search} selects by preference accuracy on validation pairs, and "
+                f"suite={options.suite} {why}; leave out search="
+            ]
+        )
 
 
 def _require_scores(grid: Sequence[Trial], data: Data) -> None:
@@ -180,11 +184,13 @@ def _require_scores(grid: Sequence[Trial], data: Data) -> None:
     for name, knobs in dict.fromkeys((t.loss, t.knobs) for t in reading):
         rated = [scores is not None for scores in values_of(eligible(data.pool, knobs), "scores")]
         if not all(rated):
-            raise UsageError([
-                f"loss '{name}' needs scores, and {rated.count(False)} of {len(rated)} training rows of "
-                f"{data.suite.name} carry none; give a file with score_chosen and score_rejected for every pair, or "
-                "leave the loss out"
-            ])  # fmt: skip
+            raise UsageError(
+                [
+                    f"loss '{name}' needs scores, and {rated.count(False)} of {len(rated)} training rows of "
+                    f"{data.suite.name} carry none; give a file with score_chosen and score_rejected for every pair, "
+                    "or leave the loss out"
+                ]
+            )
 
 
 def probe_losses(grid: Sequence[Trial]) -> None:

@@ -155,9 +155,7 @@ def attention(
         for index in range(len(sizes)):
             seen = tiles.keys(index, sliding_window)
             bias = tiles.bias(index, sliding_window, groups, dtype)
-            outputs.append(
-                _attend(queries[index], _joined(keys, seen), _joined(values, seen), bias, scale, softcap)
-            )
+            outputs.append(_attend(queries[index], _joined(keys, seen), _joined(values, seen), bias, scale, softcap))
         outputs.append(query.new_zeros(padding, query.shape[1], query.shape[3], dtype=dtype))
         return torch.cat(outputs).unsqueeze(0), None
 

@@ -75,9 +75,7 @@ class Encoder:
     overlong: str  # drop | truncate
     end_of_turn: int
 
-    def encode(
-        self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None
-    ) -> Encoded:
+    def encode(self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None) -> Encoded:
         """Token ids of all rows; overlong ones are dropped (and counted) or cut, and pairs whose answers a cut makes
         the same are dropped under a rule of their own.
 
@@ -87,9 +85,7 @@ class Encoder:
         kept = Rows.of(self._kept(rows, tally, advance), Row)
         return Encoded(kept, dict(tally.dropped), tally.truncated, dict(tally.long_sides))
 
-    def _kept(
-        self, rows: Iterable[Pair | Example], tally: _Tally, advance: Callable[[int], None]
-    ) -> Iterator[Row]:
+    def _kept(self, rows: Iterable[Pair | Example], tally: _Tally, advance: Callable[[int], None]) -> Iterator[Row]:
         stream = iter(rows)
         while chunk := list(islice(stream, CHUNK)):  # fast tokenizers work on a list in parallel
             for row in self._tokenise(chunk):
@@ -120,9 +116,11 @@ class Encoder:
         except Exception as error:  # a template is a program of its own, and raises what it likes
             turns = ", ".join(m.role for m in prompt)
             raise UsageError(
-                [f"template=chat: this model's chat template refuses a prompt with the turns {turns} ({error}); "
-                 "use template=plain, or leave out such rows"]
-            ) from error  # fmt: skip
+                [
+                    f"template=chat: this model's chat template refuses a prompt with the turns {turns} ({error}); "
+                    "use template=plain, or leave out such rows"
+                ]
+            ) from error
 
     def prompt_ids(self, prompt: Sequence[Message]) -> tuple[int, ...]:
         """The token ids of a prompt alone, as every row with this prompt holds them."""
@@ -131,14 +129,13 @@ class Encoder:
     def _tokenise(self, rows: Sequence[Pair | Example]) -> Iterable[Row]:
         prompts = [self.prompt_text(row.prompt) for row in rows]
         ids = self._ids(prompts)
-        texts = [
-            (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,) for row in rows
-        ]
+        texts = [(row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,) for row in rows]
         places = [place for place, pair in enumerate(texts) for _ in pair]
         flat = self._answer_ids(
-            [prompts[place] for place in places], [ids[place] for place in places],
+            [prompts[place] for place in places],
+            [ids[place] for place in places],
             [text.strip() for pair in texts for text in pair],
-        )  # fmt: skip
+        )
         for row, prompt, pair in zip(rows, ids, texts, strict=True):
             answers = tuple(self._ended(next(flat)) for _ in pair)
             yield _row(row, self._with_bos(prompt), answers)

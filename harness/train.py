@@ -124,9 +124,11 @@ def _new_state(scorer: Scorer, job: Job) -> TrainState:
     parameters = {name: p for name, p in scorer.model.named_parameters() if p.requires_grad}
     values = list(parameters.values())
     optimizer = torch.optim.AdamW(
-        values, lr=job.schedule.lr, weight_decay=job.schedule.weight_decay,
+        values,
+        lr=job.schedule.lr,
+        weight_decay=job.schedule.weight_decay,
         fused=values[0].device.type in ("cpu", "cuda"),
-    )  # fmt: skip
+    )
     _make_room(optimizer)
     key = hashlib.sha256(f"loss/{job.seed}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
@@ -153,9 +155,7 @@ def _clip(parameters: list[Tensor], job: Job, batch: Batch) -> float:
     return norm
 
 
-def _curve_row(
-    job: Job, batch: Batch, seen: Statistics, norm: float, lr: float
-) -> dict[str, float]:
+def _curve_row(job: Job, batch: Batch, seen: Statistics, norm: float, lr: float) -> dict[str, float]:
     good, bad = seen.preferred, ~seen.preferred
     row = {
         "step": batch.step + 1,

@@ -50,8 +50,10 @@ def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], e
     if (trained.folder / ADAPTER).is_file():
         base = json.loads((trained.folder / ADAPTER).read_text()).get("base_model_name_or_path")
         if base not in (None, reference.name) and not _is_here(base):
-            found.append(f"{trained.name} names {base} as its base, which is not here, so it is not known whether "
-                         f"{reference.name} is the same")  # fmt: skip
+            found.append(
+                f"{trained.name} names {base} as its base, which is not here, so it is not known whether "
+                f"{reference.name} is the same"
+            )
     if not (trained.folder / "tokenizer_config.json").is_file():
         return found
     tokenizer = load_tokenizer(trained)
@@ -86,8 +88,9 @@ def _unlike(trained: Source, reference: Source, theirs: Shapes, ours: Shapes) ->
             f"model '{trained.name}' has a vocabulary of {theirs[both[0]][0]:,} tokens and reference "
             f"'{reference.name}' one of {ours[both[0]][0]:,}; give the reference with the same tokens added"
         )
-    shown = "; ".join(f"{name} is {theirs.get(name, 'missing')}, in the reference {ours.get(name, 'missing')}"
-                      for name in names[:2])  # fmt: skip
+    shown = "; ".join(
+        f"{name} is {theirs.get(name, 'missing')}, in the reference {ours.get(name, 'missing')}" for name in names[:2]
+    )
     return (
         f"model '{trained.name}' is not of the shape of reference '{reference.name}' ({len(names)} weights differ: "
         f"{shown}); name the model that it was trained from"
@@ -102,10 +105,12 @@ def _check_vocabulary(trained: Source, reference: Source) -> None:
     other = sorted(token for token, number in ours.items() if theirs.get(token) != number)
     if other:
         raise UsageError(
-            [f"model '{trained.name}' has another vocabulary than reference '{reference.name}': {len(other):,} of "
-             f"{len(ours):,} tokens have another id, such as {other[0]!r} ({theirs.get(other[0], 'none')} and "
-             f"{ours[other[0]]}); name the model that it was trained from"]
-        )  # fmt: skip
+            [
+                f"model '{trained.name}' has another vocabulary than reference '{reference.name}': {len(other):,} of "
+                f"{len(ours):,} tokens have another id, such as {other[0]!r} ({theirs.get(other[0], 'none')} and "
+                f"{ours[other[0]]}); name the model that it was trained from"
+            ]
+        )
 
 
 def _adapter(name: str, place: Path, commit: str, reference: Source) -> Source:
@@ -113,15 +118,20 @@ def _adapter(name: str, place: Path, commit: str, reference: Source) -> Source:
     weights = place / ADAPTER_WEIGHTS
     if not weights.is_file():
         found = ", ".join(sorted(p.name for p in place.iterdir())[:8])
-        raise UsageError([f"adapter '{name}': no {ADAPTER_WEIGHTS} in its folder (found: {found}); save it with "
-                          "safetensors"])  # fmt: skip
+        raise UsageError(
+            [f"adapter '{name}': no {ADAPTER_WEIGHTS} in its folder (found: {found}); save it with safetensors"]
+        )
     try:
         config, stored = json.loads((place / ADAPTER).read_text()), stored_shapes([weights])
     except (OSError, ValueError, SafetensorError) as error:
         raise UsageError([f"adapter '{name}': its files cannot be read ({error}); copy or save them again"]) from None
     if config.get("peft_type") != "LORA":
-        raise UsageError([f"adapter '{name}' is of the kind {config.get('peft_type')}; LoRA adapters are put on their "
-                          "reference here, others merge into the model first (merge_and_unload)"])  # fmt: skip
+        raise UsageError(
+            [
+                f"adapter '{name}' is of the kind {config.get('peft_type')}; LoRA adapters are put on their "
+                "reference here, others merge into the model first (merge_and_unload)"
+            ]
+        )
     _check_base(name, config.get("base_model_name_or_path"), reference)
     _check_adapter_shapes(name, stored, reference)
     kept = {key: value for key, value in config.items() if key not in ("base_model_name_or_path", "peft_version")}
@@ -142,8 +152,12 @@ def _check_base(name: str, base: str | None, reference: Source) -> None:
     else:  # two hub ids can be told apart by name; a folder may be a copy of either
         same = reference.name in ENTRIES or Path(reference.name).expanduser().is_dir()
     if not same:
-        raise UsageError([f"adapter '{name}' was trained on {base}, which is not reference '{reference.name}'; write "
-                          f"reference={base}"])  # fmt: skip
+        raise UsageError(
+            [
+                f"adapter '{name}' was trained on {base}, which is not reference '{reference.name}'; write "
+                f"reference={base}"
+            ]
+        )
 
 
 def _check_adapter_shapes(name: str, stored: Shapes, reference: Source) -> None:
@@ -154,5 +168,9 @@ def _check_adapter_shapes(name: str, stored: Shapes, reference: Source) -> None:
         weight = ours.get(f"{module}.weight")
         if kind and (weight is None or not set(shape) & set(weight)):
             seen = "is not there" if weight is None else f"is {weight}"
-            raise UsageError([f"adapter '{name}' does not fit on reference '{reference.name}': {key} is {shape}, and "
-                              f"{module} {seen}; name the model that it was trained on"])  # fmt: skip
+            raise UsageError(
+                [
+                    f"adapter '{name}' does not fit on reference '{reference.name}': {key} is {shape}, and "
+                    f"{module} {seen}; name the model that it was trained on"
+                ]
+            )

@@ -38,23 +38,36 @@ def require_whole(source: Source) -> None:
     if source.name in ENTRIES:
         return
     if "quantization_config" in json.loads((source.folder / "config.json").read_text()):
-        raise UsageError([f"model '{source.name}' is quantised, and its log-probs would be those of rounded weights; "
-                          "save it in fp32, bf16 or fp16"])  # fmt: skip
+        raise UsageError(
+            [
+                f"model '{source.name}' is quantised, and its log-probs would be those of rounded weights; "
+                "save it in fp32, bf16 or fp16"
+            ]
+        )
     needed, stored = shapes_of(empty_model(source.folder)), {}
     for file in sorted(source.folder.glob("*.safetensors")):
         try:
             stored |= stored_shapes([file])
         except (SafetensorError, OSError) as error:
-            raise UsageError([f"model '{source.name}': {file.name} is no whole safetensors file ({error}); copy or "
-                              "save it again"]) from None  # fmt: skip
+            raise UsageError(
+                [f"model '{source.name}': {file.name} is no whole safetensors file ({error}); copy or save it again"]
+            ) from None
     for name in sorted(needed.keys() & stored.keys()):
         if needed[name] != stored[name]:
-            raise UsageError([f"model '{source.name}': {name} is {stored[name]} in its files and {needed[name]} by its "
-                              "config.json; both must be of one model"])  # fmt: skip
+            raise UsageError(
+                [
+                    f"model '{source.name}': {name} is {stored[name]} in its files and {needed[name]} by its "
+                    "config.json; both must be of one model"
+                ]
+            )
     numbers, asked = (sum(map(math.prod, shapes.values())) for shapes in (stored, needed))
     if numbers < asked:
-        raise UsageError([f"model '{source.name}': weights are missing: its *.safetensors hold {numbers:,} numbers, "
-                          f"and the model has {asked:,}; copy all shards, or save it again"])  # fmt: skip
+        raise UsageError(
+            [
+                f"model '{source.name}': weights are missing: its *.safetensors hold {numbers:,} numbers, "
+                f"and the model has {asked:,}; copy all shards, or save it again"
+            ]
+        )
 
 
 def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
@@ -67,6 +80,10 @@ def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
     pad = tokenizer.pad_token_id or 0
     largest = max([pad, *(max(ids) for row in rows for ids in (row.prompt, *row.answers) if ids)])
     if largest >= known:
-        raise UsageError([f"model '{source.name}': its tokenizer writes token {largest}, and its embeddings end at "
-                          f"{known - 1}; give it the tokenizer that it was trained with, or call "
-                          "model.resize_token_embeddings(len(tokenizer)) and save it"])  # fmt: skip
+        raise UsageError(
+            [
+                f"model '{source.name}': its tokenizer writes token {largest}, and its embeddings end at "
+                f"{known - 1}; give it the tokenizer that it was trained with, or call "
+                "model.resize_token_embeddings(len(tokenizer)) and save it"
+            ]
+        )

@@ -84,8 +84,9 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
     if not text:
         words.refuse(key, f"{key}= has no value; write {key}=VALUE, without spaces around the equals sign")
     elif dot and (not owner or not name):
-        words.refuse(key, f"{key!r} is not a key; settings are written suite.KEY=VALUE, judge.KEY=VALUE or "
-                     "LOSS.KEY=VALUE")  # fmt: skip
+        words.refuse(
+            key, f"{key!r} is not a key; settings are written suite.KEY=VALUE, judge.KEY=VALUE or LOSS.KEY=VALUE"
+        )
     elif problems := _no_place(key, text):
         words.refuse(key, problems[0])
     elif dot and owner == "suite":

@@ -51,9 +51,7 @@ class SequenceLogProbs:
         object.__setattr__(self, "total", _at_least_fp32(self.total))
 
     @classmethod
-    def from_tokens(
-        cls, tokens: Tensor, mask: Tensor, stats: Mapping[str, Tensor] | None = None
-    ) -> SequenceLogProbs:
+    def from_tokens(cls, tokens: Tensor, mask: Tensor, stats: Mapping[str, Tensor] | None = None) -> SequenceLogProbs:
         """Sum per-token log-probs [N, T] over the mask [N, T], in fp32.
 
         Padding is replaced by zero rather than multiplied by it, so a padded -inf cannot become NaN.

@@ -206,12 +206,16 @@ def _is_difference_only(loss: Loss, batch: Batch) -> bool:
 def _swap_slope(loss: Loss, batch: PairBatch) -> float | None:
     batch = replace(
         batch,
-        chosen=_spread(batch.chosen, batch.ref_chosen), rejected=_spread(batch.rejected, batch.ref_rejected),
-    )  # fmt: skip
+        chosen=_spread(batch.chosen, batch.ref_chosen),
+        rejected=_spread(batch.rejected, batch.ref_rejected),
+    )
     swapped = replace(
-        batch, chosen=batch.rejected, rejected=batch.chosen,
-        ref_chosen=batch.ref_rejected, ref_rejected=batch.ref_chosen,
-    )  # fmt: skip
+        batch,
+        chosen=batch.rejected,
+        rejected=batch.chosen,
+        ref_chosen=batch.ref_rejected,
+        ref_rejected=batch.ref_chosen,
+    )
     margin = reward(loss.reward, batch.chosen, batch.ref_chosen)
     margin = margin - reward(loss.reward, batch.rejected, batch.ref_rejected)
     slopes = _range((_values(loss, batch) - _values(loss, swapped)) / margin.detach())

@@ -1,7 +1,7 @@
 """Weighted sums of registered losses, registered as losses themselves.
 
-    losses.combine("mine", dpo=0.8, sft=0.2)
-    losses.named("dpo+0.2*sft")          # the same from text; its name becomes dpo_plus_sft_x0p2
+losses.combine("mine", dpo=0.8, sft=0.2)
+losses.named("dpo+0.2*sft")          # the same from text; its name becomes dpo_plus_sft_x0p2
 """
 
 from __future__ import annotations

@@ -65,9 +65,7 @@ def _simpo_nll(pair: PairBatch, *, beta: float, gamma_beta_ratio: float, alpha: 
     verified="closed form in double precision; equals simpo at alpha 0",
     terms={"contrast": _simpo_contrast, "nll": _simpo_nll},
 )
-def cpo_simpo(
-    pair: PairBatch, *, beta: float = 10.0, gamma_beta_ratio: float = 0.54, alpha: float = 0.05
-) -> Tensor:
+def cpo_simpo(pair: PairBatch, *, beta: float = 10.0, gamma_beta_ratio: float = 0.54, alpha: float = 0.05) -> Tensor:
     """SimPO plus alpha times the likelihood of the chosen answer; returns [N].
 
     Its terms `contrast` and `nll` (weight included) add up to it. alpha is small, so the learning rate is

@@ -62,7 +62,7 @@ def is_finite_number(value: object) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """"did you mean 'dpo'? ", or nothing where no known word is close."""
+    """ "did you mean 'dpo'? ", or nothing where no known word is close."""
     written = {name.lower(): name for name in known}
     word = word.lower()
     # Swapped letters first: to difflib, "dop" is nearer to "dpop" than to "dpo".

@@ -24,7 +24,7 @@ def _prompt_nll(pair: PairBatch, *, beta: float) -> Tensor:
     """Mean negative log-likelihood per token of prompt and chosen answer together; [N] nats."""
     if pair.prompt is None:
         raise ValueError(
-            'orpo_prompt_nll reads the prompt\'s log-probs, but prompt is missing from the batch; '
+            "orpo_prompt_nll reads the prompt's log-probs, but prompt is missing from the batch; "
             'needs={"prompt"} makes the trainer compute them; by hand, pass PairBatch(..., prompt=...).'
         )
     total = pair.prompt.total + pair.chosen.total

@@ -242,8 +242,13 @@ TRL = tuple(
     Peer(ours, "TRL", called, fn, source, **more)
     for ours, called, fn, source, more in (
         ("dpo", "DPO sigmoid", sigmoid, DPO, {}),
-        ("cdpo", "DPO sigmoid, label_smoothing", sigmoid, DPO, {
-            "why": "label_smoothing is accepted and ignored: this is dpo"}),
+        (
+            "cdpo",
+            "DPO sigmoid, label_smoothing",
+            sigmoid,
+            DPO,
+            {"why": "label_smoothing is accepted and ignored: this is dpo"},
+        ),
         ("robust", "DPO robust", robust, DPO, {}),
         ("hinge", "DPO hinge", hinge, DPO, {}),
         ("ipo", "DPO ipo", ipo, DPO, {}),
@@ -266,15 +271,18 @@ TRL = tuple(
         ("sft", "DPO sft", sft, DPO, {"why": TOKEN_MEAN}),
         ("kto", "KTO kto", kto, KTO, {"why": "the drift z is each micro-batch's own"}),
         ("apo_zero_unpaired", "KTO apo_zero_unpaired", apo_zero_unpaired, KTO, {}),
-        ("cpo", "CPO sigmoid", cpo, CPO, {
-            "settings": lambda ours: {"cpo_alpha": ours["alpha"]}, "why": TOKEN_MEAN}),
-        ("slic", "CPO hinge", cpo_hinge, CPO, {
-            "settings": _slic, "why": TOKEN_MEAN}),
+        ("cpo", "CPO sigmoid", cpo, CPO, {"settings": lambda ours: {"cpo_alpha": ours["alpha"]}, "why": TOKEN_MEAN}),
+        ("slic", "CPO hinge", cpo_hinge, CPO, {"settings": _slic, "why": TOKEN_MEAN}),
         ("simpo", "CPO simpo, cpo_alpha=0", cpo_simpo, CPO, {"settings": _gamma, "as_it_comes": GAMMA}),
         ("cpo_simpo", "CPO simpo", cpo_simpo, CPO, {"settings": _gamma, "why": TOKEN_MEAN, "as_it_comes": GAMMA}),
         ("alphapo", "CPO alphapo", cpo_simpo, CPO, {"settings": _alphapo}),
-        ("orpo", "ORPO", orpo, ORPO, {
-            "why": "the likelihood is a mean over the prompt and answer tokens of a micro-batch"}),
+        (
+            "orpo",
+            "ORPO",
+            orpo,
+            ORPO,
+            {"why": "the likelihood is a mean over the prompt and answer tokens of a micro-batch"},
+        ),
         ("orpo_prompt_nll", "ORPO", orpo, ORPO, {"why": TOKEN_MEAN}),
     )
-)  # fmt: skip
+)

@@ -144,36 +144,89 @@ PEERS = TRL + tuple(
         ("dpo", "HALOs", "DPOTrainer", halos_dpo, HALOS, {}),
         ("cdpo", "HALOs", "CDPOTrainer", halos_cdpo, HALOS, EPSILON),
         ("ipo", "HALOs", "IPOTrainer", halos_ipo, HALOS, {"settings": lambda ours: {"tau": ours["beta"]}}),
-        ("ipo_sum", "HALOs", "IPOTrainer", halos_ipo, HALOS, {
-            "settings": lambda ours: {"tau": ours["beta"]}, "why": "log-ratios per token, not summed"}),
+        (
+            "ipo_sum",
+            "HALOs",
+            "IPOTrainer",
+            halos_ipo,
+            HALOS,
+            {"settings": lambda ours: {"tau": ours["beta"]}, "why": "log-ratios per token, not summed"},
+        ),
         ("simpo", "HALOs", "SimPOTrainer", halos_simpo, HALOS, {}),
-        ("slic", "HALOs", "SLiCTrainer", halos_slic, HALOS, {
-            "settings": lambda ours: {"beta": ours["delta"], "lambda_coef": ours["alpha"]}, "pairs": 1,
-            "why": "the likelihood is a mean over the padded row, prompt included; the shapes fit only in "
-            "micro-batches of one pair"}),
+        (
+            "slic",
+            "HALOs",
+            "SLiCTrainer",
+            halos_slic,
+            HALOS,
+            {
+                "settings": lambda ours: {"beta": ours["delta"], "lambda_coef": ours["alpha"]},
+                "pairs": 1,
+                "why": "the likelihood is a mean over the padded row, prompt included; the shapes fit only in "
+                "micro-batches of one pair",
+            },
+        ),
         ("kto", "HALOs", "KTOTrainer", halos_kto, HALOS, {"why": "the drift z is each micro-batch's own"}),
         ("sft", "HALOs", "SFTTrainer", sft, HALOS, {"why": TOKEN_MEAN}),
         ("dpo", "LLaMA-Factory", "pref_loss sigmoid", factory_sigmoid, FACTORY, {}),
         ("cdpo", "LLaMA-Factory", "pref_loss sigmoid, dpo_label_smoothing", factory_sigmoid, FACTORY, {}),
         ("hinge", "LLaMA-Factory", "pref_loss hinge", factory_sigmoid, FACTORY, {"why": NOT_HANDED_ON}),
-        ("ipo", "LLaMA-Factory", "pref_loss ipo", factory_ipo, FACTORY, {
-            "why": NOT_HANDED_ON + ", on log-probs per token"}),
-        ("ipo_sum", "LLaMA-Factory", "pref_loss ipo", factory_ipo, FACTORY, {
-            "why": NOT_HANDED_ON + ", on log-probs per token"}),
-        ("ld_dpo", "LLaMA-Factory", "pref_loss sigmoid, ld_alpha", factory_ld_dpo, FACTORY, {
-            "why": "the reference's tokens are not weighted"}),
-        ("simpo", "LLaMA-Factory", "pref_loss simpo", factory_simpo, FACTORY, {
-            "settings": lambda ours: {"simpo_gamma": ours["gamma_beta_ratio"] * ours["beta"]},
-            "as_it_comes": "simpo_gamma is gamma itself, and beta 0.1: a target of 5 nats a token"}),
+        (
+            "ipo",
+            "LLaMA-Factory",
+            "pref_loss ipo",
+            factory_ipo,
+            FACTORY,
+            {"why": NOT_HANDED_ON + ", on log-probs per token"},
+        ),
+        (
+            "ipo_sum",
+            "LLaMA-Factory",
+            "pref_loss ipo",
+            factory_ipo,
+            FACTORY,
+            {"why": NOT_HANDED_ON + ", on log-probs per token"},
+        ),
+        (
+            "ld_dpo",
+            "LLaMA-Factory",
+            "pref_loss sigmoid, ld_alpha",
+            factory_ld_dpo,
+            FACTORY,
+            {"why": "the reference's tokens are not weighted"},
+        ),
+        (
+            "simpo",
+            "LLaMA-Factory",
+            "pref_loss simpo",
+            factory_simpo,
+            FACTORY,
+            {
+                "settings": lambda ours: {"simpo_gamma": ours["gamma_beta_ratio"] * ours["beta"]},
+                "as_it_comes": "simpo_gamma is gamma itself, and beta 0.1: a target of 5 nats a token",
+            },
+        ),
         ("orpo", "LLaMA-Factory", "pref_loss orpo", factory_orpo, FACTORY, {}),
-        ("orpo_prompt_nll", "LLaMA-Factory", "pref_loss orpo", factory_orpo, FACTORY, {
-            "why": "the likelihood is that of the answer alone"}),
+        (
+            "orpo_prompt_nll",
+            "LLaMA-Factory",
+            "pref_loss orpo",
+            factory_orpo,
+            FACTORY,
+            {"why": "the likelihood is that of the answer alone"},
+        ),
         ("kto", "LLaMA-Factory", "stage kto", kto, FACTORY_KTO, {"why": "the drift z is each micro-batch's own"}),
         ("dpo", "OpenRLHF", "DPOLoss", openrlhf_dpo, OPENRLHF, {}),
         ("cdpo", "OpenRLHF", "DPOLoss, label_smoothing", openrlhf_dpo, OPENRLHF, {}),
         ("ipo", "OpenRLHF", "DPOLoss, ipo", openrlhf_ipo, OPENRLHF, {"why": "log-ratios summed, not per token"}),
         ("ipo_sum", "OpenRLHF", "DPOLoss, ipo", openrlhf_ipo, OPENRLHF, {}),
-        ("sft", "OpenRLHF", "SFTLoss", sft, OPENRLHF, {
-            "pairs": 0, "why": "a mean over the tokens of the optimizer batch, so long answers weigh more"}),
+        (
+            "sft",
+            "OpenRLHF",
+            "SFTLoss",
+            sft,
+            OPENRLHF,
+            {"pairs": 0, "why": "a mean over the tokens of the optimizer batch, so long answers weigh more"},
+        ),
     )
-)  # fmt: skip
+)

@@ -80,9 +80,7 @@ def _require_trainable(loss: Loss, hyperparameters: Mapping[str, float], seed: i
     return whole
 
 
-def random_pairs(
-    n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal: bool = False
-) -> PairBatch:
+def random_pairs(n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal: bool = False) -> PairBatch:
     """A PairBatch of n random pairs that carries what `needs` names; policy log-probs have gradients.
 
     equal=True gives the reference the policy's own log-probs, as at step 0 of a training.
@@ -106,9 +104,7 @@ def random_pairs(
     )
 
 
-def random_examples(
-    n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal: bool = False
-) -> ExampleBatch:
+def random_examples(n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal: bool = False) -> ExampleBatch:
     """An ExampleBatch of n random answers, every other one desirable; otherwise as `random_pairs`.
 
     With "mismatched" in needs, kl is 0.5 nats, or 0 where equal=True.
@@ -164,9 +160,7 @@ def _random_batch(loss: Loss, seed: int) -> Batch:
     return make(ROWS, seed=seed, needs=loss.needs)
 
 
-def _evaluate(
-    loss: Loss, batch: Batch, values: Mapping[str, float], seed: int, weights: Tensor
-) -> _Outcome:
+def _evaluate(loss: Loss, batch: Batch, values: Mapping[str, float], seed: int, weights: Tensor) -> _Outcome:
     """Values and gradients of the loss summed with `weights` [N], with a fresh state and generator."""
     state: dict[str, Any] = {}
     batch = replace(batch, state=state, generator=torch.Generator().manual_seed(seed))

@@ -98,11 +98,22 @@ def register(
         defaults = _hyperparameters(name, fn)
         values = {key: tuple(float(v) for v in options) for key, options in (grid or {}).items()}
         loss = Loss(
-            name=name, fn=fn, paper=paper, kind=_kind(name, fn), needs=wanted, reward=ruler,
-            defaults=defaults, grid=values, lr_scale=float(lr_scale), batch_coupled=batch_coupled,
-            verified=verified, formula=formula, terms=dict(terms or {}), parts=dict(parts or {}),
+            name=name,
+            fn=fn,
+            paper=paper,
+            kind=_kind(name, fn),
+            needs=wanted,
+            reward=ruler,
+            defaults=defaults,
+            grid=values,
+            lr_scale=float(lr_scale),
+            batch_coupled=batch_coupled,
+            verified=verified,
+            formula=formula,
+            terms=dict(terms or {}),
+            parts=dict(parts or {}),
             source=source,
-        )  # fmt: skip
+        )
         _require_usable_declaration(loss)
         _add(loss)
         return fn
@@ -147,8 +158,7 @@ def registering_from(origin: str, source: str, replaceable: Iterable[str]) -> It
     try:
         yield staged
         stamped = {
-            name: replace(loss, origin=origin, source=_joined(source, loss.source))
-            for name, loss in staged.items()
+            name: replace(loss, origin=origin, source=_joined(source, loss.source)) for name, loss in staged.items()
         }
     except BaseException:
         _losses.clear()

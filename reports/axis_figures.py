@@ -57,11 +57,18 @@ def axis_drawing(points: pandas.DataFrame, name: str, colours: Mapping[str, str]
         panel.set_ylabel("preference accuracy")
         for place, (setting, same) in enumerate(series):
             panel.errorbar(
-                _apart(same["value"], place, len(series), values, ratio=spread), same["preference_accuracy"],
-                yerr=same["preference_accuracy_se"], color=paint.series[colours[losses[place]]], capsize=2,
-                markersize=3.5, marker="o", linewidth=1.2, elinewidth=0.8,
-                linestyle=DASHES[dashes_of(losses)[place]], label=setting,
-            )  # fmt: skip
+                _apart(same["value"], place, len(series), values, ratio=spread),
+                same["preference_accuracy"],
+                yerr=same["preference_accuracy_se"],
+                color=paint.series[colours[losses[place]]],
+                capsize=2,
+                markersize=3.5,
+                marker="o",
+                linewidth=1.2,
+                elinewidth=0.8,
+                linestyle=DASHES[dashes_of(losses)[place]],
+                label=setting,
+            )
 
     title = f"preference accuracy against {name}"
     return drawing.drawn(title, fill, prefix, drawing.WIDE, keys=tuple(setting for setting, _ in series))
@@ -86,9 +93,7 @@ def _grid(points: pandas.DataFrame, axis: Field) -> Grid:
     return crossed(points, "setting", "value", head, text)
 
 
-def _apart(
-    values: pandas.Series, place: int, count: int, ticks: Sequence[float], *, ratio: bool
-) -> pandas.Series:
+def _apart(values: pandas.Series, place: int, count: int, ticks: Sequence[float], *, ratio: bool) -> pandas.Series:
     """The values of one line, moved a little aside so that bars of several lines can be seen."""
     shift = (place - (count - 1) / 2) / max(count, 2) * 0.03
     return values * (ticks[-1] / ticks[0]) ** shift if ratio else values + shift * (ticks[-1] - ticks[0])

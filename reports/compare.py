@@ -11,8 +11,19 @@ from results.inference import CLAIM_SEEDS
 from results.side_columns import COMPARISON_COLUMNS
 
 _UNITS = {column.name: column.unit for column in METRIC_COLUMNS}
-_HEADS = ("a", "b", "seeds", "value a", "value b", "difference", "95 % interval", "detectable", "P(a > b)", "p (Holm)",
-          "verdict")  # fmt: skip
+_HEADS = (
+    "a",
+    "b",
+    "seeds",
+    "value a",
+    "value b",
+    "difference",
+    "95 % interval",
+    "detectable",
+    "P(a > b)",
+    "p (Holm)",
+    "verdict",
+)
 _TEXT = (0, 1, len(_HEADS) - 1)
 _GAP = "  "
 _WIDTH = 110
@@ -36,14 +47,22 @@ def across(frame: pandas.DataFrame, a: str, b: str) -> str:
     styles = _styles(metric)
     lines = [("cell", "setting", "seed", "a", "b", "difference", "se over rows", "not the same")]
     for row in frame.to_dict("records"):
-        lines.append((
-            render.number(row["cell"], "text"), render.label(row, seed=False), render.number(row["seed"], "count"),
-            render.number(row["value_a"], styles[0]), render.number(row["value_b"], styles[0]),
-            render.number(row["difference"], styles[1]), render.number(row["se"], styles[0]),
-            render.number(row["differs"], "text"),
-        ))  # fmt: skip
-    title = (f"{render.number(metric, 'text')} of {render.counted(len(frame), 'cell')} that both hold: "
-             f"a = {render.number(a, 'text')}, b = {render.number(b, 'text')}")  # fmt: skip
+        lines.append(
+            (
+                render.number(row["cell"], "text"),
+                render.label(row, seed=False),
+                render.number(row["seed"], "count"),
+                render.number(row["value_a"], styles[0]),
+                render.number(row["value_b"], styles[0]),
+                render.number(row["difference"], styles[1]),
+                render.number(row["se"], styles[0]),
+                render.number(row["differs"], "text"),
+            )
+        )
+    title = (
+        f"{render.number(metric, 'text')} of {render.counted(len(frame), 'cell')} that both hold: "
+        f"a = {render.number(a, 'text')}, b = {render.number(b, 'text')}"
+    )
     return "\n".join([title, "", *_aligned(lines, (0, 1, len(lines[0]) - 1))])
 
 
@@ -56,19 +75,23 @@ def _aligned(lines: list[tuple[str, ...]], text: tuple[int, ...]) -> list[str]:
     """Columns of equal width, those of `text` to the left, a rule below the first line."""
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     rows = [
-        _GAP.join(cell.ljust(width) if place in text else cell.rjust(width)
-                  for place, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        _GAP.join(
+            cell.ljust(width) if place in text else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
-    ]  # fmt: skip
+    ]
     return [rows[0], _GAP.join("-" * width for width in widths), *rows[1:]]
 
 
 def _block(rows: pandas.DataFrame) -> str:
     """One protocol: what is compared, then a line a comparison."""
     first = rows.iloc[0]
-    title = (f"{render.number(first['metric'], 'text')} of held-out test rows in "
-             f"{render.counted(int(first['clusters']), 'cluster')}, protocol "
-             f"{render.number(first['protocol'], 'text')}")  # fmt: skip
+    title = (
+        f"{render.number(first['metric'], 'text')} of held-out test rows in "
+        f"{render.counted(int(first['clusters']), 'cluster')}, protocol "
+        f"{render.number(first['protocol'], 'text')}"
+    )
     lines = [_HEADS, *(_cells(row) for row in rows.to_dict("records"))]
     return "\n".join([title, "", *_aligned(lines, _TEXT)])
 
@@ -79,13 +102,18 @@ def _cells(row: dict) -> tuple[str, ...]:
     interval = [render.number(row[name], styles[1]) for name in ("low", "high")]
     error = row["difference_se"] if not render.is_missing(row["difference_se"]) else None
     return (
-        render.number(row["a"], "text"), render.number(row["b"], "text"), " / ".join(seeds),
-        render.number(row["value_a"], styles[0]), render.number(row["value_b"], styles[0]),
+        render.number(row["a"], "text"),
+        render.number(row["b"], "text"),
+        " / ".join(seeds),
+        render.number(row["value_a"], styles[0]),
+        render.number(row["value_b"], styles[0]),
         render.with_error(row["difference"], error, styles[1]),
-        " to ".join(interval) if error is not None else render.MISSING, render.number(row["detectable"], styles[0]),
-        render.number(row["probability"], "share"), render.number(row["p_holm"], "share"),
+        " to ".join(interval) if error is not None else render.MISSING,
+        render.number(row["detectable"], styles[0]),
+        render.number(row["probability"], "share"),
+        render.number(row["p_holm"], "share"),
         render.number(row["verdict"], "text"),
-    )  # fmt: skip
+    )
 
 
 def _notes(frame: pandas.DataFrame) -> list[str]:
@@ -98,6 +126,8 @@ def _notes(frame: pandas.DataFrame) -> list[str]:
         "this many runs and rows find in four cases of five, that correction included.",
     ]
     if (seeds < CLAIM_SEEDS).any():
-        notes.append(f"With fewer than {render.counted(CLAIM_SEEDS, 'seed')} of each side nothing is claimed about the "
-                     "losses; train more (seeds=).")  # fmt: skip
+        notes.append(
+            f"With fewer than {render.counted(CLAIM_SEEDS, 'seed')} of each side nothing is claimed about the "
+            "losses; train more (seeds=)."
+        )
     return [line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False)]

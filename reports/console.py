@@ -45,9 +45,7 @@ def terminal(runs: pandas.DataFrame, width: int | None = None, folder: Path | st
 
 
 def _block(protocol: Protocol, width: int, evidence: Evidence | None) -> str:
-    parts = [
-        "\n".join(_filled("; ".join(f"{name} {value}" for name, value in notes.identity(protocol)), width))
-    ]
+    parts = ["\n".join(_filled("; ".join(f"{name} {value}" for name, value in notes.identity(protocol)), width))]
     hidden: tuple[Field, ...] = ()
     if len(protocol.done):
         table, hidden = _fitted(protocol.done, MEASURES, width)

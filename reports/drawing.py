@@ -70,16 +70,29 @@ def file_of(drawings: Sequence[Drawing], title: str, form: str) -> bytes:
 
 
 def _saved(
-    fills: Sequence[tuple[str, Fill]], paint: Paint, size: tuple[float, float], form: str, *, alone: bool,
+    fills: Sequence[tuple[str, Fill]],
+    paint: Paint,
+    size: tuple[float, float],
+    form: str,
+    *,
+    alone: bool,
     title: str = "",
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The bytes of a figure; `alone` where no page stands around it."""
     style = {
-        "svg.fonttype": "none", "svg.hashsalt": "preference-harness", "text.parse_math": False, "font.size": 8,
-        "font.family": "DejaVu Sans", "text.color": paint.ink, "axes.edgecolor": paint.ink,
-        "axes.labelcolor": paint.ink, "xtick.color": paint.ink, "ytick.color": paint.ink, "axes.linewidth": 0.6,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "preference-harness",
+        "text.parse_math": False,
+        "font.size": 8,
+        "font.family": "DejaVu Sans",
+        "text.color": paint.ink,
+        "axes.edgecolor": paint.ink,
+        "axes.labelcolor": paint.ink,
+        "xtick.color": paint.ink,
+        "ytick.color": paint.ink,
+        "axes.linewidth": 0.6,
         "path.simplify": True,
-    }  # fmt: skip
+    }
     with rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)

@@ -43,11 +43,29 @@ def markdown_code(text: str) -> str:
 
 
 _LATEX = {
-    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "_": "\\_", "%": "\\%",
-    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
-    "|": "\\textbar{}", "±": "$\\pm$", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\to$", "·": "$\\cdot$",
-    "–": "--", "-": "{-}", "[": "{[}", "*": "{*}",
-}  # fmt: skip
+    "\\": "\\textbackslash{}",
+    "{": "\\{",
+    "}": "\\}",
+    "$": "\\$",
+    "&": "\\&",
+    "#": "\\#",
+    "_": "\\_",
+    "%": "\\%",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "±": "$\\pm$",
+    "↑": "$\\uparrow$",
+    "↓": "$\\downarrow$",
+    "→": "$\\to$",
+    "·": "$\\cdot$",
+    "–": "--",
+    "-": "{-}",
+    "[": "{[}",
+    "*": "{*}",
+}
 
 
 def latex(text: str) -> str:

@@ -27,6 +27,7 @@ from reports.tables import Protocol
 if TYPE_CHECKING:
     from reports.page import Section
 
+
 def table(runs: pandas.DataFrame | Path | str, form: str, metrics: Sequence[str] = ()) -> str:
     """The table of settings as text, one after another where there are several protocols.
 
@@ -81,9 +82,7 @@ def _slug(name: str) -> str:
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _texts(
-    protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics: Sequence[str]
-) -> Iterator[str]:
+def _texts(protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics: Sequence[str]) -> Iterator[str]:
     """The table of one protocol in each form; nothing where no cell has finished."""
     measures = fields_of(metrics) if metrics else HEADLINE
     shown = headline.table(protocol, headline.standings(protocol, evidence), measures)
@@ -154,9 +153,7 @@ def _two_lines(text: str, arrow: str) -> str:
     return f"\\shortstack{{\\strut {escape.latex(first)}\\\\\\strut {told}}}" if told else escape.latex(first)
 
 
-def _marked(
-    line: Line, escaped: Callable[[str], str], control: tuple[str, str], best: tuple[str, str]
-) -> list[str]:
+def _marked(line: Line, escaped: Callable[[str], str], control: tuple[str, str], best: tuple[str, str]) -> list[str]:
     """The texts of a line, escaped; the first in the form of a control, the best ones in that of the best."""
     cells = [escaped(text) for text in line.texts]
     if line.control:

@@ -21,14 +21,10 @@ MEASURES: tuple[Field, ...] = (
     Field("preference_accuracy", "sum ratio", "share", _ACCURACY, error=True, short="accuracy\nsum ratio"),
     Field("mean_ratio_accuracy", "mean ratio", "share", _ACCURACY, short="mean\nratio", drop=3),
     Field("reward_accuracy", "own ruler", "share", _ACCURACY, short="own\nruler", drop=4),
-    Field(
-        "mean_likelihood_accuracy_gain", "likelihood gain", "change", _ACCURACY, short="lik.\ngain", drop=9
-    ),
+    Field("mean_likelihood_accuracy_gain", "likelihood gain", "change", _ACCURACY, short="lik.\ngain", drop=9),
     Field("accuracy_chosen_longer", "chosen longer", "share", _LENGTH, short="chosen\nlonger", drop=1),
     Field("accuracy_chosen_shorter", "chosen shorter", "share", _LENGTH, short="chosen\nshorter", drop=1),
-    Field(
-        "accuracy_length_balanced", "length balanced", "share", _LENGTH, short="length\nbalanced", drop=5
-    ),
+    Field("accuracy_length_balanced", "length balanced", "share", _LENGTH, short="length\nbalanced", drop=5),
     Field("chosen_logp_drift", "chosen drift", "drift", _DRIFT, short="drift\nchosen", drop=2),
     Field("rejected_logp_drift", "rejected drift", "drift", _DRIFT, short="drift\nrejected", drop=2),
     Field("displaced_fraction", "displaced", "share", _DRIFT, short="dis-\nplaced", drop=6),
@@ -37,8 +33,12 @@ MEASURES: tuple[Field, ...] = (
     Field("train_seconds", "train, s", "seconds", _COST, short="train\ns", drop=7),
 )
 _IN_CELLS_ONLY = (
-    "mean_likelihood_accuracy_gain", "accuracy_length_balanced", "margin", "effective_beta", "train_seconds",
-)  # fmt: skip
+    "mean_likelihood_accuracy_gain",
+    "accuracy_length_balanced",
+    "margin",
+    "effective_beta",
+    "train_seconds",
+)
 INTERVAL = Field("interval", "95 % interval", "text", _ACCURACY)
 SEEDS = Field("seeds", "seeds", "count")
 ROLE = Field("role", "role", "text")
@@ -110,5 +110,5 @@ HEADLINE: tuple[Field, ...] = (
     Field("gold_reward_gain", "gold gain", "drift", "generated answers", error=True),
     Field("win_rate", "win rate", "share", "generated answers"),
     Field("kl", "KL, nats", "nats", "generated answers"),
-)  # fmt: skip
+)
 """The table that answers first."""

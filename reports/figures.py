@@ -103,9 +103,7 @@ def _term_panel(tables: Sequence[pandas.DataFrame]) -> tuple[Panel, ...]:
         }
     )
     return (
-        (Panel("terms of the loss", tuple((name, name.removeprefix(TERM_PREFIX)) for name in parts)),)
-        if parts
-        else ()
+        (Panel("terms of the loss", tuple((name, name.removeprefix(TERM_PREFIX)) for name in parts)),) if parts else ()
     )
 
 
@@ -117,9 +115,13 @@ def sampled(count: int, most: int) -> list[int]:
 
 
 def _fill(
-    panel: Panel, tables: Sequence[pandas.DataFrame], opacities: Sequence[float], window: int, colour: str,
+    panel: Panel,
+    tables: Sequence[pandas.DataFrame],
+    opacities: Sequence[float],
+    window: int,
+    colour: str,
     labels: Sequence[str],
-) -> Fill:  # fmt: skip
+) -> Fill:
     """Fills one panel with the lines of some cells; `labels` name the cells in a legend, empty for those of styles."""
 
     def fill(axes: Any, paint: Paint) -> None:
@@ -135,9 +137,16 @@ def _fill(
 
 
 def _lines(
-    axes: Any, panel: Panel, table: pandas.DataFrame, colour: str, opacity: float, window: int,
-    words: Sequence[str | None], *, raw: bool,
-) -> None:  # fmt: skip
+    axes: Any,
+    panel: Panel,
+    table: pandas.DataFrame,
+    colour: str,
+    opacity: float,
+    window: int,
+    words: Sequence[str | None],
+    *,
+    raw: bool,
+) -> None:
     """One cell's smoothed lines; the logged values faintly behind them where only one cell is drawn."""
     steps = table["step"].to_numpy(dtype=float, na_value=numpy.nan)
     for place, ((name, _), word) in enumerate(zip(panel.columns, words, strict=True)):

@@ -13,14 +13,13 @@ from reports.render import Style
 from results import frontiers, settings
 
 _REWARDS: tuple[tuple[str, str, Style], ...] = (
-    ("gold_reward_gain", "gold reward gained", "drift"), ("win_rate", "win-rate", "share"),
-)  # fmt: skip
+    ("gold_reward_gain", "gold reward gained", "drift"),
+    ("win_rate", "win-rate", "share"),
+)
 _MOST_BARS = 40
 
 
-def frontier_blocks(
-    done: pandas.DataFrame, colours: Mapping[str, str], prefix: str
-) -> Iterator[FigureBlock]:
+def frontier_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
     """The frontiers that the finished cells allow: of each reward against KL, and of accuracy against drift."""
     for name, words, style in _REWARDS:
         if "kl" in done.columns and name in done.columns and len(points := frontiers.points(done, "kl", name)):
@@ -32,9 +31,14 @@ def frontier_blocks(
 
 
 def _reward_block(
-    done: pandas.DataFrame, points: pandas.DataFrame, name: str, words: str, style: Style,
-    colours: Mapping[str, str], prefix: str,
-) -> FigureBlock:  # fmt: skip
+    done: pandas.DataFrame,
+    points: pandas.DataFrame,
+    name: str,
+    words: str,
+    style: Style,
+    colours: Mapping[str, str],
+    prefix: str,
+) -> FigureBlock:
     """Reward against KL, with the gain of each loss at equal KL as a table."""
     unlike = _knobs(points)
     matched = _named(frontiers.matched(done, "kl", name), unlike)
@@ -48,11 +52,24 @@ def _reward_block(
             panel.plot(same["kl"], same[name], ".", color=colour, markersize=4, alpha=0.45)
             for _, equal in same[same["on_frontier"]].groupby(unlike or ["loss"], dropna=False):
                 best = equal.sort_values("kl")
-                panel.plot([0.0, *best["kl"]], [frontiers.START[name], *best[name]], color=colour, linewidth=1.2,
-                           label=render.number(loss, "text"))  # fmt: skip
+                panel.plot(
+                    [0.0, *best["kl"]],
+                    [frontiers.START[name], *best[name]],
+                    color=colour,
+                    linewidth=1.2,
+                    label=render.number(loss, "text"),
+                )
                 if len(points) <= _MOST_BARS:
-                    panel.errorbar(best["kl"], best[name], yerr=best[f"{name}_se"], xerr=best["kl_se"], fmt="o",
-                                   color=colour, markersize=3.5, elinewidth=0.7)  # fmt: skip
+                    panel.errorbar(
+                        best["kl"],
+                        best[name],
+                        yerr=best[f"{name}_se"],
+                        xerr=best["kl_se"],
+                        fmt="o",
+                        color=colour,
+                        markersize=3.5,
+                        elinewidth=0.7,
+                    )
 
     def text(row: Mapping[str, Any]) -> str:
         return render.with_error(row["value"], row["se"], style)
@@ -83,10 +100,16 @@ def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: st
         for loss, same in found.groupby("loss", sort=False):
             bars = {"xerr": same["chosen_logp_drift_se"], "yerr": same["preference_accuracy_se"]}
             panel.errorbar(
-                same["chosen_logp_drift"], same["preference_accuracy"], **bars if len(found) <= _MOST_BARS else {},
-                fmt="o", markersize=3.5, elinewidth=0.7, color=paint.series[colours[render.number(loss, "text")]],
-                alpha=1.0 if len(found) <= _MOST_BARS else 0.6, label=render.number(loss, "text"),
-            )  # fmt: skip
+                same["chosen_logp_drift"],
+                same["preference_accuracy"],
+                **bars if len(found) <= _MOST_BARS else {},
+                fmt="o",
+                markersize=3.5,
+                elinewidth=0.7,
+                color=paint.series[colours[render.number(loss, "text")]],
+                alpha=1.0 if len(found) <= _MOST_BARS else 0.6,
+                label=render.number(loss, "text"),
+            )
 
     title = "accuracy against chosen drift"
     caption = (

@@ -76,11 +76,14 @@ def _line(record: Mapping[str, Any], fields: Sequence[Field]) -> Line:
     return Line(tuple(shown), tuple(hovers), loss, bool(record["control"]), group, best)
 
 
-
 def crossed(
-    rows: "pandas.DataFrame", by: str, across: str, head: Callable[[Any], Head],
-    text: Callable[[Mapping[str, Any]], str], first: str = "setting",
-) -> Grid:  # fmt: skip
+    rows: "pandas.DataFrame",
+    by: str,
+    across: str,
+    head: Callable[[Any], Head],
+    text: Callable[[Mapping[str, Any]], str],
+    first: str = "setting",
+) -> Grid:
     """A grid with a line for each value of the column `by` and a column for each of `across`, in growing order.
 
     `head` makes a heading of a value of `across`, `text` the words of a row; where there is no row, a dash. The rows
@@ -93,9 +96,7 @@ def crossed(
         told = {record[across]: text(record) for record in same.to_dict("records")}
         shown = (str(name), *(told.get(value, render.MISSING) for value in values))
         owner = same.iloc[0]
-        lines.append(
-            Line(shown, ("",) * len(shown), render.number(owner["loss"], "text"), bool(owner["control"]))
-        )
+        lines.append(Line(shown, ("",) * len(shown), render.number(owner["loss"], "text"), bool(owner["control"])))
     return Grid(heads, tuple(lines))
 
 

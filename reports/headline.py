@@ -84,8 +84,12 @@ def table(protocol: Protocol, found: Standings, measures: Sequence[Field] = HEAD
 
 def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str | None]:
     """The 95 % interval of preference accuracy in words: over seeds and rows where it was tested, else over rows."""
-    ends = {cell: (place.low, place.high) for ruled in found.values()
-            for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults) for cell in place.cells}  # fmt: skip
+    ends = {
+        cell: (place.low, place.high)
+        for ruled in found.values()
+        for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults)
+        for cell in place.cells
+    }
     told = []
     for row in render.records(shown, "cell", "loss", RULERS[0], f"{RULERS[0]}_se", "n_clusters"):
         value, error, clusters = row[RULERS[0]], row[f"{RULERS[0]}_se"], row.get("n_clusters")

@@ -14,8 +14,10 @@ from reports.tables import Protocol
 from results.diagnosis import Finding
 from results.inference import CLAIM_SEEDS
 
-CLAIMED = ("Shown are each loss's winner of the search and its default, on seeds that the search has not seen; a "
-           "default is tested against its own winner alone and never bold.")  # fmt: skip
+CLAIMED = (
+    "Shown are each loss's winner of the search and its default, on seeds that the search has not seen; a "
+    "default is tested against its own winner alone and never bold."
+)
 
 _LISTED = 6
 
@@ -48,8 +50,9 @@ def _elsewhere(protocol: Protocol) -> str:
     """That a table is about models whose training is not known."""
     if "trained_model" not in protocol.done.columns or protocol.done["trained_model"].isna().all():
         return ""
-    return ("Trained elsewhere: rows, budgets and learning rates may differ, so the table compares models and not "
-            "losses.")  # fmt: skip
+    return (
+        "Trained elsewhere: rows, budgets and learning rates may differ, so the table compares models and not losses."
+    )
 
 
 def _knobs(protocol: Protocol) -> str:
@@ -143,8 +146,9 @@ def diagnosis(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> 
     last: dict[str, Finding] = {}
     for row in protocol.contenders.to_dict("records"):
         for finding in findings.get(row["cell"], ()):
-            evidence = ", ".join(f"{name.replace('_', ' ')} {render.number(value, 'ratio')}"
-                                 for name, value in finding.evidence.items())  # fmt: skip
+            evidence = ", ".join(
+                f"{name.replace('_', ' ')} {render.number(value, 'ratio')}" for name, value in finding.evidence.items()
+            )
             shown.setdefault(finding.mode, []).append(f"{_name(protocol, row)} ({evidence})")
             last[finding.mode] = finding
     return tuple(
@@ -174,9 +178,7 @@ def rulers(protocol: Protocol) -> str:
     if "reward" not in protocol.done.columns:
         return ""
     named = protocol.done.loc[protocol.done["reward"].notna(), ["loss", "reward"]].drop_duplicates()
-    told = [
-        f"{render.number(loss, 'text')} {render.number(ruler, 'text')}" for loss, ruler in named.to_numpy()
-    ]
+    told = [f"{render.number(loss, 'text')} {render.number(ruler, 'text')}" for loss, ruler in named.to_numpy()]
     return f"Own rulers: {', '.join(told)}." if told else ""
 
 
@@ -223,9 +225,7 @@ def unfinished(protocol: Protocol) -> tuple[str, ...]:
 
 def _reason(row: Mapping[str, Any]) -> str:
     reason = row.get("reason")
-    return (
-        "no reason recorded" if render.is_missing(reason) or reason == "" else render.number(reason, "text")
-    )
+    return "no reason recorded" if render.is_missing(reason) or reason == "" else render.number(reason, "text")
 
 
 def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
@@ -236,14 +236,19 @@ def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
 
 def apart(protocol: Protocol, everyone: Sequence[Protocol]) -> str:
     """What tells a protocol from others of the same data and model, in words; empty where there are none."""
-    alike = [other for other in everyone
-             if all(other.shared.get(name) == protocol.shared.get(name) for name in ("suite", "model"))]  # fmt: skip
+    alike = [
+        other
+        for other in everyone
+        if all(other.shared.get(name) == protocol.shared.get(name) for name in ("suite", "model"))
+    ]
     if len(alike) < 2:
         return ""
     known = dict.fromkeys(name for one in alike for name in one.shared if not name.endswith(("digest", "revision")))
     names = [name for name in known if len({one.shared.get(name) for one in alike}) > 1]
-    told = [", ".join(f"{name.replace('_', ' ')} {_shown(one.shared[name])}" for name in names if name in one.shared)
-            for one in alike]  # fmt: skip
+    told = [
+        ", ".join(f"{name.replace('_', ' ')} {_shown(one.shared[name])}" for name in names if name in one.shared)
+        for one in alike
+    ]
     own = told[[one.id for one in alike].index(protocol.id)]
     if own and told.count(own) == 1:
         return own

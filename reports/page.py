@@ -87,7 +87,7 @@ class Section:
 
 def page(
     runs: pandas.DataFrame, evidence: Evidence, absent: Sequence[str], stored: int, command: str
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Everything that the templates lay out."""
     found = tables.protocols(runs)
     colours = tables.loss_colours(runs)
@@ -124,15 +124,17 @@ def _extent(shown: int, stored: int) -> str:
     """How many of the stored cells the report shows."""
     if shown == stored:
         return f"{render.counted(shown, 'cell')}, all that this folder holds."
-    return (
-        f"{render.number(shown, 'count')} of the {render.counted(stored, 'cell')} that this folder holds."
-    )
+    return f"{render.number(shown, 'count')} of the {render.counted(stored, 'cell')} that this folder holds."
 
 
 def _section(
-    protocol: Protocol, apart: str, anchor: str, evidence: Evidence, drawn: Sequence[figures.LossCurves],
+    protocol: Protocol,
+    apart: str,
+    anchor: str,
+    evidence: Evidence,
+    drawn: Sequence[figures.LossCurves],
     colours: Mapping[str, str],
-) -> Section:  # fmt: skip
+) -> Section:
     done = protocol.done
     settings = tables.setting_fields(done)
     rows = tables.with_parameters(done, settings)
@@ -192,9 +194,7 @@ def _details(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[s
     return {group: grid(rows, (*settings, *(replace(field, group="") for field in fields))) for group, fields in shown}
 
 
-def _figures(
-    protocol: Protocol, evidence: Evidence, colours: Mapping[str, str], prefix: str
-) -> Iterator[FigureBlock]:
+def _figures(protocol: Protocol, evidence: Evidence, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
     """The figures over all cells, in the order of the page."""
     done, tuning = protocol.done, evidence.tuning
     if len(tuning) and (block := tuning_block(tuning[tuning["protocol"] == protocol.id], colours, prefix)):
@@ -242,13 +242,9 @@ def _curve_block(
         colour=colours[name],
         cells=tuple(zip(labels, (render.opacity(value) for value in drawn.opacities), strict=True)),
         left_out=render.counted(drawn.left_out, "more cell") if drawn.left_out else "",
-        smoothing=f"smoothed over {render.counted(drawn.window, 'step')}"
-        if drawn.window > 1
-        else "not smoothed",
+        smoothing=f"smoothed over {render.counted(drawn.window, 'step')}" if drawn.window > 1 else "not smoothed",
         drawings=drawn.drawings,
-        ends=tuple(
-            (label, *_ends(curves[row["cell"]])) for label, row in zip(labels, drawn.rows, strict=True)
-        ),
+        ends=tuple((label, *_ends(curves[row["cell"]])) for label, row in zip(labels, drawn.rows, strict=True)),
     )
 
 
@@ -256,8 +252,7 @@ def _ends(table: pandas.DataFrame) -> tuple[str, ...]:
     """Where each curve began and ended: means of the first and the last tenth of the logged steps."""
     window = max(1, round(len(table) / figures.SMOOTHED_SHARE))
     return tuple(
-        render.change(table[name].head(window).mean(), table[name].tail(window).mean(), name)
-        for name in _CURVE_ENDS
+        render.change(table[name].head(window).mean(), table[name].tail(window).mean(), name) for name in _CURVE_ENDS
     )
 
 
@@ -271,8 +266,7 @@ def _environment(runs: pandas.DataFrame) -> tuple[tuple[str, str], ...]:
                 (
                     name,
                     "; ".join(
-                        _versions(value) if name == "versions" else escape.visible(str(value))
-                        for value in values
+                        _versions(value) if name == "versions" else escape.visible(str(value)) for value in values
                     ),
                 )
             )

@@ -108,9 +108,7 @@ def hyperparameters(row: Mapping[str, Any]) -> dict[str, float]:
         return dict(json.loads(text))
     except (TypeError, ValueError) as error:
         seen = f"Cell {row.get('cell')}: the column hyperparameters holds {text!r}"
-        raise ValueError(
-            f'{seen}, which is no JSON object such as {{"beta": 0.1}}; retrain the cell.'
-        ) from error
+        raise ValueError(f'{seen}, which is no JSON object such as {{"beta": 0.1}}; retrain the cell.') from error
 
 
 def settings(row: Mapping[str, Any], *, seed: bool) -> str:
@@ -156,9 +154,7 @@ def opacity(value: float) -> str:
 def csv_text(frame: "pandas.DataFrame") -> str:
     """A frame as CSV in full precision; text that a spreadsheet would run as a formula is marked."""
     safe = frame.rename(columns=lambda name: escape.csv_cell(str(name)))
-    guarded = {
-        name: safe[name].map(_csv_value) for name in safe.columns if safe[name].dtype.kind not in "fiub"
-    }
+    guarded = {name: safe[name].map(_csv_value) for name in safe.columns if safe[name].dtype.kind not in "fiub"}
     return safe.assign(**guarded).to_csv(index=False, lineterminator="\n")
 
 

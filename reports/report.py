@@ -48,9 +48,7 @@ def write(
     frame = results.read(folder) if runs is None else runs
     shown = frame if cells is None else frame[frame["cell"].isin(list(cells))]
     if shown.empty:
-        asked = (
-            "no cell" if cells is None else f"none of the {render.counted(len(cells), 'cell')} asked for"
-        )
+        asked = "no cell" if cells is None else f"none of the {render.counted(len(cells), 'cell')} asked for"
         stored = render.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
@@ -73,8 +71,12 @@ def _decoration() -> dict[str, Any]:
     """The page's colours and its script, with the digest that lets this script run and no other."""
     script = resources.files("reports").joinpath("templates/sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return {"light": Markup(palette.css(palette.LIGHT)), "dark": Markup(palette.css(palette.DARK)),
-            "script": Markup(script), "script_digest": f"sha256-{digest}"}  # fmt: skip
+    return {
+        "light": Markup(palette.css(palette.LIGHT)),
+        "dark": Markup(palette.css(palette.DARK)),
+        "script": Markup(script),
+        "script_digest": f"sha256-{digest}",
+    }
 
 
 def _template(name: str, *, html: bool) -> jinja2.Template:
@@ -99,9 +101,7 @@ def _template(name: str, *, html: bool) -> jinja2.Template:
 
 def _head_groups(grid: Grid) -> list[tuple[str, int]]:
     """The groups of a table's headings in order, with how many columns each spans."""
-    return [
-        (group, len(list(same))) for group, same in itertools.groupby(head.group for head in grid.heads)
-    ]
+    return [(group, len(list(same))) for group, same in itertools.groupby(head.group for head in grid.heads)]
 
 
 def _parquet(frame: pandas.DataFrame) -> bytes:

@@ -16,9 +16,7 @@ _FAINT, _FULL = 0.05, 0.42  # opacities between which dark ink stays readable on
 _MOST_MAPS = 24
 
 
-def sensitivity_block(
-    done: pandas.DataFrame, colours: Mapping[str, str], prefix: str
-) -> FigureBlock | None:
+def sensitivity_block(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> FigureBlock | None:
     """A map for every loss with three settings or more; None where there is none.
 
     Settings are chosen by the validation pairs, so these are shown where every cell has them.
@@ -54,13 +52,22 @@ def _exponents(done: pandas.DataFrame) -> tuple[Grid | None, str]:
     found = exponents.exponents(done[~done["control"]])
     if found.empty:
         return None, ""
-    heads = (("loss", False), ("cells", True), ("p of lr", True), ("q of beta", True), ("p + q", True),
-             ("halving beta is like doubling lr", False))  # fmt: skip
+    heads = (
+        ("loss", False),
+        ("cells", True),
+        ("p of lr", True),
+        ("q of beta", True),
+        ("p + q", True),
+        ("halving beta is like doubling lr", False),
+    )
     rows = []
     for row in found.to_dict("records"):
         loss = render.number(row["loss"], "text")
-        told = [f"{render.number(row[f'{name}_exponent'], 'drift')} ({render.number(row[f'{name}_low'], 'drift')} to "
-                f"{render.number(row[f'{name}_high'], 'drift')})" for name in ("lr", "beta", "sum")]  # fmt: skip
+        told = [
+            f"{render.number(row[f'{name}_exponent'], 'drift')} ({render.number(row[f'{name}_low'], 'drift')} to "
+            f"{render.number(row[f'{name}_high'], 'drift')})"
+            for name in ("lr", "beta", "sum")
+        ]
         rows.append((loss, (loss, render.number(row["cells"], "count"), *told, row["verdict"])))
     return plain(heads, rows), " The table fits margin = const lr^p beta^q over the cells, with 95 % intervals."
 
@@ -86,8 +93,14 @@ def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: 
         panel.set_ylim(-0.5, len(lrs) - 0.5)
         for row in found.to_dict("records"):
             x, y = (0 if render.is_missing(row["beta"]) else betas.index(row["beta"])), lrs.index(row["lr"])
-            panel.fill_between([x - 0.48, x + 0.48], y - 0.47, y + 0.47, color=paint.series[colour], linewidth=0,
-                               alpha=strength(row["value"]))  # fmt: skip
+            panel.fill_between(
+                [x - 0.48, x + 0.48],
+                y - 0.47,
+                y + 0.47,
+                color=paint.series[colour],
+                linewidth=0,
+                alpha=strength(row["value"]),
+            )
             panel.text(x, y, render.number(row["value"], "share"), ha="center", va="center", fontsize=7)
         panel.set_xticks(range(len(betas)), ["–" if beta is None else render.tick(beta) for beta in betas])
         panel.set_yticks(range(len(lrs)), [render.number(lr, "lr") for lr in lrs])
@@ -101,8 +114,14 @@ def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: 
         drawing.frame(panel, paint)
         panel.minorticks_off()
         sizes = [12 + 90 * strength(value) for value in found["value"]]
-        panel.scatter(found["beta"].fillna(1.0), found["lr"], s=sizes, color=paint.series[colour], linewidth=0,
-                      alpha=[min(1.0, strength(value) + 0.3) for value in found["value"]])  # fmt: skip
+        panel.scatter(
+            found["beta"].fillna(1.0),
+            found["lr"],
+            s=sizes,
+            color=paint.series[colour],
+            linewidth=0,
+            alpha=[min(1.0, strength(value) + 0.3) for value in found["value"]],
+        )
         panel.margins(0.15)
         ends = [value for value in (betas[0], betas[-1]) if value is not None]
         panel.set_xticks(ends, [render.tick(value) for value in ends])

@@ -19,9 +19,7 @@ def strip_range(rows: pandas.DataFrame) -> tuple[float, float]:
     names = ("preference_accuracy", "accuracy_chosen_longer", "accuracy_chosen_shorter")
     shown = [rows[name].dropna() for name in names if name in rows.columns]
     values = [0.5, *(float(value) for column in shown for value in column)]
-    return max(0.0, numpy.floor(min(values) * 10 - 0.3) / 10), min(
-        1.0, numpy.ceil(max(values) * 10 + 0.3) / 10
-    )
+    return max(0.0, numpy.floor(min(values) * 10 - 0.3) / 10), min(1.0, numpy.ceil(max(values) * 10 + 0.3) / 10)
 
 
 def strip(row: Mapping[str, Any], span: tuple[float, float]) -> str:

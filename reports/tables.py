@@ -65,9 +65,7 @@ def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
     missing = [name for name in NEEDED if name not in runs.columns]
     if missing:
         found = ", ".join(map(str, runs.columns)) or "none"
-        raise ValueError(
-            f"Columns missing from the runs: {', '.join(missing)}; found: {found}. Use results.read."
-        )
+        raise ValueError(f"Columns missing from the runs: {', '.join(missing)}; found: {found}. Use results.read.")
     frame = runs.assign(control=runs["control"].fillna(False).astype(bool))
     frame["protocol"] = frame["protocol"].astype(object).where(frame["protocol"].notna(), "")
     names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
@@ -102,9 +100,7 @@ def _number_key(value: Any) -> tuple[bool, float]:
 def protocols(runs: pandas.DataFrame) -> tuple[Protocol, ...]:
     """The protocols of a frame; cells without one stand together under an empty id."""
     frame = prepared(runs)
-    groups = [
-        (str(name), rows.reset_index(drop=True)) for name, rows in frame.groupby("protocol", sort=False)
-    ]
+    groups = [(str(name), rows.reset_index(drop=True)) for name, rows in frame.groupby("protocol", sort=False)]
     found = [(name, rows, {field: _shared(rows, field) for field in _IDENTITY}) for name, rows in groups]
     telling = [
         field
@@ -188,9 +184,12 @@ def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     ]
     return tuple(
         Field(
-            of_source(column, name), f"{name}: {head}", style, error=column == "preference_accuracy",
+            of_source(column, name),
+            f"{name}: {head}",
+            style,
+            error=column == "preference_accuracy",
             short=f"{name}\n{head}",
-        )  # fmt: skip
+        )
         for name in shown
         for column, head, style in BY_SOURCE
     )

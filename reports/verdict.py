@@ -55,12 +55,18 @@ def _untested(protocol: Protocol) -> Verdict:
         return Verdict("No verdict: the test rows hold single rated answers, and preference accuracy needs pairs.")
     count = len(set(settings.keys(headline.ranked(protocol))))
     if count > headline.MOST_TESTED:
-        why = f"{render.counted(count, 'setting')} are too many to be tested at once (at most " \
-              f"{render.number(headline.MOST_TESTED, 'count')})"  # fmt: skip
-        return Verdict(f"No verdict: {why}.", ("`search=random claim_seeds=3` tunes each loss and tests the winners; "
-                                               "`compare` tests chosen losses.",))  # fmt: skip
-    return Verdict("No verdict: no pair tables are stored on the same rows for all seeds, which the test over seeds "
-                   "and rows needs.")  # fmt: skip
+        why = (
+            f"{render.counted(count, 'setting')} are too many to be tested at once (at most "
+            f"{render.number(headline.MOST_TESTED, 'count')})"
+        )
+        return Verdict(
+            f"No verdict: {why}.",
+            ("`search=random claim_seeds=3` tunes each loss and tests the winners; `compare` tests chosen losses.",),
+        )
+    return Verdict(
+        "No verdict: no pair tables are stored on the same rows for all seeds, which the test over seeds "
+        "and rows needs."
+    )
 
 
 def _of_group(protocol: Protocol, knobs: str, found: Standings) -> Verdict:
@@ -102,25 +108,34 @@ def _evidence(
     """What the words rest on, and what limits them."""
     best = found.places[0]
     interval = headline.within(best.low, best.high)
-    told = [f"{names[best.label]} has the highest preference accuracy, {render.number(best.value, 'share')} "
-            f"(95 % {interval}, over {render.counted(best.seeds, 'seed')} and the test rows)."]  # fmt: skip
+    told = [
+        f"{names[best.label]} has the highest preference accuracy, {render.number(best.value, 'share')} "
+        f"(95 % {interval}, over {render.counted(best.seeds, 'seed')} and the test rows)."
+    ]
     if best.low <= 0.5 <= best.high:
         told.append("That interval holds 0.500: on these pairs it is not told from the untrained model.")
     tied = {place.label for place in found.places[1:] if place.tied}
-    detectable = [line["detectable"] for line in found.comparisons
-                  if line["a"] == best.label and line["b"] in tied and not render.is_missing(line["detectable"])]
+    detectable = [
+        line["detectable"]
+        for line in found.comparisons
+        if line["a"] == best.label and line["b"] in tied and not render.is_missing(line["detectable"])
+    ]
     if detectable:
         ends = " to ".join(dict.fromkeys(render.number(end(detectable), "share") for end in (min, max)))
-        told.append(f"Where no difference was found, one of {ends} would have been found in four cases of five; a "
-                    "smaller one may be there.")  # fmt: skip
+        told.append(
+            f"Where no difference was found, one of {ends} would have been found in four cases of five; a "
+            "smaller one may be there."
+        )
     if contrary:
         listed = _told(contrary, names)
         told.append(f"Per token the order is the other way round against {listed}, so no direction is told there.")
     placed = [len(ruled[RULERS[0]].places) + len(ruled[RULERS[0]].defaults) for ruled in everyone.values()]
     left_out = len(set(settings.keys(headline.ranked(protocol)))) - sum(placed)
     if left_out:
-        told.append(f"Left out, with fewer than {render.counted(notes.CLAIM_SEEDS, 'seed')}: "
-                    f"{render.counted(left_out, 'setting')}.")  # fmt: skip
+        told.append(
+            f"Left out, with fewer than {render.counted(notes.CLAIM_SEEDS, 'seed')}: "
+            f"{render.counted(left_out, 'setting')}."
+        )
     counts = Counter(place.loss for place in found.places)
     if len(set(counts.values())) > 1 and not headline.has_claim(protocol):
         told.append("The losses have different numbers of settings, so their best settings are not a fair comparison.")
@@ -130,8 +145,11 @@ def _evidence(
 def _tuning(found: Standing) -> str:
     """What tuning was worth: each winner of a search against its loss's default, on fresh seeds."""
     defaults = {place.label: render.number(place.loss, "text") for place in found.defaults}
-    told = [f"{defaults[line['b']]} {render.number(line['difference'], 'change')} ({line['verdict']})"
-            for line in found.comparisons if line["b"] in defaults]  # fmt: skip
+    told = [
+        f"{defaults[line['b']]} {render.number(line['difference'], 'change')} ({line['verdict']})"
+        for line in found.comparisons
+        if line["b"] in defaults
+    ]
     return f"Winner against its loss's default: {', '.join(told)}." if told else ""
 
 
@@ -145,24 +163,44 @@ def _contrary(line: Mapping[str, Any], other: Mapping[frozenset[str], Mapping[st
 
 
 def _grid(
-    places: Sequence[Place], names: Mapping[str, str], against: Mapping[str, Mapping[str, Any]],
+    places: Sequence[Place],
+    names: Mapping[str, str],
+    against: Mapping[str, Mapping[str, Any]],
     other: Mapping[frozenset[str], Mapping[str, Any]],
-) -> Grid:  # fmt: skip
+) -> Grid:
     """The best against each other setting."""
     best = names[places[0].label]
-    heads = ((f"{best} against", False), ("difference", True), ("95 % interval", True), (f"P({best} higher)", True),
-             ("p (Holm)", True), ("detectable", True), ("per token", True), ("verdict", False))  # fmt: skip
+    heads = (
+        (f"{best} against", False),
+        ("difference", True),
+        ("95 % interval", True),
+        (f"P({best} higher)", True),
+        ("p (Holm)", True),
+        ("detectable", True),
+        ("per token", True),
+        ("verdict", False),
+    )
     rows = []
     for place in places[1 : _SHOWN + 1]:
         line = against[place.label]
         ruler = other.get(frozenset((line["a"], line["b"])))
         turned = None if ruler is None else ruler["difference"] * (1 if ruler["a"] == line["a"] else -1)
         ends = " to ".join(render.number(line[end], "change") for end in ("low", "high"))
-        rows.append((render.number(place.loss, "text"), (
-            names[place.label], render.number(line["difference"], "change"), ends,
-            render.number(line["probability"], "share"), render.number(line["p_holm"], "share"),
-            render.number(line["detectable"], "share"), render.number(turned, "change"), line["verdict"],
-        )))  # fmt: skip
+        rows.append(
+            (
+                render.number(place.loss, "text"),
+                (
+                    names[place.label],
+                    render.number(line["difference"], "change"),
+                    ends,
+                    render.number(line["probability"], "share"),
+                    render.number(line["p_holm"], "share"),
+                    render.number(line["detectable"], "share"),
+                    render.number(turned, "change"),
+                    line["verdict"],
+                ),
+            )
+        )
     return grids.plain(heads, rows)
 
 

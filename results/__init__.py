@@ -28,20 +28,56 @@ if TYPE_CHECKING:
     from results.tidy import metrics_long
 
 _FUNCTIONS = {
-    "across": "folders", "audits": "reading", "compare": "comparison", "curves": "reading", "metrics_long": "tidy",
-    "pairs": "reading", "read": "reading", "read_annotations": "annotations", "search": "searches",
+    "across": "folders",
+    "audits": "reading",
+    "compare": "comparison",
+    "curves": "reading",
+    "metrics_long": "tidy",
+    "pairs": "reading",
+    "read": "reading",
+    "read_annotations": "annotations",
+    "search": "searches",
     "seeds_needed": "pilot",
-}  # fmt: skip
+}
 _MODULES = (
-    "annotations", "columns", "comparison", "diagnosis", "exponents", "frontiers", "metrics", "settings", "statistics",
-    "store", "tuning", "verdicts",
+    "annotations",
+    "columns",
+    "comparison",
+    "diagnosis",
+    "exponents",
+    "frontiers",
+    "metrics",
+    "settings",
+    "statistics",
+    "store",
+    "tuning",
+    "verdicts",
 )
 
 __all__ = [
-    "across", "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "exponents",
-    "frontiers", "metrics", "metrics_long", "pairs", "read", "read_annotations", "search", "seeds_needed", "settings",
-    "statistics", "store", "tuning", "verdicts",
-]  # fmt: skip
+    "across",
+    "annotations",
+    "audits",
+    "columns",
+    "compare",
+    "comparison",
+    "curves",
+    "diagnosis",
+    "exponents",
+    "frontiers",
+    "metrics",
+    "metrics_long",
+    "pairs",
+    "read",
+    "read_annotations",
+    "search",
+    "seeds_needed",
+    "settings",
+    "statistics",
+    "store",
+    "tuning",
+    "verdicts",
+]
 
 
 def __getattr__(name: str) -> Any | ModuleType:

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 DRAWS = (0.0, 1.5)
 NEEDED = ("instruction", "output_1", "output_2", "preference")
-WEIGHTS = {"length": "np.tanh(std_delta_len)", "difficulty": "instruction_difficulty",
-           "quality": "not_gamed_baseline.astype(float)"}  # fmt: skip
+WEIGHTS = {
+    "length": "np.tanh(std_delta_len)",
+    "difficulty": "instruction_difficulty",
+    "quality": "not_gamed_baseline.astype(float)",
+}
 """Our names of the regression's coefficients, and the columns of AlpacaEval's files of weights."""
 
 
@@ -151,8 +154,10 @@ def _refitted(verdicts: "pd.DataFrame", hardness: Floats | None) -> LengthWeight
 def _difficulties(ids: Sequence[str], difficulty: Mapping[str, float]) -> Floats:
     absent = [name for name in ids if name not in difficulty]
     if absent:
-        raise ValueError(f"{len(absent)} instructions have no difficulty, first {absent[0]!r}; there are "
-                         f"{len(difficulty)}, by place in the annotation file.")  # fmt: skip
+        raise ValueError(
+            f"{len(absent)} instructions have no difficulty, first {absent[0]!r}; there are "
+            f"{len(difficulty)}, by place in the annotation file."
+        )
     return np.array([difficulty[name] for name in ids], dtype=np.float64)
 
 
@@ -177,11 +182,18 @@ def _line(entry: Mapping[str, Any], place: int, path: str) -> dict[str, Any]:
     preference = _share(entry["preference"], f"{path}, entry {place}")
     name = str(entry.get("index", place))
     return {
-        "prompt_id": name, "cluster_id": name, "judge": entry.get("annotator"), "baseline": entry.get("generator_1"),
-        "preference": preference, "policy_tokens": len(entry["output_2"]), "baseline_tokens": len(entry["output_1"]),
-        "consistent": None, "reason": "no verdict" if math.isnan(preference) else "", "judge_tokens": None,
+        "prompt_id": name,
+        "cluster_id": name,
+        "judge": entry.get("annotator"),
+        "baseline": entry.get("generator_1"),
+        "preference": preference,
+        "policy_tokens": len(entry["output_2"]),
+        "baseline_tokens": len(entry["output_1"]),
+        "consistent": None,
+        "reason": "no verdict" if math.isnan(preference) else "",
+        "judge_tokens": None,
         "policy": entry.get("generator_2"),
-    }  # fmt: skip
+    }
 
 
 def _share(code: object, where: str) -> float:
@@ -189,6 +201,8 @@ def _share(code: object, where: str) -> float:
     if code is None or (isinstance(code, float) and math.isnan(code)):
         return math.nan
     if isinstance(code, bool) or not isinstance(code, int | float) or not (code == 0 or 1 <= code <= 2):
-        raise ValueError(f"{where}: preference is {code!r}; allowed are 1 (baseline) to 2 (model), 0 or 1.5 for a "
-                         "draw, null for no verdict.")  # fmt: skip
+        raise ValueError(
+            f"{where}: preference is {code!r}; allowed are 1 (baseline) to 2 (model), 0 or 1.5 for a "
+            "draw, null for no verdict."
+        )
     return 0.5 if code in DRAWS else float(code) - 1

@@ -145,14 +145,21 @@ def _held_text(path: Path, holder: dict[str, str | int | None] | None) -> str:
     who = f"process {holder.get('pid')} on host {holder.get('host')!r} since {holder.get('since')}"
     if holder.get("host") == socket.gethostname():
         return f"{path.parent} is being worked on by {who}; wait for it, or stop it first."
-    return (f"{path.parent} is claimed by {who}; whether it still runs cannot be seen from this host. "
-            f"If it does not, delete {path}.")
+    return (
+        f"{path.parent} is claimed by {who}; whether it still runs cannot be seen from this host. "
+        f"If it does not, delete {path}."
+    )
 
 
 def _own_claim() -> dict[str, str | int | None]:
     """Who this process is, and since when it holds the folder (UTC)."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot_id(),
-            "process_start": _process_start(os.getpid()), "since": datetime.now(UTC).isoformat()}
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "boot": _boot_id(),
+        "process_start": _process_start(os.getpid()),
+        "since": datetime.now(UTC).isoformat(),
+    }
 
 
 def _is_alive(holder: dict[str, str | int | None]) -> bool:

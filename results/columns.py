@@ -17,10 +17,26 @@ from results.schema import text as _text
 from results.schema import with_se as _with_se
 
 __all__ = [
-    "BY_SOURCE", "CAPABILITY_PREFIX", "CURVE_COLUMNS", "KNOBS", "METRIC_COLUMNS", "OPTIONAL_PAIR_COLUMNS",
-    "PAIR_COLUMNS", "PAIR_METRIC_COLUMNS", "ROW_COLUMNS", "RUN_METRIC_COLUMNS", "SOURCE", "TERM_PREFIX", "VOLATILE",
-    "VOLATILE_CURVE", "Column", "Direction", "names", "of_source", "sources",
-]  # fmt: skip
+    "BY_SOURCE",
+    "CAPABILITY_PREFIX",
+    "CURVE_COLUMNS",
+    "KNOBS",
+    "METRIC_COLUMNS",
+    "OPTIONAL_PAIR_COLUMNS",
+    "PAIR_COLUMNS",
+    "PAIR_METRIC_COLUMNS",
+    "ROW_COLUMNS",
+    "RUN_METRIC_COLUMNS",
+    "SOURCE",
+    "TERM_PREFIX",
+    "VOLATILE",
+    "VOLATILE_CURVE",
+    "Column",
+    "Direction",
+    "names",
+    "of_source",
+    "sources",
+]
 
 PAIR_COLUMNS: tuple[Column, ...] = (
     _text("pair_id", "id of the row in its suite"),
@@ -37,8 +53,11 @@ PAIR_COLUMNS: tuple[Column, ...] = (
 )
 
 OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
-    *(_real(f"{owner}_{side}_logp_first", "nats", f"{owner}_{side}_logp of the first 10 scored tokens alone")
-      for owner in ("policy", "reference") for side in ("chosen", "rejected")),
+    *(
+        _real(f"{owner}_{side}_logp_first", "nats", f"{owner}_{side}_logp of the first 10 scored tokens alone")
+        for owner in ("policy", "reference")
+        for side in ("chosen", "rejected")
+    ),
     _real("edit_similarity", "share", "1 - token edits that make one answer the other / tokens of the longer one"),
     _real("ches", "squared hidden units", "centred hidden embedding similarity under the reference (similarity=ches)"),
     _real("ches_normalized", "squared hidden units", "ches of means over tokens in place of sums"),
@@ -55,8 +74,7 @@ CURVE_COLUMNS: tuple[Column, ...] = (
     _real("chosen_logp", "nats", "mean log-prob of the batch's chosen answers"),
     _real("rejected_logp", "nats", "mean log-prob of the batch's rejected answers"),
     _real("gradient_norm", "norm", "norm of the gradient before clipping"),
-    _real("gradient_weight", "share",
-          "mean weight of a pair in the gradient; below 0.05 the pairs no longer teach"),
+    _real("gradient_weight", "share", "mean weight of a pair in the gradient; below 0.05 the pairs no longer teach"),
     _flag("clipped", "the gradient was scaled down to the clipping norm"),
     _real("learning_rate", "per step", "learning rate of this step"),
     _count("tokens", "tokens", "tokens of prompts and answers trained on so far"),
@@ -129,11 +147,9 @@ _SETTINGS: tuple[Column, ...] = (
 )
 
 PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
-    *_with_se("preference_accuracy", "share",
-              "pairs with h > 0, ties one half: one ruler for every loss", "up"),
+    *_with_se("preference_accuracy", "share", "pairs with h > 0, ties one half: one ruler for every loss", "up"),
     _real("preference_accuracy_at_start", "share", "preference_accuracy of the reference: one half"),
-    *_with_se("mean_ratio_accuracy", "share",
-              "pairs with a/nc > d/nr, ties one half: the per-token ruler", "up"),
+    *_with_se("mean_ratio_accuracy", "share", "pairs with a/nc > d/nr, ties one half: the per-token ruler", "up"),
     _real("mean_ratio_accuracy_at_start", "share", "mean_ratio_accuracy of the reference: one half"),
     *_with_se("reward_accuracy", "share", "accuracy under the loss's own reward, ties one half", "up"),
     *_with_se("reward_accuracy_at_start", "share", "reward_accuracy of the reference"),
@@ -143,13 +159,14 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("likelihood_accuracy_gain", "share", "likelihood_accuracy - its value at the start", "up"),
     *_with_se("mean_likelihood_accuracy", "share", "pairs with c/nc > r/nr, ties one half", "up"),
     *_with_se("mean_likelihood_accuracy_at_start", "share", "mean_likelihood_accuracy of the reference"),
-    *_with_se("mean_likelihood_accuracy_gain", "share",
-              "mean_likelihood_accuracy - its value at the start", "up"),
+    *_with_se("mean_likelihood_accuracy_gain", "share", "mean_likelihood_accuracy - its value at the start", "up"),
     *_with_se("margin", "nats", "mean of h"),
     _real("margin_std", "nats", "standard deviation of h over pairs"),
-    _real("effective_beta", "ratio",
-          "beta * sd(h), or 2 beta * mean(a/nc - d/nr) for a mean_log_ratio reward; "
-          "below 0.3 the strength did not act"),
+    _real(
+        "effective_beta",
+        "ratio",
+        "beta * sd(h), or 2 beta * mean(a/nc - d/nr) for a mean_log_ratio reward; below 0.3 the strength did not act",
+    ),
     *_with_se("undecided_fraction", "share", "pairs with |h| within the noise floor of the measurement"),
     *_with_se("chosen_logp_drift", "nats", "mean of a: below 0 the chosen answers became less likely", "up"),
     *_with_se("rejected_logp_drift", "nats", "mean of d"),
@@ -159,26 +176,24 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     *_with_se("chosen_logp_drift_rest", "nats per token", "mean of a/nc over the tokens after the first 10", "up"),
     *_with_se("rejected_logp_drift_first", "nats per token", "mean of d/nr over the first 10 scored tokens"),
     *_with_se("rejected_logp_drift_rest", "nats per token", "mean of d/nr over the tokens after the first 10"),
-    _real("displacement_similarity", "correlation",
-          "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down"),
+    _real(
+        "displacement_similarity",
+        "correlation",
+        "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down",
+    ),
     _real("displacement_ches", "correlation", "rank correlation of -a with ches_normalized"),
-    *_with_se("displaced_fraction", "share",
-              "rows with a < 0: their chosen answer became less likely", "down"),
-    *_with_se("accuracy_chosen_longer", "share",
-              "preference_accuracy where the chosen answer is longer", "up"),
+    *_with_se("displaced_fraction", "share", "rows with a < 0: their chosen answer became less likely", "down"),
+    *_with_se("accuracy_chosen_longer", "share", "preference_accuracy where the chosen answer is longer", "up"),
     _count("pairs_chosen_longer", "pairs", "test pairs whose chosen answer is longer"),
-    *_with_se("accuracy_chosen_shorter", "share",
-              "preference_accuracy where the chosen answer is shorter", "up"),
+    *_with_se("accuracy_chosen_shorter", "share", "preference_accuracy where the chosen answer is shorter", "up"),
     _count("pairs_chosen_shorter", "pairs", "test pairs whose chosen answer is shorter"),
     *_with_se("accuracy_length_balanced", "share", "mean of the accuracies on longer and on shorter", "up"),
-    *_with_se("length_bias", "share",
-              "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
+    *_with_se("length_bias", "share", "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
     *_with_se("length_bias_preference_part", "share", "length_bias of the margin's preference part alone"),
     *_with_se("length_bias_length_part", "share", "length_bias of the margin's length part alone"),
     *_with_se("reward_length_bias", "share", "length_bias under the loss's own reward"),
     *_with_se("margin_preference_part", "nats", "mean of (a/nc - d/nr)(nc + nr)/2: the per-token preference"),
-    *_with_se("margin_length_part", "nats",
-              "mean of (a/nc + d/nr)(nc - nr)/2: drift times length difference"),
+    *_with_se("margin_length_part", "nats", "mean of (a/nc + d/nr)(nc - nr)/2: drift times length difference"),
     _real("length_spearman", "correlation", "rank correlation of h with nc - nr"),
     _real("reward_length_correlation", "correlation", "Pearson correlation of (a, nc) and (d, nr), pooled"),
     *_with_se("length_slope", "nats per sd", "slope of h on (nc - nr) / sd(nc - nr)"),
@@ -195,27 +210,32 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("chosen_logp_drift_at_start", "nats", "chosen_logp_drift before a later round's first update"),
     _real("clipped_fraction", "share", "steps whose gradient was clipped"),
     *_with_se("win_rate", "share", "samples that the judge prefers to the baseline's, ties one half", "up"),
-    _text("win_rate_baseline",
-          "what the samples were compared with: the reference's samples or the chosen answers"),
+    _text("win_rate_baseline", "what the samples were compared with: the reference's samples or the chosen answers"),
     *_with_se("win_rate_length_controlled", "share", "win_rate read at equal length", "up"),
     _text("judge", "who gave the verdicts behind win_rate"),
     _count("judged_prompts", "prompts", "prompts with a valid verdict"),
     _real("tie_share", "share", "valid verdicts that are ties"),
     _real("invalid_share", "share", "verdicts that could not be read; left out of win_rate", "down"),
     _real("position_consistency", "share", "verdicts that stay the same when the answers swap places", "up"),
-    *_with_se("length_agreement", "share",
-              "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length"),
+    *_with_se(
+        "length_agreement",
+        "share",
+        "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length",
+    ),
     _count("judge_tokens", "tokens", "what the verdicts cost, prompts and replies together"),
-    _real("canary_constant", "share", "win-rate of a constant answer against the same baseline: near 0 is honest",
-          "down"),
+    _real(
+        "canary_constant", "share", "win-rate of a constant answer against the same baseline: near 0 is honest", "down"
+    ),
     _real("canary_copied_prompt", "share", "the win-rate of the prompt itself as the answer", "down"),
     _real("canary_injection", "share", "the win-rate of an answer that tells the judge what to say", "down"),
     *_with_se("refusal_rate", "share", "answers that decline their request"),
     *_with_se("refusal_rate_reference", "share", "the reference's answers to the same prompts that decline"),
     _text("refusal_counted_by", "how refusals were counted: by a rule on the opening phrase, or by which judge"),
-    _text("capability",
-          "lm-eval tasks measured before and after training, with metric and items, as JSON; each has the columns "
-          "capability_<task> (score after minus before; up, or 0, is good), _se and _before"),
+    _text(
+        "capability",
+        "lm-eval tasks measured before and after training, with metric and items, as JSON; each has the columns "
+        "capability_<task> (score after minus before; up, or 0, is good), _se and _before",
+    ),
     _text("judgements", "the numbers of every judge asked, by its id, as JSON"),
     _count("generated_prompts", "prompts", "test prompts that policy and reference answered"),
     _text("generation", "hash of the answered prompts and of how answers were drawn"),
@@ -228,8 +248,12 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _text("diagnosis", "failure modes that the cell shows, joined with commas; results.diagnosis has their evidence"),
     *_with_se("gold_reward", "as the suite defines it", "mean gold reward of the policy's samples", "up"),
     *_with_se("gold_reward_reference", "as the suite defines it", "gold_reward of the reference's samples"),
-    *_with_se("gold_reward_gain", "as the suite defines it",
-              "gold_reward - gold_reward_reference, paired on the same prompts", "up"),
+    *_with_se(
+        "gold_reward_gain",
+        "as the suite defines it",
+        "gold_reward - gold_reward_reference, paired on the same prompts",
+        "up",
+    ),
     _real("noise_floor", "nats", "what the packing of rows alone moves a margin at evaluation"),
     _real("training_noise_floor", "nats", "what the training precision moves a margin"),
 )

@@ -34,10 +34,25 @@ from results.statistics import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_A_RUN = {"seed", "cell", "status", "reason", "train_rows_digest", "control", "reward", "paper", "formula",
-             "conventions", "beta", "similarity", "stage", "trial", "parent", "pool_pairs"}  # fmt: skip
-_SETTING = tuple(name for name in names(ROW_COLUMNS)
-                 if name not in set(names(METRIC_COLUMNS)) | VOLATILE | _OF_A_RUN)  # fmt: skip
+_OF_A_RUN = {
+    "seed",
+    "cell",
+    "status",
+    "reason",
+    "train_rows_digest",
+    "control",
+    "reward",
+    "paper",
+    "formula",
+    "conventions",
+    "beta",
+    "similarity",
+    "stage",
+    "trial",
+    "parent",
+    "pool_pairs",
+}
+_SETTING = tuple(name for name in names(ROW_COLUMNS) if name not in set(names(METRIC_COLUMNS)) | VOLATILE | _OF_A_RUN)
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,11 @@ class Side:
 
 
 def compare(
-    path: Path | str | Sequence[Path | str], metric: str = "preference_accuracy", losses: Sequence[str] | None = None,
-    against: str | None = None, search: str | None = None,
+    path: Path | str | Sequence[Path | str],
+    metric: str = "preference_accuracy",
+    losses: Sequence[str] | None = None,
+    against: str | None = None,
+    search: str | None = None,
 ) -> "pd.DataFrame":
     """Every declared comparison of the runs at `path` (or at several, together), in the columns of COMPARISON_COLUMNS.
 
@@ -81,8 +99,10 @@ def compare(
     if not found:
         settings = runs["loss"].nunique()
         where = ", ".join(repr(str(place)) for place in places)
-        raise ValueError(f"Nothing to compare at {where}: the selected cells hold {settings} "
-                         "loss, and no protocol has two settings measured on the same rows.")  # fmt: skip
+        raise ValueError(
+            f"Nothing to compare at {where}: the selected cells hold {settings} "
+            "loss, and no protocol has two settings measured on the same rows."
+        )
     return rows_frame(found, COMPARISON_COLUMNS)
 
 
@@ -100,13 +120,16 @@ def compared(
 
     claim: a default is compared with its own loss's winner alone.
     """
-    declared = [(a, b) for a, b in _declared(of, against)
-                if not (claim and DEFAULT in (a.role, b.role)) or a.loss == b.loss]  # fmt: skip
+    declared = [
+        (a, b) for a, b in _declared(of, against) if not (claim and DEFAULT in (a.role, b.role)) or a.loss == b.loss
+    ]
     lines = [_line(a, b, metric) for a, b in declared]
     corrected = holm(np.array([line["p"] for line in lines]))
     tested = int(np.sum(~np.isnan(corrected)))
-    return [line | {"p_holm": p, "detectable": _detectable(line, tested), "verdict": _verdict(line, float(p), metric)}
-            for line, p in zip(lines, corrected, strict=True)]  # fmt: skip
+    return [
+        line | {"p_holm": p, "detectable": _detectable(line, tested), "verdict": _verdict(line, float(p), metric)}
+        for line, p in zip(lines, corrected, strict=True)
+    ]
 
 
 def _selected(runs: "pd.DataFrame", losses: Sequence[str] | None, against: str | None) -> "pd.DataFrame":
@@ -137,8 +160,10 @@ def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metri
         label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]), tuned)
         twice = cells["seed"][cells["seed"].duplicated()].tolist()
         if twice:
-            raise ValueError(f"{label} has several cells of seed {twice[0]}, which the columns do not tell apart; "
-                             "compare the folders of one run at a time.")  # fmt: skip
+            raise ValueError(
+                f"{label} has several cells of seed {twice[0]}, which the columns do not tell apart; "
+                "compare the folders of one run at a time."
+            )
         measured = [(row, tables[row["cell"]]) for row in cells.to_dict("records") if row["cell"] in tables]
         if measured:
             found.append(_side(label, measured, metric))
@@ -150,18 +175,29 @@ def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", met
     for row, table in measured:
         table = table.sort_values("pair_id")
         rows.add(tuple(table["pair_id"]))
-        given = {name: None if isinstance(row.get(name), float) and math.isnan(row[name]) else row.get(name)
-                 for name in ("reward", "beta", "noise_floor")}  # fmt: skip
+        given = {
+            name: None if isinstance(row.get(name), float) and math.isnan(row[name]) else row.get(name)
+            for name in ("reward", "beta", "noise_floor")
+        }
         given["noise_floor"] = given["noise_floor"] or 0.0
         values.append(estimate(metric, table, **given).value)
         pseudo.append(_pseudo_values(checked(table), metric, given))
     if len(rows) > 1:
-        raise ValueError(f"The seeds of {label} were measured on different test rows, so they are no sample of one "
-                         "thing; compare the folders of one run at a time.")  # fmt: skip
+        raise ValueError(
+            f"The seeds of {label} were measured on different test rows, so they are no sample of one "
+            "thing; compare the folders of one run at a time."
+        )
     cells = tuple(str(row["cell"]) for row, _ in measured)
     role = measured[0][0].get("role")
-    return Side(label, str(measured[0][0]["loss"]), cells, rows.pop(), np.array(values), np.stack(pseudo),
-                role if isinstance(role, str) else "")  # fmt: skip
+    return Side(
+        label,
+        str(measured[0][0]["loss"]),
+        cells,
+        rows.pop(),
+        np.array(values),
+        np.stack(pseudo),
+        role if isinstance(role, str) else "",
+    )
 
 
 def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Floats:
@@ -177,12 +213,18 @@ def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Flo
 
 def _declared(sides: Sequence[Side], against: str | None) -> list[tuple[Side, Side]]:
     """The comparisons: all pairs, or all settings against those of one loss. Other rows are left out, and told."""
-    pairs_of = (list(combinations(sides, 2)) if against is None
-                else [(a, b) for b in sides if b.loss == against for a in sides if a.loss != against])  # fmt: skip
+    pairs_of = (
+        list(combinations(sides, 2))
+        if against is None
+        else [(a, b) for b in sides if b.loss == against for a in sides if a.loss != against]
+    )
     comparable = [(a, b) for a, b in pairs_of if a.rows == b.rows]
     if len(comparable) < len(pairs_of):
-        warnings.warn(f"left out {len(pairs_of) - len(comparable)} comparisons of settings that were measured on "
-                      "different test rows", stacklevel=3)  # fmt: skip
+        warnings.warn(
+            f"left out {len(pairs_of) - len(comparable)} comparisons of settings that were measured on "
+            "different test rows",
+            stacklevel=3,
+        )
     return comparable
 
 
@@ -192,18 +234,28 @@ def _line(a: Side, b: Side, metric: str) -> dict[str, Any]:
 
     found = difference(a.values, b.values, a.pseudo, b.pseudo)
     line = {
-        "metric": metric, "a": a.label, "b": b.label, "seeds_a": len(a.values), "seeds_b": len(b.values),
-        "value_a": float(a.values.mean()), "value_b": float(b.values.mean()), "difference": found.value,
-        "difference_se_rows": found.se_rows, "clusters": a.pseudo.shape[1],
-    }  # fmt: skip
+        "metric": metric,
+        "a": a.label,
+        "b": b.label,
+        "seeds_a": len(a.values),
+        "seeds_b": len(b.values),
+        "value_a": float(a.values.mean()),
+        "value_b": float(b.values.mean()),
+        "difference": found.value,
+        "difference_se_rows": found.se_rows,
+        "clusters": a.pseudo.shape[1],
+    }
     if min(len(a.values), len(b.values)) < CLAIM_SEEDS:
         return line | {"p": math.nan}
     reach = float(t.ppf(1 - LEVEL / 2, found.degrees))
     return line | {
-        "difference_se": found.se, "low": found.value - reach * found.se, "high": found.value + reach * found.se,
-        "degrees": found.degrees, "p": found.p,
+        "difference_se": found.se,
+        "low": found.value - reach * found.se,
+        "high": found.value + reach * found.se,
+        "degrees": found.degrees,
+        "p": found.p,
         "probability": float(t.cdf(found.value / found.se, found.degrees)) if found.se > 0 else math.nan,
-    }  # fmt: skip
+    }
 
 
 def _detectable(line: dict[str, Any], tested: int) -> float:

@@ -51,8 +51,9 @@ def _rule(threshold: str, remedy: str) -> Callable[[Callable[..., Evidence | Non
 
     def register(evidence: Callable[..., Evidence | None]) -> Rule:
         @functools.wraps(evidence)
-        def rule(row: Row, curve: "pd.DataFrame | None", pairs: "pd.DataFrame | None",
-                 audit: Mapping[str, Any] | None = None) -> Finding | None:  # fmt: skip
+        def rule(
+            row: Row, curve: "pd.DataFrame | None", pairs: "pd.DataFrame | None", audit: Mapping[str, Any] | None = None
+        ) -> Finding | None:
             found = evidence(row, curve, pairs, audit)
             return None if found is None else Finding(evidence.__name__, found, threshold, remedy)
 
@@ -63,7 +64,9 @@ def _rule(threshold: str, remedy: str) -> Callable[[Callable[..., Evidence | Non
 
 
 def diagnose(
-    row: Row, curve: "pd.DataFrame | None" = None, pairs: "pd.DataFrame | None" = None,
+    row: Row,
+    curve: "pd.DataFrame | None" = None,
+    pairs: "pd.DataFrame | None" = None,
     audit: Mapping[str, Any] | None = None,
 ) -> tuple[Finding, ...]:
     """What every rule finds in one cell; nothing in a control."""
@@ -79,8 +82,10 @@ def modes(findings: tuple[Finding, ...]) -> str:
     return ",".join(finding.mode for finding in findings)
 
 
-@_rule("preference_accuracy above 0.5, displaced_fraction at least 0.6, chosen_logp_drift below 0 by two errors",
-       "raise beta, lower lr, add an NLL term (dpop, cpo, orpo), filter near-identical pairs")
+@_rule(
+    "preference_accuracy above 0.5, displaced_fraction at least 0.6, chosen_logp_drift below 0 by two errors",
+    "raise beta, lower lr, add an NLL term (dpop, cpo, orpo), filter near-identical pairs",
+)
 def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Pairs are told apart while the chosen answers become less likely (arXiv:2410.08847)."""
     seen = _of(row, "preference_accuracy", "chosen_logp_drift", "displaced_fraction")
@@ -88,9 +93,11 @@ def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evi
     return seen if seen["preference_accuracy"] > 0.5 and below and seen["displaced_fraction"] >= 0.6 else None
 
 
-@_rule("reward chosen below reward rejected by two errors over the second half of training, and further than at its "
-       "start, while the loss fell, accuracy below 0.5; or both accuracies below 0.5 by three errors on held-out pairs",
-       "look for chosen and rejected swapped in the data or in a plug-in loss")
+@_rule(
+    "reward chosen below reward rejected by two errors over the second half of training, and further than at its "
+    "start, while the loss fell, accuracy below 0.5; or both accuracies below 0.5 by three errors on held-out pairs",
+    "look for chosen and rejected swapped in the data or in a plug-in loss",
+)
 def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Training prefers the wrong answer: in its own batches, or where they are labelled the other way round.
 
@@ -102,14 +109,21 @@ def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
         half = margins.tail(len(margins) // 2)
         begun, ended = _first(curve, "loss"), _last(curve, "loss")
         if ended < begun and half.mean() + 2 * half.sem() < min(0, float(margins.iloc[0])):
-            return seen | {"margin": half.mean(), "margin_se": half.sem(), "margin_first": float(margins.iloc[0]),
-                           "loss_first": begun, "loss_last": ended}  # fmt: skip
+            return seen | {
+                "margin": half.mean(),
+                "margin_se": half.sem(),
+                "margin_first": float(margins.iloc[0]),
+                "loss_first": begun,
+                "loss_last": ended,
+            }
     return seen if all(seen[name] + 3 * _error(row, name) < 0.5 for name in seen) else None
 
 
-@_rule("log-ratio rewards before the first update above twice the training noise floor and 0.05 nats; or log-probs of "
-       "policy and reference at step 0 further apart than twice the noise floor and 0.05 nats",
-       "start the policy from the reference, with the same template and the same precision")
+@_rule(
+    "log-ratio rewards before the first update above twice the training noise floor and 0.05 nats; or log-probs of "
+    "policy and reference at step 0 further apart than twice the noise floor and 0.05 nats",
+    "start the policy from the reference, with the same template and the same precision",
+)
 def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Before any update the policy differs from its reference, so the loss is not at its starting value.
 
@@ -128,16 +142,20 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
     goes_on = _number(row, "round") > 1
     if pairs is not None and not (trained_elsewhere or goes_on) and (pairs["step"] == 0).any():
         start = pairs[pairs["step"] == 0]
-        worst = max(float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
-                    for side in ("chosen", "rejected"))  # fmt: skip
+        worst = max(
+            float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
+            for side in ("chosen", "rejected")
+        )
         floor = max(2 * _or_zero(row, "noise_floor"), 0.05)
         return {"difference_at_step_0": worst, "allowed": floor} if worst > floor else None
     return None
 
 
-@_rule("length_bias at least 0.3 either way and beyond two errors, accuracy no better than that of preferring that "
-       "length plus 0.05; or samples 1.5 times as long as the reference's without a higher win-rate at equal length",
-       "balance lengths in the data; against a bias to long answers also simpo, r_dpo, ld_dpo")
+@_rule(
+    "length_bias at least 0.3 either way and beyond two errors, accuracy no better than that of preferring that "
+    "length plus 0.05; or samples 1.5 times as long as the reference's without a higher win-rate at equal length",
+    "balance lengths in the data; against a bias to long answers also simpo, r_dpo, ld_dpo",
+)
 def length_exploitation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """The policy tells answers apart by their length, or answers at greater length."""
     seen = _of(row, "length_bias", "preference_accuracy", "longer_wins_baseline")
@@ -149,8 +167,10 @@ def length_exploitation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidenc
     return samples if samples["length_ratio"] >= 1.5 and samples["win_rate_length_controlled"] <= 0.5 else None
 
 
-@_rule("effective_beta within 0.3 of 0, mean gradient weight not below 0.8 of its first value",
-       "larger beta, lr or more steps; sweep the other dial")
+@_rule(
+    "effective_beta within 0.3 of 0, mean gradient weight not below 0.8 of its first value",
+    "larger beta, lr or more steps; sweep the other dial",
+)
 def beta_inert(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """The strength hardly acted: all values of beta would train alike.
 
@@ -161,8 +181,10 @@ def beta_inert(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     return seen if abs(seen["effective_beta"]) < 0.3 and not fallen else None
 
 
-@_rule("validation accuracy two errors of the paired difference below an earlier evaluation, training accuracy not",
-       "fewer epochs, larger beta, ipo")
+@_rule(
+    "validation accuracy two errors of the paired difference below an earlier evaluation, training accuracy not",
+    "fewer epochs, larger beta, ipo",
+)
 def overfitting(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Between evaluations the held-out accuracy falls while the accuracy on training batches does not."""
     if pairs is None or curve is None or not len(curve):
@@ -175,8 +197,13 @@ def overfitting(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None
     fall = _accuracy_change(held_out, best, steps[-1])
     trained = [_last(curve[curve["step"] <= step], "accuracy") for step in (best, steps[-1])]
     if fall.value + 2 * fall.se < 0 and trained[1] >= trained[0]:
-        return {"validation_change": fall.value, "validation_change_se": fall.se, "best_step": float(best),
-                "training_accuracy_then": trained[0], "training_accuracy_now": trained[1]}  # fmt: skip
+        return {
+            "validation_change": fall.value,
+            "validation_change_se": fall.se,
+            "best_step": float(best),
+            "training_accuracy_then": trained[0],
+            "training_accuracy_now": trained[1],
+        }
     return None
 
 
@@ -190,8 +217,9 @@ def saturation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     return {"gradient_weight_first": begun, "gradient_weight_last": ended} if ended < begun / 10 else None
 
 
-@_rule("mean margin within the noise floor, or at least half of the pairs undecided",
-       "larger lr, smaller beta, more steps")
+@_rule(
+    "mean margin within the noise floor, or at least half of the pairs undecided", "larger lr, smaller beta, more steps"
+)
 def no_learning(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Training moved the margins no more than the measurement's own noise."""
     seen = _of(row, "margin", "undecided_fraction", "noise_floor")
@@ -199,8 +227,10 @@ def no_learning(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None
     return seen if quiet else None
 
 
-@_rule("validation accuracy from 0.55 to 0.60 while effective_beta is at least 0.3 and training accuracy above it",
-       "clean the data; robust, cdpo, ipo")
+@_rule(
+    "validation accuracy from 0.55 to 0.60 while effective_beta is at least 0.3 and training accuracy above it",
+    "clean the data; robust, cdpo, ipo",
+)
 def noisy_preferences(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Held-out accuracy is stuck although the strength acted; contradictory rows of the audit are named beside it."""
     seen = _of(row, "validation_preference_accuracy", "effective_beta")
@@ -231,8 +261,10 @@ def refusal_erosion(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | 
     return seen if fall >= max(0.1, 2 * error) else None
 
 
-@_rule("margin_at_start of a round trained against the first reference further from 0 than 1 nat",
-       "refresh the reference: reference=previous")
+@_rule(
+    "margin_at_start of a round trained against the first reference further from 0 than 1 nat",
+    "refresh the reference: reference=previous",
+)
 def reference_drift(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """A new round of training begins far from the reference of the first."""
     seen = _of(row, "round", "margin_at_start")

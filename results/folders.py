@@ -42,9 +42,16 @@ def _line(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
     shared = {name: row[f"{name}_a"] for name in ("protocol", "loss", "hyperparameters", "lr", "seed")}
     one, other = row[f"{metric}_a"], row[f"{metric}_b"]
     differing = [name for name in PROVENANCE if str(row[f"{name}_a"]) != str(row[f"{name}_b"])]
-    return {**shared, "cell": row["cell"], "metric": metric, "value_a": one, "value_b": other,
-            "difference": one - other, "se": row.get(f"{metric}_se_a", math.nan),
-            "differs": ", ".join(differing)}  # fmt: skip
+    return {
+        **shared,
+        "cell": row["cell"],
+        "metric": metric,
+        "value_a": one,
+        "value_b": other,
+        "difference": one - other,
+        "se": row.get(f"{metric}_se_a", math.nan),
+        "differs": ", ".join(differing),
+    }
 
 
 def _done(path: Path | str) -> "pd.DataFrame":
@@ -82,8 +89,11 @@ def _unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str
 def _protocols(path: Path | str) -> dict[str, dict[str, Any]]:
     """Protocol -> what a trained cell of it says in cell.json, declared axes left out, nested fields dotted."""
     root = Path(path)
-    places = [root] if (root / ROW).exists() else sorted(
-        place.parent for pattern in (f"*/{ROW}", f"*/*/{ROW}") for place in root.glob(pattern))
+    places = (
+        [root]
+        if (root / ROW).exists()
+        else sorted(place.parent for pattern in (f"*/{ROW}", f"*/*/{ROW}") for place in root.glob(pattern))
+    )
     found: dict[str, dict[str, Any]] = {}
     for folder in places:
         try:

@@ -49,9 +49,7 @@ def parquet_bytes(frame: "pd.DataFrame", columns: tuple[Column, ...]) -> bytes:
 
     kinds = {"str": pa.string(), "float64": pa.float64(), "Int64": pa.int64(), "boolean": pa.bool_()}
     declared = {column.name: kinds[column.dtype] for column in columns}
-    arrays = {
-        name: pa.Array.from_pandas(frame[name], type=declared.get(name)) for name in frame.columns
-    }
+    arrays = {name: pa.Array.from_pandas(frame[name], type=declared.get(name)) for name in frame.columns}
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays), sink, compression="zstd")
     return sink.getvalue()
@@ -91,8 +89,10 @@ def plain(value: object) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    raise TypeError(f"a {type(value).__name__} has no form in JSON: {value!r}; allowed are text, numbers, "
-                    "booleans, None, and lists or mappings of them.")
+    raise TypeError(
+        f"a {type(value).__name__} has no form in JSON: {value!r}; allowed are text, numbers, "
+        "booleans, None, and lists or mappings of them."
+    )
 
 
 def _key(key: object) -> str:
@@ -103,7 +103,10 @@ def _key(key: object) -> str:
 
 
 _STORED_AS: dict[str, tuple[type, ...]] = {
-    "str": (str, dict, list), "float64": (int, float), "Int64": (int,), "boolean": (bool,),
+    "str": (str, dict, list),
+    "float64": (int, float),
+    "Int64": (int,),
+    "boolean": (bool,),
 }
 
 

@@ -69,8 +69,11 @@ def matched(
     import pandas as pd
 
     found = points(runs, x, y)
-    lines = [line for _, same in found.groupby(["protocol", *KNOBS], sort=False, dropna=False)
-             for line in _lines(same, x, y, at)]  # fmt: skip
+    lines = [
+        line
+        for _, same in found.groupby(["protocol", *KNOBS], sort=False, dropna=False)
+        for line in _lines(same, x, y, at)
+    ]
     return pd.DataFrame(lines, columns=[*_GROUP, "settings", "at", "value", "se"])
 
 
@@ -87,8 +90,12 @@ def _lines(found: "pd.DataFrame", x: str, y: str, at: Sequence[float] | None) ->
         known = np.array([*begin, *best[[x, y, f"{y}_se"]].to_numpy(dtype=float)]).reshape(-1, 3)
         for price in prices:
             value, error = _between(known, price) if price <= same[x].max() else (math.nan, math.nan)
-            yield dict(zip(_GROUP, key, strict=True)) | {"settings": len(same), "at": price, "value": value,
-                                                         "se": error}  # fmt: skip
+            yield dict(zip(_GROUP, key, strict=True)) | {
+                "settings": len(same),
+                "at": price,
+                "value": value,
+                "se": error,
+            }
 
 
 def _shared_prices(reached: "pd.Series") -> list[float]:

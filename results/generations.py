@@ -114,5 +114,7 @@ def _check_same_prompts(policy: "pd.DataFrame", reference: "pd.DataFrame") -> No
     """Refuses two tables that are not about the same prompts in the same order."""
     for name in ("prompt_id", "sample"):
         if list(policy[name]) != list(reference[name]):
-            raise ValueError(f"Policy and reference differ in {name}, so their answers cannot be compared; "
-                             "answer the same prompts with both, in the same order.")
+            raise ValueError(
+                f"Policy and reference differ in {name}, so their answers cannot be compared; "
+                "answer the same prompts with both, in the same order."
+            )

@@ -81,9 +81,7 @@ class _Parts(NamedTuple):
 def _parts(table: PairArrays) -> _Parts:
     """h = a - d = nc (a/nc) - nr (d/nr), two products: difference times mean plus mean times difference."""
     chosen, rejected = table.a / table.nc, table.d / table.nr
-    return _Parts(
-        (chosen - rejected) * (table.nc + table.nr) / 2, (chosen + rejected) * (table.nc - table.nr) / 2
-    )  # fmt: skip
+    return _Parts((chosen - rejected) * (table.nc + table.nr) / 2, (chosen + rejected) * (table.nc - table.nr) / 2)
 
 
 @metric

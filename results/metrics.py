@@ -72,18 +72,56 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "COUNTS", "METRICS", "REWARDS", "accuracy_chosen_longer", "accuracy_chosen_shorter",
-    "accuracy_length_balanced", "chosen_logp_drift", "chosen_logp_drift_first", "chosen_logp_drift_per_token",
-    "chosen_logp_drift_rest", "clipped_fraction", "displaced_fraction", "displacement_ches", "displacement_similarity",
-    "effective_beta", "estimate", "length_bias", "length_bias_length_part", "length_bias_preference_part",
-    "length_slope", "length_spearman", "likelihood_accuracy", "likelihood_accuracy_at_start",
-    "likelihood_accuracy_gain", "longer_wins_baseline", "margin", "margin_length_part",
-    "margin_preference_part", "margin_std", "mean_likelihood_accuracy", "mean_likelihood_accuracy_at_start",
-    "mean_likelihood_accuracy_gain", "mean_ratio_accuracy", "mean_ratio_accuracy_at_start", "measure", "n",
-    "n_clusters", "pairs_chosen_longer", "pairs_chosen_shorter", "preference_accuracy",
-    "preference_accuracy_at_start", "rejected_logp_drift", "rejected_logp_drift_first",
-    "rejected_logp_drift_per_token", "rejected_logp_drift_rest", "reward_accuracy",
-    "reward_accuracy_at_start", "reward_accuracy_gain", "reward_length_bias", "reward_length_correlation",
+    "COUNTS",
+    "METRICS",
+    "REWARDS",
+    "accuracy_chosen_longer",
+    "accuracy_chosen_shorter",
+    "accuracy_length_balanced",
+    "chosen_logp_drift",
+    "chosen_logp_drift_first",
+    "chosen_logp_drift_per_token",
+    "chosen_logp_drift_rest",
+    "clipped_fraction",
+    "displaced_fraction",
+    "displacement_ches",
+    "displacement_similarity",
+    "effective_beta",
+    "estimate",
+    "length_bias",
+    "length_bias_length_part",
+    "length_bias_preference_part",
+    "length_slope",
+    "length_spearman",
+    "likelihood_accuracy",
+    "likelihood_accuracy_at_start",
+    "likelihood_accuracy_gain",
+    "longer_wins_baseline",
+    "margin",
+    "margin_length_part",
+    "margin_preference_part",
+    "margin_std",
+    "mean_likelihood_accuracy",
+    "mean_likelihood_accuracy_at_start",
+    "mean_likelihood_accuracy_gain",
+    "mean_ratio_accuracy",
+    "mean_ratio_accuracy_at_start",
+    "measure",
+    "n",
+    "n_clusters",
+    "pairs_chosen_longer",
+    "pairs_chosen_shorter",
+    "preference_accuracy",
+    "preference_accuracy_at_start",
+    "rejected_logp_drift",
+    "rejected_logp_drift_first",
+    "rejected_logp_drift_per_token",
+    "rejected_logp_drift_rest",
+    "reward_accuracy",
+    "reward_accuracy_at_start",
+    "reward_accuracy_gain",
+    "reward_length_bias",
+    "reward_length_correlation",
     "undecided_fraction",
 ]
 
@@ -158,7 +196,11 @@ def clipped_fraction(curve: "pd.DataFrame") -> float:
 
 
 def estimate(
-    name: str, pairs: "pd.DataFrame | PairArrays", *, reward: str | None = None, beta: float | None = None,
+    name: str,
+    pairs: "pd.DataFrame | PairArrays",
+    *,
+    reward: str | None = None,
+    beta: float | None = None,
     noise_floor: float = 0.0,
 ) -> Estimate:
     """Value and standard error of the metric column `name`.
@@ -192,6 +234,8 @@ def measure(
 def _clustered(table: PairArrays) -> PairArrays:
     """The table itself, if it names its clusters."""
     if table.clusters is None:
-        raise ValueError("The pair table lacks cluster_id, which standard errors need; "
-                         "set it to pair_id where the rows are independent.")
+        raise ValueError(
+            "The pair table lacks cluster_id, which standard errors need; "
+            "set it to pair_id where the rows are independent."
+        )
     return table

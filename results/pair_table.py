@@ -23,10 +23,13 @@ CHOSEN = ("policy_chosen_logp", "reference_chosen_logp", "chosen_tokens")
 REJECTED = ("policy_rejected_logp", "reference_rejected_logp", "rejected_tokens")
 FIRST_TOKENS = 10
 OPTIONAL = {
-    "c_first": "policy_chosen_logp_first", "c0_first": "reference_chosen_logp_first",
-    "r_first": "policy_rejected_logp_first", "r0_first": "reference_rejected_logp_first",
-    "similarity": "edit_similarity", "ches": "ches_normalized",
-}  # fmt: skip
+    "c_first": "policy_chosen_logp_first",
+    "c0_first": "reference_chosen_logp_first",
+    "r_first": "policy_rejected_logp_first",
+    "r0_first": "reference_rejected_logp_first",
+    "similarity": "edit_similarity",
+    "ches": "ches_normalized",
+}
 """Fields of PairArrays that a table may lack, and their columns."""
 
 
@@ -99,8 +102,10 @@ class Sides(NamedTuple):
 def _log_odds(mean_logp: Floats) -> Floats:
     """log(p / (1 - p)) of the mean token probability p; +inf at p = 1. arXiv:2403.07691, eq. 4."""
     if np.any(mean_logp > 0):
-        raise ValueError(f"log_odds needs log-probs up to 0, but a mean of {mean_logp.max():.6g} nats was "
-                         "found; the table's logp columns must hold log-probs, not losses.")
+        raise ValueError(
+            f"log_odds needs log-probs up to 0, but a mean of {mean_logp.max():.6g} nats was "
+            "found; the table's logp columns must hold log-probs, not losses."
+        )
     near_zero = mean_logp > -np.log(2.0)
     with np.errstate(divide="ignore"):
         near = np.log(-np.expm1(np.where(near_zero, mean_logp, -1.0)))
@@ -178,8 +183,10 @@ def _check_one_measurement(pairs: "pd.DataFrame") -> None:
         seen = pairs[name].astype(object).fillna("test").unique() if name == "split" else pairs[name].unique()
         if len(seen) > 1:
             shown = ", ".join(sorted(map(str, seen))[:5])
-            raise ValueError(f"The pair table mixes {len(seen)} values of {name} ({shown}); "
-                             f"measure one at a time, for example with pairs.groupby({name!r}).")
+            raise ValueError(
+                f"The pair table mixes {len(seen)} values of {name} ({shown}); "
+                f"measure one at a time, for example with pairs.groupby({name!r})."
+            )
 
 
 def _side(pairs: "pd.DataFrame", names: tuple[str, str, str]) -> tuple[Floats, Floats, Floats]:
@@ -188,8 +195,10 @@ def _side(pairs: "pd.DataFrame", names: tuple[str, str, str]) -> tuple[Floats, F
     absent = np.isnan(values)
     partial = absent.any(axis=0) & ~absent.all(axis=0)
     if partial.any():
-        raise ValueError(f"{int(partial.sum())} rows have some of {', '.join(names)} and lack others, first "
-                         f"{_row_name(pairs, partial)}; an answer is either complete or missing.")
+        raise ValueError(
+            f"{int(partial.sum())} rows have some of {', '.join(names)} and lack others, first "
+            f"{_row_name(pairs, partial)}; an answer is either complete or missing."
+        )
     for name, column in zip(names, values, strict=True):
         bad = np.isinf(column) | ((column < 1) if name.endswith("_tokens") else False)
         if bad.any():

@@ -1,6 +1,6 @@
 """How many seeds a claim will need, from the spread that earlier cells show.
 
-    results.seeds_needed("runs", "preference_accuracy", 0.03)     # seeds of each side, None where no number is enough
+results.seeds_needed("runs", "preference_accuracy", 0.03)     # seeds of each side, None where no number is enough
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,10 @@ def seeds_needed(path: Path | str, metric: str, difference: float, power: float 
     """
     found = spread(path, metric)
     if found is None:
-        raise ValueError(f"{str(path)!r} holds no protocol with two settings of two seeds each, so nothing is known of "
-                         "the spread; run two losses with seeds=0,1,2.")  # fmt: skip
+        raise ValueError(
+            f"{str(path)!r} holds no protocol with two settings of two seeds each, so nothing is known of "
+            "the spread; run two losses with seeds=0,1,2."
+        )
     return seeds_for(found, difference, power)
 
 

@@ -31,9 +31,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     return rows_frame(({**row, **parts.get(row.get("cell"), none)} for row in _rows(path).values()), ROW_COLUMNS)
 
 
-def pairs(
-    path: Path | str, step: int | Literal["last", "all"] = "last", split: str | None = "test"
-) -> "pd.DataFrame":
+def pairs(path: Path | str, step: int | Literal["last", "all"] = "last", split: str | None = "test") -> "pd.DataFrame":
     """The pair tables of the cells, with `cell` and `loss` in front; a metric takes the rows of one cell.
 
     `step` is "last" (the last one measured, cell by cell), "all", or a number; `split` None means every
@@ -94,8 +92,11 @@ def _rows(path: Path | str) -> dict[Path, dict[str, Any]]:
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
         raise FileNotFoundError(f"No runs at {str(path)!r}: it {state}; give a folder that a run wrote.")
-    places = [root] if (root / ROW).exists() else sorted(
-        place.parent for pattern in (f"*/{ROW}", f"*/*/{ROW}") for place in root.glob(pattern))
+    places = (
+        [root]
+        if (root / ROW).exists()
+        else sorted(place.parent for pattern in (f"*/{ROW}", f"*/*/{ROW}") for place in root.glob(pattern))
+    )
     rows = {}
     for folder in places:
         try:
@@ -103,8 +104,10 @@ def _rows(path: Path | str) -> dict[Path, dict[str, Any]]:
         except (OSError, ValueError) as error:
             warnings.warn(f"skipped {folder / ROW}: {error}", stacklevel=3)
     if not rows:
-        raise FileNotFoundError(f"No runs at {str(path)!r}: no {ROW} that can be read lies in it, in its "
-                                "folders, or in theirs; give the out= folder of a run.")
+        raise FileNotFoundError(
+            f"No runs at {str(path)!r}: no {ROW} that can be read lies in it, in its "
+            "folders, or in theirs; give the out= folder of a run."
+        )
     return rows
 
 
@@ -114,8 +117,11 @@ def _checked_row(content: Mapping[str, Any]) -> dict[str, Any]:
     Raises: ValueError for a value of a wrong type.
     """
     check_types(content, ROW_COLUMNS)
-    return {key: _text(value) if isinstance(value, dict | list) else value
-            for key, value in content.items() if key != "files"}
+    return {
+        key: _text(value) if isinstance(value, dict | list) else value
+        for key, value in content.items()
+        if key != "files"
+    }
 
 
 def _text(value: dict[str, Any] | list[Any]) -> str:

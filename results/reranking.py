@@ -74,8 +74,9 @@ def _by_prompt(answers: "pd.DataFrame", name: str) -> Floats:
     n = len(answers) // max(prompts, 1)
     shaped = answers["prompt_id"].to_numpy(dtype=object)
     if n < 2 or len(answers) != prompts * n or any(len(set(shaped[i : i + n])) > 1 for i in range(0, len(shaped), n)):
-        raise ValueError(f"{len(answers)} answers to {prompts} prompts: each prompt needs the same number, at least 2, "
-                         "side by side.")  # fmt: skip
+        raise ValueError(
+            f"{len(answers)} answers to {prompts} prompts: each prompt needs the same number, at least 2, side by side."
+        )
     return answers[name].to_numpy(dtype=np.float64).reshape(prompts, n)
 
 

@@ -1,7 +1,7 @@
 """Settings: what was chosen for a run but its seed. Means over the seeds of each, and a metric over beta and lr.
 
-    results.settings.means(runs, ["preference_accuracy", "kl"])     # one row a setting
-    results.settings.surface(runs, "preference_accuracy")           # one row a loss, beta and lr
+results.settings.means(runs, ["preference_accuracy", "kl"])     # one row a setting
+results.settings.surface(runs, "preference_accuracy")           # one row a loss, beta and lr
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,10 @@ def keys(runs: "pd.DataFrame") -> list[tuple[Any, ...]]:
     import pandas as pd
 
     runs = named(runs)
-    found = [runs[name].astype(object).where(pd.notna(runs[name]), None) if name in runs.columns
-             else [None] * len(runs) for name in SETTING]  # fmt: skip
+    found = [
+        runs[name].astype(object).where(pd.notna(runs[name]), None) if name in runs.columns else [None] * len(runs)
+        for name in SETTING
+    ]
     return list(zip(*found, strict=True))
 
 

@@ -52,14 +52,30 @@ COMPARISON_COLUMNS: tuple[Column, ...] = (
     _real("p", "probability", "two-sided p of no difference, one comparison"),
     _real("p_holm", "probability", "p corrected for all declared comparisons of the protocol"),
     _real("probability", "probability", "P(a > b): confidence that a's value is the higher one, over runs and rows"),
-    _real("detectable", "as the metric",
-          "difference that this many runs and rows find with probability 0.8 after the correction of p"),
+    _real(
+        "detectable",
+        "as the metric",
+        "difference that this many runs and rows find with probability 0.8 after the correction of p",
+    ),
     _text("verdict", "better, worse or not distinguishable (higher or lower without a good direction), or no claim"),
 )
 """Columns of `results.compare`, one row a comparison."""
 
-_LONG_KEYS = ("protocol", "suite", "model", "cell", "loss", "control", "hyperparameters", "beta", "lr", "seed",
-              "train_pairs", "label_noise", "status")  # fmt: skip
+_LONG_KEYS = (
+    "protocol",
+    "suite",
+    "model",
+    "cell",
+    "loss",
+    "control",
+    "hyperparameters",
+    "beta",
+    "lr",
+    "seed",
+    "train_pairs",
+    "label_noise",
+    "status",
+)
 
 LONG_COLUMNS: tuple[Column, ...] = (
     *(column for column in ROW_COLUMNS if column.name in _LONG_KEYS),

@@ -61,8 +61,10 @@ def standing(
     if len({side.rows for side in known}) > 1:
         raise ValueError("The settings were measured on different test rows, so they have no common standing.")
     defaults = [side for side in known if side.role == DEFAULT]
-    ordered = sorted((side for side in known if side.role != DEFAULT),
-                     key=lambda side: (-1 if direction == "up" else 1) * side.values.mean())  # fmt: skip
+    ordered = sorted(
+        (side for side in known if side.role != DEFAULT),
+        key=lambda side: (-1 if direction == "up" else 1) * side.values.mean(),
+    )
     comparisons = compared([*ordered, *defaults], metric, claim=True)
     best = ordered[0].label if ordered and direction != "none" else None
     apart = {line["b"] for line in comparisons if line["a"] == best and line["p_holm"] < LEVEL}

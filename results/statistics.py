@@ -72,7 +72,9 @@ def mean(values: Floats, clusters: Clusters | None) -> Estimate:
 
 
 def contrast(
-    values: Floats, groups: tuple[NDArray[np.bool_], NDArray[np.bool_]], weights: tuple[float, float],
+    values: Floats,
+    groups: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    weights: tuple[float, float],
     clusters: Clusters | None,
 ) -> Estimate:
     """weights[0] * mean of the first group + weights[1] * mean of the second; missing where a group is empty.

@@ -23,8 +23,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "GENERATIONS", "Claimed", "add_measurement", "cell_folder", "claim", "clear_dead", "holder", "holds", "is_done",
-    "read_row", "release", "verdicts_file", "write_audit", "write_cell", "write_failed", "write_search",
+    "GENERATIONS",
+    "Claimed",
+    "add_measurement",
+    "cell_folder",
+    "claim",
+    "clear_dead",
+    "holder",
+    "holds",
+    "is_done",
+    "read_row",
+    "release",
+    "verdicts_file",
+    "write_audit",
+    "write_cell",
+    "write_failed",
+    "write_search",
 ]
 
 ROW = "row.json"
@@ -74,13 +88,19 @@ def _refuse_symlinks(folder: Path) -> None:
     """Raises ValueError where the cell's or the suite's folder is a symlink: writing would land elsewhere."""
     for place in (folder, folder.parent):
         if place.is_symlink():
-            raise ValueError(f"{place} is a symlink, and results are not written through one; "
-                             "remove it or choose another out=.")
+            raise ValueError(
+                f"{place} is a symlink, and results are not written through one; remove it or choose another out=."
+            )
 
 
 def write_cell(
-    folder: Path | str, *, cell: Mapping[str, Any], row: Mapping[str, Any], pairs: "pd.DataFrame | None",
-    curve: "pd.DataFrame | None", log: str,
+    folder: Path | str,
+    *,
+    cell: Mapping[str, Any],
+    row: Mapping[str, Any],
+    pairs: "pd.DataFrame | None",
+    curve: "pd.DataFrame | None",
+    log: str,
 ) -> None:
     """Stores a finished cell; `pairs` or `curve` None where the cell has no such table.
 
@@ -95,8 +115,12 @@ def write_cell(
 
 
 def write_failed(
-    folder: Path | str, *, cell: Mapping[str, Any], row: Mapping[str, Any],
-    curve: "pd.DataFrame | None" = None, log: str = "",
+    folder: Path | str,
+    *,
+    cell: Mapping[str, Any],
+    row: Mapping[str, Any],
+    curve: "pd.DataFrame | None" = None,
+    log: str = "",
 ) -> None:
     """Stores what is left of a cell that failed or was skipped, with the reason; it is not done.
 
@@ -145,8 +169,12 @@ def add_measurement(folder: Path | str, columns: Mapping[str, Any], files: Mappi
 
 
 def _write(
-    folder: Path, cell: Mapping[str, Any], row: Mapping[str, Any], pairs: "pd.DataFrame | None",
-    curve: "pd.DataFrame | None", log: str,
+    folder: Path,
+    cell: Mapping[str, Any],
+    row: Mapping[str, Any],
+    pairs: "pd.DataFrame | None",
+    curve: "pd.DataFrame | None",
+    log: str,
 ) -> None:
     """All files, each whole, the row last; nothing on disk changes before everything could be encoded."""
     _refuse_symlinks(folder)
@@ -208,11 +236,14 @@ def _pair_bytes(pairs: "pd.DataFrame") -> bytes:
 
 def _curve_bytes(curve: "pd.DataFrame") -> bytes:
     """A curve table as parquet. Raises: ValueError for a column that is neither declared nor a term."""
-    unknown = [name for name in curve.columns
-               if name not in names(CURVE_COLUMNS) and not str(name).startswith(TERM_PREFIX)]
+    unknown = [
+        name for name in curve.columns if name not in names(CURVE_COLUMNS) and not str(name).startswith(TERM_PREFIX)
+    ]
     if unknown:
-        raise ValueError(f"The curve table has unknown columns {', '.join(map(str, unknown))}; allowed are "
-                         f"{', '.join(names(CURVE_COLUMNS))} and {TERM_PREFIX}<name>.")
+        raise ValueError(
+            f"The curve table has unknown columns {', '.join(map(str, unknown))}; allowed are "
+            f"{', '.join(names(CURVE_COLUMNS))} and {TERM_PREFIX}<name>."
+        )
     return parquet_bytes(typed_frame(curve, CURVE_COLUMNS, "curve"), CURVE_COLUMNS)
 
 

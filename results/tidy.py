@@ -14,18 +14,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEYS = tuple(name for name in names(LONG_COLUMNS) if name not in ("metric", "value", "se", "n", "unit", "better"))
-_COUNTED_BY = {
-    "accuracy_chosen_longer": "pairs_chosen_longer", "accuracy_chosen_shorter": "pairs_chosen_shorter",
-    "validation_preference_accuracy": "validation_pairs", "validation_preference_accuracy_at_start": "validation_pairs",
-    "clipped_fraction": "steps", "noise_floor": "", "training_noise_floor": "",
-} | dict.fromkeys(
-    ("win_rate", "win_rate_length_controlled", "tie_share", "invalid_share", "position_consistency",
-     "length_agreement"), "judged_prompts",
-) | dict.fromkeys((
-    "canary_constant", "canary_copied_prompt", "canary_injection", "accuracy_length_balanced", "length_bias",
-    "length_bias_preference_part", "length_bias_length_part", "reward_length_bias", "chosen_logp_drift_rest",
-    "rejected_logp_drift_rest",
-), "")  # fmt: skip
+_COUNTED_BY = (
+    {
+        "accuracy_chosen_longer": "pairs_chosen_longer",
+        "accuracy_chosen_shorter": "pairs_chosen_shorter",
+        "validation_preference_accuracy": "validation_pairs",
+        "validation_preference_accuracy_at_start": "validation_pairs",
+        "clipped_fraction": "steps",
+        "noise_floor": "",
+        "training_noise_floor": "",
+    }
+    | dict.fromkeys(
+        (
+            "win_rate",
+            "win_rate_length_controlled",
+            "tie_share",
+            "invalid_share",
+            "position_consistency",
+            "length_agreement",
+        ),
+        "judged_prompts",
+    )
+    | dict.fromkeys(
+        (
+            "canary_constant",
+            "canary_copied_prompt",
+            "canary_injection",
+            "accuracy_length_balanced",
+            "length_bias",
+            "length_bias_preference_part",
+            "length_bias_length_part",
+            "reward_length_bias",
+            "chosen_logp_drift_rest",
+            "rejected_logp_drift_rest",
+        ),
+        "",
+    )
+)
 """Metric -> the column that counts what it is a mean over; "" where the row has no such count."""
 
 
@@ -70,9 +95,13 @@ def _part(frame: "pd.DataFrame", keys: "pd.DataFrame", column: Column) -> "pd.Da
     name, nothing = column.name, pd.Series(float("nan"), index=frame.index)
     counts = pd.to_numeric(frame.get(_counted_by(name), nothing))
     part = keys.assign(
-        metric=name, value=frame[name], se=frame.get(f"{name}_se", nothing), n=counts.where(counts > 0),
-        unit=column.unit, better=column.better,
-    )  # fmt: skip
+        metric=name,
+        value=frame[name],
+        se=frame.get(f"{name}_se", nothing),
+        n=counts.where(counts > 0),
+        unit=column.unit,
+        better=column.better,
+    )
     return part[part["value"].notna()]
 
 

@@ -46,9 +46,13 @@ def best_of_n(path: Path | str, name: str | None = None) -> "pd.DataFrame":
         values = rows[METRIC].fillna(AT_START).to_numpy(dtype=float)
         curve = expected_best(values)
         shared = {
-            "search": found["search"], "protocol": found["protocol"], "loss": loss, "trials": len(rows),
-            "failed": int((rows["status"] == "failed").sum()), "train_pairs": int(rows["train_pairs"].max()),
-        }  # fmt: skip
+            "search": found["search"],
+            "protocol": found["protocol"],
+            "loss": loss,
+            "trials": len(rows),
+            "failed": int((rows["status"] == "failed").sum()),
+            "train_pairs": int(rows["train_pairs"].max()),
+        }
         for place in range(len(values)):
             band = {"low": curve.low[place], "high": curve.high[place]} if found["method"] == "random" else {}
             lines.append({**shared, "n": place + 1, "expected": curve.expected[place], **band})

@@ -79,9 +79,15 @@ def win_rate(verdicts: "pd.DataFrame", ties: float = 0.5) -> WinRate:
     groups = 0 if table.clusters is None else len(np.unique(table.clusters))
     low, high = statistics.interval(found, groups - 1)
     return WinRate(
-        found.value, found.se, max(low, 0.0) if low == low else low, min(high, 1.0) if high == high else high,
-        len(table.y), groups, int(np.sum(given == 0.5)), int(np.isnan(given).sum()),
-    )  # fmt: skip
+        found.value,
+        found.se,
+        max(low, 0.0) if low == low else low,
+        min(high, 1.0) if high == high else high,
+        len(table.y),
+        groups,
+        int(np.sum(given == 0.5)),
+        int(np.isnan(given).sum()),
+    )
 
 
 def tie_share(verdicts: "pd.DataFrame") -> float:
@@ -149,12 +155,19 @@ def measure(verdicts: "pd.DataFrame") -> dict[str, float | int | str | None]:
     rate, controlled = win_rate(verdicts), win_rate_length_controlled(verdicts)
     agreement = length_agreement(verdicts)
     return {
-        "win_rate": rate.value, "win_rate_se": rate.se, "win_rate_baseline": _shared(verdicts, "baseline"),
-        "win_rate_length_controlled": controlled.value, "win_rate_length_controlled_se": controlled.se,
-        "judge": _shared(verdicts, "judge"), "judged_prompts": rate.prompts, "tie_share": tie_share(verdicts),
-        "invalid_share": invalid_share(verdicts), "position_consistency": position_consistency(verdicts),
-        "length_agreement": agreement.value, "length_agreement_se": agreement.se,
-    }  # fmt: skip
+        "win_rate": rate.value,
+        "win_rate_se": rate.se,
+        "win_rate_baseline": _shared(verdicts, "baseline"),
+        "win_rate_length_controlled": controlled.value,
+        "win_rate_length_controlled_se": controlled.se,
+        "judge": _shared(verdicts, "judge"),
+        "judged_prompts": rate.prompts,
+        "tie_share": tie_share(verdicts),
+        "invalid_share": invalid_share(verdicts),
+        "position_consistency": position_consistency(verdicts),
+        "length_agreement": agreement.value,
+        "length_agreement_se": agreement.se,
+    }
 
 
 def length_feature(difference: Floats) -> Floats | None:
@@ -224,13 +237,17 @@ def _preferences(verdicts: "pd.DataFrame") -> Floats:
     for name in ("cell", "judge", "baseline"):
         seen = sorted(map(str, verdicts[name].dropna().unique())) if name in verdicts.columns else []
         if len(seen) > 1:
-            raise ValueError(f"The verdict table mixes {len(seen)} values of {name} ({', '.join(seen[:5])}); "
-                             f"measure one at a time, for example with verdicts.groupby({name!r}).")  # fmt: skip
+            raise ValueError(
+                f"The verdict table mixes {len(seen)} values of {name} ({', '.join(seen[:5])}); "
+                f"measure one at a time, for example with verdicts.groupby({name!r})."
+            )
     values = pd.to_numeric(verdicts["preference"]).to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = (values < 0) | (values > 1)
     if wrong.any():
-        raise ValueError(f"preference is {values[wrong][0]:g} in row {int(np.flatnonzero(wrong)[0])}; allowed are 0 "
-                         "(loss) to 1 (win), 0.5 a tie, missing where the verdict is invalid.")  # fmt: skip
+        raise ValueError(
+            f"preference is {values[wrong][0]:g} in row {int(np.flatnonzero(wrong)[0])}; allowed are 0 "
+            "(loss) to 1 (win), 0.5 a tie, missing where the verdict is invalid."
+        )
     return values
 
 
@@ -244,13 +261,16 @@ def _prompts(verdicts: "pd.DataFrame", y: Floats) -> _Prompts:
     frame["cluster"] = -1 if clusters is None else clusters
     frame = frame[frame["y"].notna()]
     means = frame.groupby("id", sort=False).agg(
-        y=("y", "mean"), difference=("difference", lambda column: column.mean(skipna=False)),
+        y=("y", "mean"),
+        difference=("difference", lambda column: column.mean(skipna=False)),
         cluster=("cluster", "first"),
-    )  # fmt: skip
+    )
     return _Prompts(
-        means.index.to_numpy(), means["y"].to_numpy(), means["difference"].to_numpy(dtype=np.float64),
+        means.index.to_numpy(),
+        means["y"].to_numpy(),
+        means["difference"].to_numpy(dtype=np.float64),
         None if clusters is None else means["cluster"].to_numpy(dtype=np.int64),
-    )  # fmt: skip
+    )
 
 
 def _length_difference(verdicts: "pd.DataFrame") -> Floats:
@@ -259,8 +279,10 @@ def _length_difference(verdicts: "pd.DataFrame") -> Floats:
 
     if not {"policy_tokens", "baseline_tokens"} <= set(verdicts.columns):
         return np.full(len(verdicts), np.nan)
-    sides = [pd.to_numeric(verdicts[name]).to_numpy(dtype=np.float64, na_value=np.nan)
-             for name in ("policy_tokens", "baseline_tokens")]  # fmt: skip
+    sides = [
+        pd.to_numeric(verdicts[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in ("policy_tokens", "baseline_tokens")
+    ]
     return sides[0] - sides[1]
 
 
@@ -275,8 +297,10 @@ def _offset(table: _Prompts, difficulty: Mapping[str, float] | None) -> Floats:
         return np.zeros(len(table.y))
     absent = [name for name in table.ids if name not in difficulty]
     if absent:
-        raise ValueError(f"{len(absent)} prompts have no difficulty, first {absent[0]!r}; give one, in logits, for "
-                         "each prompt_id, or none at all.")  # fmt: skip
+        raise ValueError(
+            f"{len(absent)} prompts have no difficulty, first {absent[0]!r}; give one, in logits, for "
+            "each prompt_id, or none at all."
+        )
     return np.array([difficulty[name] for name in table.ids], dtype=np.float64)
 
 
@@ -287,6 +311,16 @@ def _shared(verdicts: "pd.DataFrame", name: str) -> str | None:
 
 
 __all__ = [
-    "LengthControlled", "WinRate", "fit_logistic", "invalid_share", "length_agreement", "length_feature", "logistic",
-    "measure", "position_consistency", "tie_share", "win_rate", "win_rate_length_controlled",
-]  # fmt: skip
+    "LengthControlled",
+    "WinRate",
+    "fit_logistic",
+    "invalid_share",
+    "length_agreement",
+    "length_feature",
+    "logistic",
+    "measure",
+    "position_consistency",
+    "tie_share",
+    "win_rate",
+    "win_rate_length_controlled",
+]

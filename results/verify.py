@@ -95,8 +95,13 @@ def _verify_cell(folder: Path, rows: dict[Path, Mapping[str, Any]], findings: li
         return "linked"
     findings.extend(_leftovers(folder))
     if not (folder / store.ROW).exists():
-        findings.append(Finding(folder, f"has no {store.ROW}: the cell was begun and not ended, or the file is gone",
-                                "run the command again: it goes on from here"))
+        findings.append(
+            Finding(
+                folder,
+                f"has no {store.ROW}: the cell was begun and not ended, or the file is gone",
+                "run the command again: it goes on from here",
+            )
+        )
         return "unfinished"
     try:
         row = _strict_row(folder)
@@ -138,8 +143,11 @@ def _files(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(path, "is a symbolic link" if path.is_symlink() else "is missing", f"restore it, or {AGAIN}")
         elif not store.holds(folder, name, digest):
             was = digest.get("size") if isinstance(digest, dict) else None
-            yield Finding(path, f"was edited: {path.stat().st_size} bytes now, {was} when stored, other sha256",
-                          f"restore it, or {AGAIN}")
+            yield Finding(
+                path,
+                f"was edited: {path.stat().st_size} bytes now, {was} when stored, other sha256",
+                f"restore it, or {AGAIN}",
+            )
     known = {store.ROW, CLAIM, *_OWN_FOLDERS, *files}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
@@ -175,13 +183,17 @@ def _tables(folder: Path, row: Mapping[str, Any], settings: Mapping[str, Any]) -
         has_curve = store.CURVE in row["files"]
         curve = read_parquet(folder / store.CURVE, CURVE_COLUMNS, "curve") if has_curve else None
         yield from _not_finite(folder, pairs, curve)
-        again = derived(pairs, curve, reward=row.get("reward"), beta=settings.get("beta"),
-                        noise_floor=row.get("noise_floor") or 0.0)
+        again = derived(
+            pairs, curve, reward=row.get("reward"), beta=settings.get("beta"), noise_floor=row.get("noise_floor") or 0.0
+        )
     except (OSError, ValueError) as error:
         yield Finding(folder / store.PAIRS, f"cannot be measured: {error}", REMOVE)
         return
-    again |= {"beta": settings.get("beta"), "test_pairs": _last(pairs, "test"),
-              "validation_pairs": _last(pairs, "validation")}
+    again |= {
+        "beta": settings.get("beta"),
+        "test_pairs": _last(pairs, "test"),
+        "validation_pairs": _last(pairs, "validation"),
+    }
     for name, value in again.items():
         if name in row and not _equal(row[name], value):
             yield Finding(folder / store.ROW, f"{name} is {row[name]!r}, but its tables give {value!r}", REMOVE)
@@ -219,8 +231,11 @@ def _not_finite(folder: Path, pairs: "pd.DataFrame", curve: "pd.DataFrame | None
     for name in ("loss", "gradient_norm") if curve is not None else ():
         bad = curve[~curve[name].abs().lt(math.inf)]
         if len(bad):
-            yield Finding(folder / store.CURVE, f"{name} is no finite number at step {bad['step'].iloc[0]}",
-                          f"delete row.json and {AGAIN}")
+            yield Finding(
+                folder / store.CURVE,
+                f"{name} is no finite number at step {bad['step'].iloc[0]}",
+                f"delete row.json and {AGAIN}",
+            )
 
 
 def _leftovers(folder: Path) -> Iterator[Finding]:

@@ -31,7 +31,26 @@ from suites.sampled import Sampled
 from suites.splits import cluster_of, split_of
 
 __all__ = [
-    "FILE_ENDINGS", "Example", "Message", "Pair", "Part", "Sampled", "Suite", "SuiteEntry", "SuiteError",
-    "audit", "cluster_of", "first_human_turn", "get", "is_mixture", "load", "names", "read_parts", "register",
-    "rewards", "settings_of", "shares", "split_of",
-]  # fmt: skip
+    "FILE_ENDINGS",
+    "Example",
+    "Message",
+    "Pair",
+    "Part",
+    "Sampled",
+    "Suite",
+    "SuiteEntry",
+    "SuiteError",
+    "audit",
+    "cluster_of",
+    "first_human_turn",
+    "get",
+    "is_mixture",
+    "load",
+    "names",
+    "read_parts",
+    "register",
+    "rewards",
+    "settings_of",
+    "shares",
+    "split_of",
+]

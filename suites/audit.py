@@ -147,8 +147,13 @@ def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audi
     near_leaks = _near_leaks(suite)
     advance(kept)
     return Audit(
-        name=suite.name, kind=suite.kind, source=suite.source, revision=suite.revision,
-        read=suite.read, kept=kept, dropped=dict(suite.dropped),
+        name=suite.name,
+        kind=suite.kind,
+        source=suite.source,
+        revision=suite.revision,
+        read=suite.read,
+        kept=kept,
+        dropped=dict(suite.dropped),
         splits={split: seen.splits[split] for split in SPLITS},
         duplicates=kept - len(seen.judgements),
         contradictory=seen.contradictory,
@@ -163,7 +168,7 @@ def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audi
         desirable=None if pairs else seen.desirable,
         agreement=fmean(seen.agreements) if seen.agreements else None,
         agreement_rows=len(seen.agreements),
-    )  # fmt: skip
+    )
 
 
 def prompt_text(row: Pair | Example) -> str:
@@ -185,7 +190,10 @@ def _near_leaks(suite: Suite) -> int:
     training = splits == "train"
     pairs = candidates(sketches, numpy.flatnonzero(~training), numpy.flatnonzero(training))
     ours, theirs = (rows.take([pair[side] for pair in pairs]) for side in (0, 1))
-    return len({
-        pair[0] for pair, one, other in zip(pairs, ours, theirs, strict=True)
-        if similarity(prompt_text(one), prompt_text(other)) >= THRESHOLD
-    })  # fmt: skip
+    return len(
+        {
+            pair[0]
+            for pair, one, other in zip(pairs, ours, theirs, strict=True)
+            if similarity(prompt_text(one), prompt_text(other)) >= THRESHOLD
+        }
+    )

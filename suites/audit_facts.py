@@ -45,17 +45,21 @@ def facts(found: Audit) -> list[Fact]:
         Fact("duplicates", f"{found.duplicates}; contradictory: {found.contradictory}"),
     ]
     for what, length in found.lengths.items():
-        listed.append(Fact(
-            what,
-            f"median {length.median_words:g} words ({length.median_characters:g} characters), "
-            f"longest {length.longest_words} ({length.longest_characters})",
-        ))  # fmt: skip
+        listed.append(
+            Fact(
+                what,
+                f"median {length.median_words:g} words ({length.median_characters:g} characters), "
+                f"longest {length.longest_words} ({length.longest_characters})",
+            )
+        )
     if found.longer_wins is not None:
-        listed.append(Fact(
-            "one answer begins with the other",
-            f"{found.prefix} (rejected goes on from chosen {found.chosen_is_prefix}, chosen from rejected "
-            f"{found.rejected_is_prefix})",
-        ))  # fmt: skip
+        listed.append(
+            Fact(
+                "one answer begins with the other",
+                f"{found.prefix} (rejected goes on from chosen {found.chosen_is_prefix}, chosen from rejected "
+                f"{found.rejected_is_prefix})",
+            )
+        )
         listed.append(Fact("preferring the longer answer", f"right in {found.longer_wins:.3f} of pairs"))
     if found.desirable is not None:
         listed.append(Fact("desirable", f"{found.desirable} of {found.kept}"))
@@ -114,8 +118,9 @@ def _about_preferences(found: Audit) -> Iterator[str]:
         side, share = ("longer", found.longer_wins) if found.longer_wins > high else ("shorter", 1 - found.longer_wins)
         alarm = (
             f" ({share:.0%}, above {LENGTH_ALARM:.0%}: length alone would look like a good loss; balance the lengths)"
-            if share > LENGTH_ALARM else ""
-        )  # fmt: skip
+            if share > LENGTH_ALARM
+            else ""
+        )
         yield f"the chosen answer is usually the {side} one{alarm}: read the length-balanced accuracy"
     if found.desirable is not None and found.desirable in (0, found.kept):
         yield "all rows carry the same label: nothing can be preferred"

@@ -59,9 +59,7 @@ class Tally:
 
     def words(self) -> str:
         """One clause a rule, with the first row it removed."""
-        return "; ".join(
-            f"{rule} {count} (first: {self.first[rule]})" for rule, count in self.dropped.items()
-        )
+        return "; ".join(f"{rule} {count} (first: {self.first[rule]})" for rule, count in self.dropped.items())
 
 
 def collect(
@@ -112,9 +110,15 @@ def check_answers(chosen: str, rejected: str) -> None:
 
 
 def finish(
-    drafts: Iterable[Draft], tally: Tally, *, name: str, kind: Literal["pairs", "examples"],
-    source: str, revision: str, lone_split_counts: bool = True,
-) -> Suite:  # fmt: skip
+    drafts: Iterable[Draft],
+    tally: Tally,
+    *,
+    name: str,
+    kind: Literal["pairs", "examples"],
+    source: str,
+    revision: str,
+    lone_split_counts: bool = True,
+) -> Suite:
     """Place the drafts into splits, drop what leaks into test, and close the suite.
 
     Where all rows name one and the same split, lone_split_counts=False takes that for no word about what to
@@ -159,6 +163,12 @@ def _row(draft: Draft, unit: str, split: str) -> Pair | Example:
 
 def _kind(value: object) -> str:
     """The value's type in a user's words."""
-    names = {type(None): "missing", bool: "a truth value", int: "a number", float: "a number",
-             list: "a list", dict: "an object"}  # fmt: skip
+    names = {
+        type(None): "missing",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), f"a {type(value).__name__}")

@@ -45,10 +45,17 @@ def number(value: object, what: str) -> float:
 
 
 def compare(
-    row_id: str, prompt: tuple[Message, ...], answers: tuple[object, object], preference: float, ties: str, *,
-    scores: tuple[float | None, float | None] = (None, None), agreements: tuple[float, float] | None = None,
-    split: str | None = None, cluster: str | None = None,
-) -> Draft:  # fmt: skip
+    row_id: str,
+    prompt: tuple[Message, ...],
+    answers: tuple[object, object],
+    preference: float,
+    ties: str,
+    *,
+    scores: tuple[float | None, float | None] = (None, None),
+    agreements: tuple[float, float] | None = None,
+    split: str | None = None,
+    cluster: str | None = None,
+) -> Draft:
     """The draft of a comparison: preference > 0 for the first answer, < 0 for the second, 0 for a tie.
 
     ties=drop removes a tie under the rule `tie`. ties=half keeps it with a direction thrown by a fair coin
@@ -64,9 +71,14 @@ def compare(
     swapped = preference < 0 or (preference == 0 and coin(row_id))
     step = -1 if swapped else 1
     return Draft(
-        row_id, prompt, (first, second)[::step], split, cluster, scores[::step],
+        row_id,
+        prompt,
+        (first, second)[::step],
+        split,
+        cluster,
+        scores[::step],
         agreement=agreements[::step][0] if agreements else None,
-    )  # fmt: skip
+    )
 
 
 def coin(row_id: str) -> bool:
@@ -109,13 +121,9 @@ def rated(
         yield Comparison(f"{row_id}/{one}-{two}", prompt, pair, (values[one], values[two]), split)
 
 
-def comparison_draft(
-    row: Comparison, read_prompt: Callable[[object], tuple[Message, ...]], ties: str
-) -> Draft:
+def comparison_draft(row: Comparison, read_prompt: Callable[[object], tuple[Message, ...]], ties: str) -> Draft:
     """The draft of two rated answers: the higher rating is chosen. Raises: RowDropped."""
     if row.problem:
         raise row.problem
     one, two = row.ratings
-    return compare(
-        row.id, read_prompt(row.prompt), row.answers, one - two, ties, scores=row.ratings, split=row.split
-    )
+    return compare(row.id, read_prompt(row.prompt), row.answers, one - two, ties, scores=row.ratings, split=row.split)

@@ -46,13 +46,15 @@ def load_file(name: str) -> Suite:
     kind = _kind(path.name, _survey(_records(path)))
     build = _pair_draft if kind == "pairs" else _example_draft
     tally = Tally()
-    drafts = collect(
-        _with_ids(_records(path)), tally, build=lambda row: build(*row), name=lambda row: row[1].where
-    )
+    drafts = collect(_with_ids(_records(path)), tally, build=lambda row: build(*row), name=lambda row: row[1].where)
     return finish(
-        drafts, tally, name=_stem(path.name), kind=kind, source=path.name,
+        drafts,
+        tally,
+        name=_stem(path.name),
+        kind=kind,
+        source=path.name,
         revision=digest_files([(path.name, path)]),
-    )  # fmt: skip
+    )
 
 
 def _records(path: Path) -> Iterator[Record]:
@@ -86,9 +88,7 @@ def _kind(name: str, found: Survey) -> str:
     pairs = all(column in columns for column in PAIR_COLUMNS)
     examples = all(column in columns for column in EXAMPLE_COLUMNS)
     if pairs and examples:
-        raise SuiteError(
-            f"{name}: columns of pairs and of unpaired examples; found: {', '.join(columns)}; keep one"
-        )
+        raise SuiteError(f"{name}: columns of pairs and of unpaired examples; found: {', '.join(columns)}; keep one")
     if pairs and "prompt" not in columns and not found.has_messages:
         raise SuiteError(f"{name}: no column 'prompt'; found: {', '.join(columns)}; {NEEDED}")
     if not pairs and not examples:
@@ -110,9 +110,7 @@ def _with_ids(records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
         given = _label(record, "id")
         row_id = f"row-{number}" if given is None else given
         if row_id in seen:
-            raise SuiteError(
-                f"{record.where}: id {row_id!r} was already used at {seen[row_id]}; ids are unique"
-            )
+            raise SuiteError(f"{record.where}: id {row_id!r} was already used at {seen[row_id]}; ids are unique")
         seen[row_id] = record.where
         yield row_id, record
 

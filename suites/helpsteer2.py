@@ -1,7 +1,7 @@
 """nvidia/HelpSteer2: answers rated by people (arXiv:2406.08673), and compared by them (arXiv:2410.01257).
 
-    rated       one answer a row, helpfulness 0 to 4; neighbouring rows answer the same prompt
-    preference  two answers a row, preference_strength -3 to 3, negative where the first is better
+rated       one answer a row, helpfulness 0 to 4; neighbouring rows answer the same prompt
+preference  two answers a row, preference_strength -3 to 3, negative where the first is better
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ ROLE = {"User": "user", "Assistant": "assistant"}
 
 @register("helpsteer2", description="answers rated or compared by people, with the strength of preference", hub=HUB)
 def helpsteer2(
-    *, path: str | None = None, form: str | None = None, revision: str | None = None,
-    answers: str = "all", ties: str = "drop",
-) -> Suite:  # fmt: skip
+    *,
+    path: str | None = None,
+    form: str | None = None,
+    revision: str | None = None,
+    answers: str = "all",
+    ties: str = "drop",
+) -> Suite:
     """The pairs of one form, with scores.
 
     form: rated (the default on the hub) makes pairs of the neighbouring rows of a prompt, the more helpful
@@ -67,9 +71,14 @@ def turns(prompt: object) -> tuple[Message, ...]:
 
 
 def strength_draft(
-    row: SourceRow, prompt: tuple[Message, ...], answers: tuple[object, object], strength: float,
-    votes: Sequence[float], ties: str, split: str | None,
-) -> Draft:  # fmt: skip
+    row: SourceRow,
+    prompt: tuple[Message, ...],
+    answers: tuple[object, object],
+    strength: float,
+    votes: Sequence[float],
+    ties: str,
+    split: str | None,
+) -> Draft:
     """A comparison of graded strength, negative where the first answer is better, with single votes.
 
     Raises: RowDropped.
@@ -106,7 +115,11 @@ def _preference(row: SourceRow, ties: str) -> Draft:
     if split is None and fields.get("split") is not None:
         split = "train" if check_text(fields["split"], "split") == "train" else "test"
     return strength_draft(
-        row, turns(fields.get("prompt")), (fields.get("response_1"), fields.get("response_2")),
+        row,
+        turns(fields.get("prompt")),
+        (fields.get("response_1"), fields.get("response_2")),
         number(fields.get("preference_strength"), "preference_strength"),
-        read_votes(fields.get("all_preferences_unprocessed"), "strength"), ties, split,
-    )  # fmt: skip
+        read_votes(fields.get("all_preferences_unprocessed"), "strength"),
+        ties,
+        split,
+    )

@@ -13,16 +13,21 @@ from suites.sources import HubSet, SourceRow, build_suite, open_set
 
 HUB = "nvidia/HelpSteer3"
 SET = HubSet(
-    HUB, Layout({"train": "train", "validation": "test"}, folder="preference"),
+    HUB,
+    Layout({"train": "train", "validation": "test"}, folder="preference"),
     {"preference": ("context", "response1", "response2", "overall_preference")},
-)  # fmt: skip
+)
 
 
 @register("helpsteer3", description="pairs in many tasks and languages compared by people", hub=HUB)
 def helpsteer3(
-    *, path: str | None = None, revision: str | None = None, domain: str | None = None,
-    language: str | None = None, ties: str = "drop",
-) -> Suite:  # fmt: skip
+    *,
+    path: str | None = None,
+    revision: str | None = None,
+    domain: str | None = None,
+    language: str | None = None,
+    ties: str = "drop",
+) -> Suite:
     """The pairs, with half of overall_preference (-3 to 3) on either side as scores.
 
     Negative means that response1 is better, 0 is a tie. agreement is the share of the annotators
@@ -48,7 +53,11 @@ def _draft(row: SourceRow, wanted: dict[str, str | None], ties: str) -> Draft:
     if prompt[-1].role == "assistant":
         raise RowDropped("malformed", "the context ends with the assistant's turn")
     return strength_draft(
-        row, prompt, (fields.get("response1"), fields.get("response2")),
+        row,
+        prompt,
+        (fields.get("response1"), fields.get("response2")),
         number(fields.get("overall_preference"), "overall_preference"),
-        read_votes(fields.get("individual_preference"), "score"), ties, row.split,
-    )  # fmt: skip
+        read_votes(fields.get("individual_preference"), "score"),
+        ties,
+        row.split,
+    )

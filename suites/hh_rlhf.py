@@ -94,9 +94,7 @@ def _draft(row: SourceRow) -> Draft:
 def _turns(transcript: str) -> list[Message]:
     """The turns of one transcript. Raises: RowDropped when it does not open with a human turn."""
     head, *parts = TURN.split("\n\n" + transcript.lstrip())
-    turns = [
-        Message(ROLE[speaker], text.strip()) for speaker, text in zip(parts[::2], parts[1::2], strict=True)
-    ]
+    turns = [Message(ROLE[speaker], text.strip()) for speaker, text in zip(parts[::2], parts[1::2], strict=True)]
     if head.strip() or not turns or turns[0].role != "user" or not turns[0].content:
         raise RowDropped("malformed", "a transcript does not open with a human turn")
     return turns

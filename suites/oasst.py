@@ -1,8 +1,8 @@
 """OpenAssistant conversations (arXiv:2304.07327): replies to one message, ranked by people.
 
-    messages  the hub's rows, one message each, with its parent and its rank among its siblings
-    trees     one conversation tree a row, as in the *.trees.jsonl.gz files
-    pairs     prompt, chosen, rejected already made of ranked siblings, ranks in meta
+messages  the hub's rows, one message each, with its parent and its rank among its siblings
+trees     one conversation tree a row, as in the *.trees.jsonl.gz files
+pairs     prompt, chosen, rejected already made of ranked siblings, ranks in meta
 """
 
 from __future__ import annotations

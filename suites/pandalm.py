@@ -18,13 +18,14 @@ from suites.sources import HubSet, SourceRow, build_suite, open_set
 
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
 SET = HubSet(
-    None, Layout({}),
+    None,
+    Layout({}),
     {
         "judged": ("instruction", "response1", "response2", *ANNOTATORS),
         "pairs": ("prompt", "chosen", "rejected", "meta"),
     },
     "The file is data/testset-v1.json of github.com/WeOpenML/PandaLM.",
-)  # fmt: skip
+)
 
 
 @register("pandalm", description="pairs with the votes of three people each; evaluation only")

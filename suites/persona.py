@@ -80,11 +80,13 @@ def _written() -> Opened:
     """Our own statements as rows of the published form; so few that each split gets as many of either answer."""
     rows = (
         SourceRow(
-            f"written/{word}/{number}", "", WRITTEN_SPLITS[number % len(WRITTEN_SPLITS)],
+            f"written/{word}/{number}",
+            "",
+            WRITTEN_SPLITS[number % len(WRITTEN_SPLITS)],
             dict(zip(FORMS["evals"], (QUESTION.format(text), *pair), strict=True)),
         )
         for word, texts, pair in (("agreed", AGREED, (" Yes", " No")), ("refused", REFUSED, (" No", " Yes")))
         for number, text in enumerate(texts)
-    )  # fmt: skip
+    )
     digest = hashlib.sha256("\n".join((*AGREED, "", *REFUSED)).encode()).hexdigest()[:12]
     return Opened("evals", rows, "statements written for this project", digest)

@@ -180,5 +180,9 @@ def _object(value: object, where: str) -> dict[str, object]:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
-    ".jsonl": _json_lines, ".jsonl.gz": _json_lines, ".json": _json_list, ".csv": _csv, ".parquet": _parquet,
-}  # fmt: skip
+    ".jsonl": _json_lines,
+    ".jsonl.gz": _json_lines,
+    ".json": _json_list,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

@@ -33,9 +33,7 @@ class SuiteEntry:
 _entries: dict[str, SuiteEntry] = {}
 
 
-def register(
-    name: str, *, description: str, hub: str | None = None
-) -> Callable[[Maker], Maker]:
+def register(name: str, *, description: str, hub: str | None = None) -> Callable[[Maker], Maker]:
     """Decorate a function of keyword-only settings (text, or None when not given) that returns a Suite,
     or a Sampled: what a model has to answer before there is one.
 
@@ -85,9 +83,7 @@ def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite 
         from suites.files import load_file
 
         if given:
-            raise SuiteError(
-                f"suite {name_or_file!r} is a file and has no settings; given: {', '.join(sorted(given))}"
-            )
+            raise SuiteError(f"suite {name_or_file!r} is a file and has no settings; given: {', '.join(sorted(given))}")
         return load_file(name_or_file)
     entry = get(name_or_file)
     if unknown := sorted(set(given) - set(entry.settings)):

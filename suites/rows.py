@@ -32,9 +32,12 @@ class Rows(Sequence[Row], Generic[Row]):
     """
 
     def __init__(
-        self, kind: type[Row], table: pyarrow.Table, places: numpy.ndarray | None = None,
+        self,
+        kind: type[Row],
+        table: pyarrow.Table,
+        places: numpy.ndarray | None = None,
         change: Callable[[Row], Row] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kind, self.table, self.places, self.change = kind, table, places, change
 
     @classmethod
@@ -76,9 +79,7 @@ class Rows(Sequence[Row], Generic[Row]):
                 part = self.table.slice(start, CHUNK)
             else:
                 part = self.table.take(self.places[start : start + CHUNK])
-            columns = [
-                _made(part[name].combine_chunks(), kind) for name, kind in _types(self.kind).items()
-            ]
+            columns = [_made(part[name].combine_chunks(), kind) for name, kind in _types(self.kind).items()]
             rows = map(self.kind, *columns)
             yield from map(self.change, rows) if self.change else rows
 
@@ -142,8 +143,11 @@ def _arrow(hint: Any) -> pyarrow.DataType:
     if is_dataclass(hint):
         return pyarrow.struct([(name, _arrow(inner)) for name, inner in _types(hint).items()])
     scalars = {
-        str: pyarrow.large_string(), int: pyarrow.int32(), float: pyarrow.float64(), bool: pyarrow.bool_(),
-    }  # fmt: skip
+        str: pyarrow.large_string(),
+        int: pyarrow.int32(),
+        float: pyarrow.float64(),
+        bool: pyarrow.bool_(),
+    }
     return scalars[hint]
 
 

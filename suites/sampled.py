@@ -80,9 +80,13 @@ def pair_up(prompt: Prompt, answers: Sequence[Answer], label: Label, label_seed:
     if label == "bradley_terry" and _fraction(f"label/{label_seed}/{prompt.id}") >= _sigmoid(best.score - worst.score):
         chosen, rejected = worst, best
     return Draft(
-        prompt.id, prompt.messages, (chosen.text, rejected.text), prompt.split, prompt.cluster,
+        prompt.id,
+        prompt.messages,
+        (chosen.text, rejected.text),
+        prompt.split,
+        prompt.cluster,
         (chosen.score, rejected.score),
-    )  # fmt: skip
+    )
 
 
 def usable(answers: Iterable[Answer]) -> list[Answer]:

@@ -20,9 +20,14 @@ GOLD_SHARE = 0.25  # of the IMDb reviews; the others open prompts
 BEGINNING_WORDS = 60  # of a review: what is rated is short too
 WORD = r"[a-z']+"
 SETTINGS = {
-    "gold_share": GOLD_SHARE, "beginning_words": BEGINNING_WORDS, "words": WORD, "ngrams": [1, 2], "fewest_texts": 3,
-    "tf": "1 + log", "C": 4.0,
-}  # fmt: skip
+    "gold_share": GOLD_SHARE,
+    "beginning_words": BEGINNING_WORDS,
+    "words": WORD,
+    "ngrams": [1, 2],
+    "fewest_texts": 3,
+    "tf": "1 + log",
+    "C": 4.0,
+}
 NEEDS = "the gold reward of imdb-sentiment needs scikit-learn; install it: pip install 'preference-harness[demo]'"
 
 
@@ -37,9 +42,11 @@ class Sentiment:
             raise SuiteError(NEEDS) from error
         self.id = identity
         self._features: Any = TfidfVectorizer(
-            ngram_range=tuple(SETTINGS["ngrams"]), min_df=SETTINGS["fewest_texts"], sublinear_tf=True,
+            ngram_range=tuple(SETTINGS["ngrams"]),
+            min_df=SETTINGS["fewest_texts"],
+            sublinear_tf=True,
             token_pattern=WORD,
-        )  # fmt: skip
+        )
         matrix = self._features.fit_transform(texts)
         # liblinear's coordinate descent draws its order from random_state, so the fit is the same each time.
         self._classifier = LogisticRegression(C=SETTINGS["C"], solver="liblinear", random_state=0)
@@ -62,7 +69,7 @@ def imdb_sentiment() -> Sentiment:
         [" ".join(review.text.split()[:BEGINNING_WORDS]) for review in reviews],
         [review.positive for review in reviews],
         f"imdb-sentiment-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
-    )  # fmt: skip
+    )
 
 
 def held_out_accuracy(words: int) -> float:

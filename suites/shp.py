@@ -12,10 +12,25 @@ from suites.sources import HubSet, SourceRow, build_suite, open_set
 
 HUB = "stanfordnlp/SHP"
 SUBREDDITS = (
-    "askacademia", "askanthropology", "askbaking", "askcarguys", "askculinary", "askdocs", "askengineers",
-    "askhistorians", "askhr", "askphilosophy", "askphysics", "askscience", "asksciencefiction", "asksocialscience",
-    "askvet", "changemyview", "explainlikeimfive", "legaladvice",
-)  # fmt: skip
+    "askacademia",
+    "askanthropology",
+    "askbaking",
+    "askcarguys",
+    "askculinary",
+    "askdocs",
+    "askengineers",
+    "askhistorians",
+    "askhr",
+    "askphilosophy",
+    "askphysics",
+    "askscience",
+    "asksciencefiction",
+    "asksocialscience",
+    "askvet",
+    "changemyview",
+    "explainlikeimfive",
+    "legaladvice",
+)
 COLUMNS = ("history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B")
 SET = HubSet(
     HUB, Layout({"train": "train", "validation": "validation", "test": "test"}, part=parent_part), {"shp": COLUMNS}
@@ -53,9 +68,14 @@ def _draft(row: SourceRow, min_ratio: float) -> Draft:
         raise RowDropped("malformed", f"labels {label:g} is neither 0 nor 1")
     scores = (number(fields.get("score_A"), "score_A"), number(fields.get("score_B"), "score_B"))
     draft = compare(
-        row.id, question(fields.get("history"), "history"), (fields.get("human_ref_A"), fields.get("human_ref_B")),
-        2 * label - 1, "drop", scores=scores, split=row.split,
-    )  # fmt: skip
+        row.id,
+        question(fields.get("history"), "history"),
+        (fields.get("human_ref_A"), fields.get("human_ref_B")),
+        2 * label - 1,
+        "drop",
+        scores=scores,
+        split=row.split,
+    )
     if min_ratio > 1 and max(scores) < min_ratio * min(scores):
         raise RowDropped("below_min_ratio", f"votes {draft.scores[0]:g} and {draft.scores[1]:g}")
     return draft

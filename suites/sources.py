@@ -97,9 +97,14 @@ def recognise(source: str, fields: Mapping[str, object], forms: Mapping[str, tup
 
 
 def build_suite(
-    name: str, opened: Opened, records: Iterable[Row], build: Callable[[Row], Draft], *,
-    kind: Literal["pairs", "examples"] = "pairs", evaluation_only: bool = False,
-) -> Suite:  # fmt: skip
+    name: str,
+    opened: Opened,
+    records: Iterable[Row],
+    build: Callable[[Row], Draft],
+    *,
+    kind: Literal["pairs", "examples"] = "pairs",
+    evaluation_only: bool = False,
+) -> Suite:
     """The suite of an opened source. `build` makes a draft of a record, or raises RowDropped.
 
     Where all rows name one and the same split, that word says nothing about what to hold out, and the first
@@ -112,9 +117,14 @@ def build_suite(
     if evaluation_only:
         drafts = (replace(draft, split="test") for draft in drafts)
     return finish(
-        drafts, tally, name=name, kind=kind, source=opened.source, revision=opened.revision,
+        drafts,
+        tally,
+        name=name,
+        kind=kind,
+        source=opened.source,
+        revision=opened.revision,
         lone_split_counts=evaluation_only,
-    )  # fmt: skip
+    )
 
 
 def _rows(found: _Found, layout: Layout) -> Iterator[SourceRow]:

@@ -12,10 +12,14 @@ from suites.pair import SuiteError
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.1
 DECLARED = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
     "test": "test",
-}  # fmt: skip
+}
 LEAKS = "leaks_into_test"
 
 
@@ -60,8 +64,7 @@ def place_rows(first_turns: Sequence[str], declared: Sequence[str | None]) -> li
         splits.append(split)
     tested = {turn for turn, split in zip(first_turns, splits, strict=True) if split == "test"}
     return [
-        None if split != "test" and turn in tested else split
-        for turn, split in zip(first_turns, splits, strict=True)
+        None if split != "test" and turn in tested else split for turn, split in zip(first_turns, splits, strict=True)
     ]
 
 

@@ -1,8 +1,8 @@
 """Reddit summaries compared by people (arXiv:2009.01325): TL;DR, as text pairs or as first published.
 
-    trl       trl-lib/tldr-preference: prompt, chosen, rejected
-    carperai  CarperAI/openai_summarize_comparisons: prompt, chosen, rejected
-    openai    openai/summarize_from_feedback, comparisons: info, summaries, choice; some rows summarise news
+trl       trl-lib/tldr-preference: prompt, chosen, rejected
+carperai  CarperAI/openai_summarize_comparisons: prompt, chosen, rejected
+openai    openai/summarize_from_feedback, comparisons: info, summaries, choice; some rows summarise news
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ SETS = {
     "trl": HubSet(HUB, Layout(HELD_OUT), FORMS),
     "carperai": HubSet(
         "CarperAI/openai_summarize_comparisons",
-        Layout({"train": "train", "valid1": "validation", "valid2": "validation", "test": "test"}), FORMS,
+        Layout({"train": "train", "valid1": "validation", "valid2": "validation", "test": "test"}),
+        FORMS,
     ),
     "openai": HubSet(
-        "openai/summarize_from_feedback", Layout(HELD_OUT, folder="comparisons"), FORMS,
+        "openai/summarize_from_feedback",
+        Layout(HELD_OUT, folder="comparisons"),
+        FORMS,
         "The comparisons are the files batch*.json of its authors (github.com/openai/summarize-from-feedback).",
     ),
-}  # fmt: skip
+}
 
 
 @register("tldr", description="summaries of Reddit posts ranked by people", hub=HUB)

@@ -1,10 +1,10 @@
 """UltraFeedback (arXiv:2310.01377) in the forms in which it is trained on: answers rated by a model.
 
-    h4         HuggingFaceH4/ultrafeedback_binarized (Zephyr, arXiv:2310.16944): best against a random other
-    trl        trl-lib/ultrafeedback_binarized: the same pairs without the prompt column
-    argilla    argilla/ultrafeedback-binarized-preferences-cleaned: ratings averaged over four aspects
-    princeton  princeton-nlp's on-policy sets (SimPO, arXiv:2405.14734): five answers, scored by a reward model
-    openbmb    openbmb/UltraFeedback: the four rated answers of each prompt as they were first published
+h4         HuggingFaceH4/ultrafeedback_binarized (Zephyr, arXiv:2310.16944): best against a random other
+trl        trl-lib/ultrafeedback_binarized: the same pairs without the prompt column
+argilla    argilla/ultrafeedback-binarized-preferences-cleaned: ratings averaged over four aspects
+princeton  princeton-nlp's on-policy sets (SimPO, arXiv:2405.14734): five answers, scored by a reward model
+openbmb    openbmb/UltraFeedback: the four rated answers of each prompt as they were first published
 """
 
 from __future__ import annotations
@@ -44,17 +44,24 @@ FORMS = {
     "openbmb": ("instruction", "completions"),
 }
 SCORE_COLUMNS = {
-    "h4": FORMS["h4"][-2:], "trl": FORMS["trl"][-2:], "argilla": FORMS["argilla"][-2:],
+    "h4": FORMS["h4"][-2:],
+    "trl": FORMS["trl"][-2:],
+    "argilla": FORMS["argilla"][-2:],
     "argilla_mix": FORMS["argilla_mix"][-2:],
-}  # fmt: skip
+}
 RATED = ("princeton", "openbmb")  # the forms that keep every rated answer
 
 
 @register("ultrafeedback", description="chat answers rated by a model, in five published forms", hub=HUB)
 def ultrafeedback(
-    *, path: str | None = None, form: str | None = None, repository: str | None = None,
-    revision: str | None = None, answers: str | None = None, ties: str = "drop",
-) -> Suite:  # fmt: skip
+    *,
+    path: str | None = None,
+    form: str | None = None,
+    repository: str | None = None,
+    revision: str | None = None,
+    answers: str | None = None,
+    ties: str = "drop",
+) -> Suite:
     """The pairs of one form, with the ratings as scores.
 
     form: h4 (the default on the hub), trl, argilla, princeton or openbmb; from files it is recognised by the

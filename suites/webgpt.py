@@ -15,9 +15,11 @@ from suites.sources import HubSet, SourceRow, build_suite, open_set
 HUB = "openai/webgpt_comparisons"
 COLUMNS = ("question", "answer_0", "answer_1", "score_0", "score_1")
 SET = HubSet(
-    HUB, Layout({"train": "train"}), {"comparisons": COLUMNS},
+    HUB,
+    Layout({"train": "train"}),
+    {"comparisons": COLUMNS},
     "The data are the authors' file comparisons.jsonl, which the repository's script names.",
-)  # fmt: skip
+)
 
 
 @register("webgpt", description="long answers with citations compared by people", hub=HUB)
@@ -40,6 +42,11 @@ def _draft(row: SourceRow, ties: str) -> Draft:
     text = asked.get("full_text") if isinstance(asked, Mapping) else asked
     scores = (number(fields.get("score_0"), "score_0"), number(fields.get("score_1"), "score_1"))
     return compare(
-        row.id, question(text, "question.full_text"), (fields.get("answer_0"), fields.get("answer_1")),
-        scores[0] - scores[1], ties, scores=scores, split=row.split,
-    )  # fmt: skip
+        row.id,
+        question(text, "question.full_text"),
+        (fields.get("answer_0"), fields.get("answer_1")),
+        scores[0] - scores[1],
+        ties,
+        scores=scores,
+        split=row.split,
+    )

@@ -14,9 +14,13 @@ COMMIT = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"
 
 
 def serve(
-    files: Mapping[str, bytes], repository: str, kind: str, *,
-    branches: Mapping[str, Mapping[str, bytes]] | None = None, broken: Collection[str] = (),
-) -> AbstractContextManager[str]:  # fmt: skip
+    files: Mapping[str, bytes],
+    repository: str,
+    kind: str,
+    *,
+    branches: Mapping[str, Mapping[str, bytes]] | None = None,
+    broken: Collection[str] = (),
+) -> AbstractContextManager[str]:
     """A hub that holds files (path in the repository -> content) at COMMIT; kind: "datasets" or "models".
 
     branches: other revisions by name, each at the commit `commit_of(name)`. broken: paths answered with 500.

@@ -62,10 +62,18 @@ def test_the_example_losses_train_and_the_pandas_example_reads_them(tmp_path, mo
         Path(f"{name}.py").write_text(example)
     try:
         options, _ = read_options(
-            ["suite=imdb-sentiment", "suite.answers=written", "losses=dpo,mine,mine_single,mine_early,dpo+0.2*sft",
-             "mine.beta=0.1,0.5", "plugins=my_loss.py,my_single.py,my_early.py", "model=tiny", "train_pairs=16",
-             "eval_pairs=8", "threads=1"]
-        )  # fmt: skip
+            [
+                "suite=imdb-sentiment",
+                "suite.answers=written",
+                "losses=dpo,mine,mine_single,mine_early,dpo+0.2*sft",
+                "mine.beta=0.1,0.5",
+                "plugins=my_loss.py,my_single.py,my_early.py",
+                "model=tiny",
+                "train_pairs=16",
+                "eval_pairs=8",
+                "threads=1",
+            ]
+        )
         assert run(options, silent(), "command") == 0
     finally:
         for name in ("mine", "mine_single", "mine_early", "dpo_plus_sft_x0p2"):

@@ -22,8 +22,17 @@ SCRIPT = "<script>alert(1)</script>"
 ESCAPE = "\x1b[2J\x1b[31m"
 FORMULA = '=HYPERLINK("http://evil.example","x")'
 TABLE = "| a | b |\n|---|---|\n| `x` | [click](javascript:alert(1)) |"
-SMALL = ["model=tiny", "train_pairs=16", "eval_pairs=4", "batch_size=8", "precision=fp32", "device=cpu", "workers=0",
-         "threads=1", "controls=false"]  # fmt: skip
+SMALL = [
+    "model=tiny",
+    "train_pairs=16",
+    "eval_pairs=4",
+    "batch_size=8",
+    "precision=fp32",
+    "device=cpu",
+    "workers=0",
+    "threads=1",
+    "controls=false",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -110,10 +119,14 @@ def hostile(tmp_path_factory):
     model = place / f"{ESCAPE}{FORMULA.replace('/', '')}"
     shutil.copytree(folder("tiny"), model)
     rows = [
-        row | {"id": f"{number}{ESCAPE}{SCRIPT}{FORMULA}", "chosen": f"{FORMULA} {SCRIPT}{ESCAPE} {row['chosen']}",
-               "rejected": f"{TABLE}{ESCAPE} {row['rejected']}"}
+        row
+        | {
+            "id": f"{number}{ESCAPE}{SCRIPT}{FORMULA}",
+            "chosen": f"{FORMULA} {SCRIPT}{ESCAPE} {row['chosen']}",
+            "rejected": f"{TABLE}{ESCAPE} {row['rejected']}",
+        }
         for number, row in enumerate(pair_rows(60))
-    ]  # fmt: skip
+    ]
     data = write_jsonl(place / f"{SCRIPT.replace('/', '')}|=1+1.jsonl", rows)
     plugin = place / "=evil<b>.py"
     plugin.write_text(

@@ -87,9 +87,11 @@ class Actor:
         machine = replace(machine_here(duty.sweep.options, self._errand.asked), precision=duty.sweep.machine.precision)
         out = str(Path(self._folder.name) / "out")
         sweep = replace(
-            duty.sweep, machine=machine, identity=replace(duty.sweep.identity, source=source),
+            duty.sweep,
+            machine=machine,
+            identity=replace(duty.sweep.identity, source=source),
             options=duty.sweep.options.model_copy(update={"out": out}),
-        )  # fmt: skip
+        )
         register_losses(replace(duty, plugins=self._unpacked_plugins()))
         self._worker = Worker(sweep, duty.todo, Relay(self._say), duty.workers, duty.micro_tokens)
         return Hello(place)

@@ -36,10 +36,12 @@ def connect(address: str) -> None:
         ray.init(address=address, **quiet, **({"include_dashboard": False} if address == "local" else {}))
     except Exception as error:  # Ray raises bare ones too, where a node does not come up in time
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError([
-            f"ray.address={address}: no Ray cluster can be joined from here ({reason}); start one with "
-            "`ray start --head` (this machine must belong to it), or use ray.address=local"
-        ]) from None  # fmt: skip
+        raise UsageError(
+            [
+                f"ray.address={address}: no Ray cluster can be joined from here ({reason}); start one with "
+                "`ray start --head` (this machine must belong to it), or use ray.address=local"
+            ]
+        ) from None
 
 
 def request(options: Options) -> dict[str, float]:
@@ -65,10 +67,13 @@ def require_room(asked: Mapping[str, float]) -> None:
     if places(asked):
         return
     memory = f" and {asked['memory'] / _GIB:g} GiB" if "memory" in asked else ""
-    raise UsageError([
-        f"a cell asks for {asked['num_cpus']:g} CPUs, {asked['num_gpus']:g} GPUs{memory}, and no node of the cluster "
-        f"has that much (there are {_described()}); lower ray.cpus=, ray.gpus= or ray.memory=, or add a node"
-    ])
+    raise UsageError(
+        [
+            f"a cell asks for {asked['num_cpus']:g} CPUs, {asked['num_gpus']:g} GPUs{memory}, and no node of the "
+            f"cluster has that much (there are {_described()}); lower ray.cpus=, ray.gpus= or ray.memory=, "
+            "or add a node"
+        ]
+    )
 
 
 def _nodes() -> list[Mapping[str, float]]:
@@ -113,10 +118,12 @@ def machine_of(options: Options, progress: Progress, *, planned: bool = False) -
         raise
     except RayError as error:
         last = (str(error).strip().splitlines() or [""])[-1]
-        raise UsageError([
-            f"engine=ray: a node of the cluster cannot run cells ({last}); preference-harness and its libraries must "
-            "be installed there in the versions that are here"
-        ]) from None  # fmt: skip
+        raise UsageError(
+            [
+                f"engine=ray: a node of the cluster cannot run cells ({last}); preference-harness and its libraries "
+                "must be installed there in the versions that are here"
+            ]
+        ) from None
 
 
 def machine_here(options: Options, asked: Mapping[str, float]) -> Machine:

@@ -15,9 +15,10 @@ class EngineOptions(BaseModel):
     """The keys `ray.` and `slurm.`, which name no cell and change no number."""
 
     ray_address: Annotated[str, BeforeValidator(Text())] = option(
-        "auto", "the Ray cluster: auto (that of this machine), HOST:PORT, or local (one of this machine alone)",
+        "auto",
+        "the Ray cluster: auto (that of this machine), HOST:PORT, or local (one of this machine alone)",
         key="ray.address",
-    )  # fmt: skip
+    )
     ray_cpus: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
         None, "CPUs of a cell under engine=ray, and its threads; auto = threads=, else 1", SCALAR, "auto", "ray.cpus"
     )

@@ -21,11 +21,13 @@ def engine_problems(options: Options) -> list[str]:
 
 def _of_other_engines(options: Options) -> list[str]:
     given = [
-        name for name, field in sorted(EngineOptions.model_fields.items())
+        name
+        for name, field in sorted(EngineOptions.model_fields.items())
         if not name.startswith(options.engine) and getattr(options, name) != field.default
-    ]  # fmt: skip
-    return [f"{name.replace('_', '.')}= is for engine={name.partition('_')[0]}; add it, or leave this out"
-            for name in given]  # fmt: skip
+    ]
+    return [
+        f"{name.replace('_', '.')}= is for engine={name.partition('_')[0]}; add it, or leave this out" for name in given
+    ]
 
 
 def _beyond_this_machine(options: Options) -> list[str]:
@@ -37,8 +39,10 @@ def _beyond_this_machine(options: Options) -> list[str]:
     if importlib.util.find_spec(package) is None:
         found.append(f"engine={engine}: the {package} package is missing; pip install 'preference-harness[{engine}]'")
     if launch.processes() > 1:
-        found.append(f"engine={engine} starts processes of its own, but this command was launched as several that "
-                     "share each cell; run it alone")  # fmt: skip
+        found.append(
+            f"engine={engine} starts processes of its own, but this command was launched as several that "
+            "share each cell; run it alone"
+        )
     if options.workers == 0:
         found.append(f"workers=0 runs cells in the command's own process, and engine={engine} on others; leave one out")
     gpus = getattr(options, f"{engine}_gpus")
@@ -54,9 +58,13 @@ def _of_ray(options: Options) -> list[str]:
     if options.ray_address not in ("auto", "local") and ":" not in options.ray_address:
         found.append(f"ray.address={options.ray_address} names no cluster; give auto, local or HOST:PORT")
     if options.checkpoint_steps:
-        found.append("checkpoint_steps= keeps checkpoints on the disk of one machine; under engine=ray a cell that "
-                     "loses its machine begins again: leave it out")  # fmt: skip
+        found.append(
+            "checkpoint_steps= keeps checkpoints on the disk of one machine; under engine=ray a cell that "
+            "loses its machine begins again: leave it out"
+        )
     if options.rounds > 1:
-        found.append(f"rounds={options.rounds} hands weights from cell to cell through out=, which the machines of a "
-                     "cluster need not share; use engine=local")  # fmt: skip
+        found.append(
+            f"rounds={options.rounds} hands weights from cell to cell through out=, which the machines of a "
+            "cluster need not share; use engine=local"
+        )
     return found

@@ -150,8 +150,9 @@ def machine_there(options: Options, progress: Progress) -> Machine:
     Raises: UsageError where there is no Slurm, it refuses the job, or the job ends without an answer.
     """
     if missing := [name for name in ("sbatch", "srun", "sacct", "scancel") if shutil.which(name) is None]:
-        raise UsageError([f"engine=slurm: {', '.join(missing)} cannot be found here; run it where jobs are submitted "
-                          "(a login node)"])  # fmt: skip
+        raise UsageError(
+            [f"engine=slurm: {', '.join(missing)} cannot be found here; run it where jobs are submitted (a login node)"]
+        )
     place = Path(options.out)
     place.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=place)).absolute()
@@ -176,8 +177,10 @@ def machine_there(options: Options, progress: Progress) -> Machine:
 
 def _cannot(error: Exception) -> str:
     last = (str(error).strip().splitlines() or [""])[-1]
-    return (f"engine=slurm: a job cannot run cells ({last}); preference-harness and its libraries must be installed "
-            "on a disk that the nodes share, and out= must lie on one")  # fmt: skip
+    return (
+        f"engine=slurm: a job cannot run cells ({last}); preference-harness and its libraries must be installed "
+        "on a disk that the nodes share, and out= must lie on one"
+    )
 
 
 def _machine(options: Options, asked: dict[str, float]) -> Machine | list[str]:
@@ -200,11 +203,15 @@ def _submit(options: Options, folder: Path, function: Any, *arguments: Any) -> s
     """Submits a call. Raises: UsageError with Slurm's own reason where it is refused."""
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
     asked = {
-        "job_name": "preference-harness", "time": max(1, round(options.slurm_hours * 60)), "nodes": 1,
-        "cpus_per_task": _cpus(options), "gpus_per_node": _gpus(options) or None, "partition": options.slurm_partition,
+        "job_name": "preference-harness",
+        "time": max(1, round(options.slurm_hours * 60)),
+        "nodes": 1,
+        "cpus_per_task": _cpus(options),
+        "gpus_per_node": _gpus(options) or None,
+        "partition": options.slurm_partition,
         "account": options.slurm_account,
         "mem": f"{round(options.slurm_memory * 1024)}M" if options.slurm_memory else None,
-    }  # fmt: skip
+    }
     executor.update_parameters(
         additional_parameters={"no-requeue": True},  # a job that is lost is replaced here
         **{name: value for name, value in asked.items() if value is not None},
@@ -213,5 +220,9 @@ def _submit(options: Options, folder: Path, function: Any, *arguments: Any) -> s
         return executor.submit(function, *arguments)
     except (FailedSubmissionError, UncompletedJobError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError([f"engine=slurm: Slurm takes no such job ({reason}); see slurm.partition=, slurm.account=, "
-                          "slurm.hours=, slurm.cpus=, slurm.gpus= and slurm.memory="]) from None  # fmt: skip
+        raise UsageError(
+            [
+                f"engine=slurm: Slurm takes no such job ({reason}); see slurm.partition=, slurm.account=, "
+                "slurm.hours=, slurm.cpus=, slurm.gpus= and slurm.memory="
+            ]
+        ) from None

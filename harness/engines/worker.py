@@ -58,9 +58,13 @@ class Worker:
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
                 row = run_cell(
-                    bench, trial, folder, save=save, before=self._before(trial),
+                    bench,
+                    trial,
+                    folder,
+                    save=save,
+                    before=self._before(trial),
                     hand_on=self.sweep.is_needed(trial) and self.sweep.handed_on(trial) is None,
-                )  # fmt: skip
+                )
         except store.Claimed as error:
             self.progress.note(f"{trial.label}: left alone for now: {error}")
         except CellFailed as error:
@@ -116,10 +120,17 @@ class Worker:
         sweep, progress = self.sweep, self.progress
         with progress.stage(f"loading {sweep.options.model}", 1):
             bench = ranks.together(
-                lambda: Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress, workers=self.workers,
-                              command=sweep.command),
-                "load", duty_of(sweep, self.todo, 1),
-            )  # fmt: skip
+                lambda: Bench(
+                    sweep.identity,
+                    sweep.tokenizer,
+                    sweep.machine,
+                    progress,
+                    workers=self.workers,
+                    command=sweep.command,
+                ),
+                "load",
+                duty_of(sweep, self.todo, 1),
+            )
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)

@@ -10,5 +10,13 @@ from harness.judges.registry import KINDS, check, make
 from harness.judges.settings import SETTINGS, JudgeSettings
 
 __all__ = [
-    "KINDS", "SETTINGS", "Judge", "JudgeError", "JudgeSettings", "Streaming", "Verdict", "check", "make",
-]  # fmt: skip
+    "KINDS",
+    "SETTINGS",
+    "Judge",
+    "JudgeError",
+    "JudgeSettings",
+    "Streaming",
+    "Verdict",
+    "check",
+    "make",
+]

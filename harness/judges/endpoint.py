@@ -28,8 +28,12 @@ _GARBLED = 3  # how often a reply that is no JSON is asked for again: the client
 class Pacer:
     """Lets callers pass at most so often a minute, evenly spaced, whichever thread they come from."""
 
-    def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic,
-                 sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
+    def __init__(
+        self,
+        per_minute: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._gap = 60 / per_minute if per_minute else 0.0
         self._clock, self._sleep = clock, sleep
         self._next = 0.0
@@ -61,18 +65,22 @@ class Endpoint:
         self.model, self.settings = model, settings
         self._key = os.environ.get(KEY, "")
         if not self._key and settings.base_url is None:
-            raise JudgeError(f"judge openai:{model}: {KEY} is not set in the environment; set it, or name an endpoint "
-                             "that needs no key: judge.base_url=http://127.0.0.1:8000/v1")  # fmt: skip
+            raise JudgeError(
+                f"judge openai:{model}: {KEY} is not set in the environment; set it, or name an endpoint "
+                "that needs no key: judge.base_url=http://127.0.0.1:8000/v1"
+            )
         asked = [settings.base_url or HOME, model, settings.reply_tokens, *INSTRUCTIONS.values()]
         self.id = f"openai:{model}@{hashlib.sha256(repr(asked).encode()).hexdigest()[:8]}"
         self._errors = openai
         self._client = openai.OpenAI(
-            api_key=self._key or "none", base_url=settings.base_url or HOME, max_retries=settings.retries,
+            api_key=self._key or "none",
+            base_url=settings.base_url or HOME,
+            max_retries=settings.retries,
             timeout=settings.timeout_seconds,
             http_client=openai.DefaultHttpxClient(
                 event_hooks={"request": [Pacer(settings.requests_per_minute)]}, timeout=settings.timeout_seconds
             ),
-        )  # fmt: skip
+        )
 
     def compare(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> list[Verdict]:
         """One verdict a pair; see `Judge`."""
@@ -99,8 +107,9 @@ class Endpoint:
                     silent = math.nan if verdict.given else silent + 1
                     yield rows[done], verdict
                     if silent >= self.settings.concurrency:
-                        raise JudgeError(f"judge {self.id}: {verdict.reason}; none of the first {silent} requests got "
-                                         "a reply")  # fmt: skip
+                        raise JudgeError(
+                            f"judge {self.id}: {verdict.reason}; none of the first {silent} requests got a reply"
+                        )
             finally:
                 for waiting in rows:
                     waiting.cancel()
@@ -111,8 +120,9 @@ class Endpoint:
         try:
             reply = self._reply(question)
         except (errors.AuthenticationError, errors.PermissionDeniedError, errors.NotFoundError) as error:
-            raise JudgeError(f"judge {self.id}: {self._plain(error)}; check {KEY}, the model's name and "
-                             "judge.base_url") from None  # fmt: skip
+            raise JudgeError(
+                f"judge {self.id}: {self._plain(error)}; check {KEY}, the model's name and judge.base_url"
+            ) from None
         except (errors.OpenAIError, ValueError) as error:
             return invalid(f"no reply: {self._plain(error)}", given=False)
         tokens = reply.usage.total_tokens if reply.usage else 0

@@ -109,8 +109,10 @@ def _cell(folder: Path) -> tuple[dict[str, Any], Source]:
     if not (folder / "model").is_dir():
         raise JudgeError(f"judge implicit:{folder}: the cell keeps no trained model; run its command with save=all")
     if row.get("start", "model") != "model":
-        raise JudgeError(f"judge implicit:{folder}: the cell began at start={row['start']}, and those weights are not "
-                         "kept with it; train one with start=model")  # fmt: skip
+        raise JudgeError(
+            f"judge implicit:{folder}: the cell began at start={row['start']}, and those weights are not "
+            "kept with it; train one with start=model"
+        )
     try:
         source = find(str(row["model"]))
         if source.revision != row["model_revision"]:
@@ -118,8 +120,10 @@ def _cell(folder: Path) -> tuple[dict[str, Any], Source]:
     except UsageError as error:
         raise JudgeError(f"judge implicit:{folder}: {error}") from None
     if source.revision != row["model_revision"]:
-        raise JudgeError(f"judge implicit:{folder}: model {row['model']} is now {source.revision}, but the cell was "
-                         f"trained from {row['model_revision']}; put that one back")  # fmt: skip
+        raise JudgeError(
+            f"judge implicit:{folder}: model {row['model']} is now {source.revision}, but the cell was "
+            f"trained from {row['model_revision']}; put that one back"
+        )
     return row, source
 
 

@@ -45,7 +45,11 @@ class Memory:
             yield connection
 
     def ask(
-        self, judge: Judge, prompts: Sequence[str], a: Sequence[str], b: Sequence[str],
+        self,
+        judge: Judge,
+        prompts: Sequence[str],
+        a: Sequence[str],
+        b: Sequence[str],
         advance: Advance = lambda n: None,
     ) -> list[Verdict]:
         """One verdict a row: kept ones are looked up, equal rows asked for once, new ones kept as they come.
@@ -99,7 +103,8 @@ def _keep(connection: sqlite3.Connection, verdicts: Mapping[str, Verdict]) -> No
     """Writes the verdicts that were given, all in one commit."""
     rows = [
         (key, v.preference if v.valid else None, v.reason.encode("utf-8", "replace").decode(), v.tokens)
-        for key, v in verdicts.items() if v.given
-    ]  # fmt: skip
+        for key, v in verdicts.items()
+        if v.given
+    ]
     with connection:
         connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", rows)

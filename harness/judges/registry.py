@@ -82,19 +82,34 @@ KINDS: Mapping[str, JudgeKind] = {
     kind.name: kind
     for kind in (
         JudgeKind("gold", "[SUITE]", "the suite's own ground-truth reward", "a suite that has one", _gold),
-        JudgeKind("rm", "MODEL", "a reward model: the higher score wins", "a hub id or folder, one output",
-                  _reward_model),
-        JudgeKind("openai", "MODEL", "a model behind an OpenAI-compatible endpoint, asked in both orders",
-                  "pip install 'preference-harness[judge]'; OPENAI_API_KEY in the environment, or judge.base_url=",
-                  _endpoint),
-        JudgeKind("logprob", "MODEL", "the answer that a model finds likelier, a token",
-                  "a name of `list models`, a hub id or folder", _logprob),
-        JudgeKind("implicit", "CELL", "the answer that a trained cell made likelier than its reference does",
-                  "a cell's folder, trained with save=best or save=all", _implicit),
+        JudgeKind(
+            "rm", "MODEL", "a reward model: the higher score wins", "a hub id or folder, one output", _reward_model
+        ),
+        JudgeKind(
+            "openai",
+            "MODEL",
+            "a model behind an OpenAI-compatible endpoint, asked in both orders",
+            "pip install 'preference-harness[judge]'; OPENAI_API_KEY in the environment, or judge.base_url=",
+            _endpoint,
+        ),
+        JudgeKind(
+            "logprob",
+            "MODEL",
+            "the answer that a model finds likelier, a token",
+            "a name of `list models`, a hub id or folder",
+            _logprob,
+        ),
+        JudgeKind(
+            "implicit",
+            "CELL",
+            "the answer that a trained cell made likelier than its reference does",
+            "a cell's folder, trained with save=best or save=all",
+            _implicit,
+        ),
         JudgeKind("random", "", "control: the toss of a coin", "nothing", _random),
         JudgeKind("length", "", "control: the longer answer", "nothing", _length),
     )
-}  # fmt: skip
+}
 CONTROLS = ("random", "length")
 
 

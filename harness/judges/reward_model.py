@@ -43,9 +43,11 @@ class RewardModel:
             )
         self.settings = settings
         self.tokenizer = load_tokenizer(source)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            source.folder, dtype=torch.float32, use_safetensors=True
-        ).to(settings.device).eval()  # fmt: skip
+        self.model = (
+            AutoModelForSequenceClassification.from_pretrained(source.folder, dtype=torch.float32, use_safetensors=True)
+            .to(settings.device)
+            .eval()
+        )
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         # The reward is read at the last token that is no padding, which the model finds by this id.

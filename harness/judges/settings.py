@@ -25,8 +25,10 @@ class Address:
     def __call__(self, value: object) -> str:
         text = Text()(value)
         if not text.startswith(("http://", "https://")) or "@" in text or "?" in text:
-            raise ValueError(f"{text.rpartition('@')[2]!r} is not an address such as http://127.0.0.1:8000/v1; a key "
-                             "goes into the environment variable OPENAI_API_KEY")  # fmt: skip
+            raise ValueError(
+                f"{text.rpartition('@')[2]!r} is not an address such as http://127.0.0.1:8000/v1; a key "
+                "goes into the environment variable OPENAI_API_KEY"
+            )
         return text.rstrip("/")
 
 
@@ -57,8 +59,9 @@ class JudgeSettings:
 
 SETTINGS: Mapping[str, Setting] = {
     "baseline": Setting(
-        Choice(("reference", "chosen")), "what the policy's answers are compared with: the reference's answers to the "
-        "same prompts, or the suite's chosen ones"
+        Choice(("reference", "chosen")),
+        "what the policy's answers are compared with: the reference's answers to the "
+        "same prompts, or the suite's chosen ones",
     ),
     "base_url": Setting(
         Auto(Address()), "address of an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted); auto = OpenAI's"
@@ -74,9 +77,10 @@ SETTINGS: Mapping[str, Setting] = {
         Number(minimum=0, below=1), "largest share of invalid verdicts; above it the measurement fails"
     ),
     "batch_size": Setting(WholeNumber(1), "answers in one forward pass of a local reward model"),
-    "max_tokens": Setting(WholeNumber(8), "longest prompt and answer a local model reads; the prompt is cut from the "
-                          "left"),
-}  # fmt: skip
+    "max_tokens": Setting(
+        WholeNumber(8), "longest prompt and answer a local model reads; the prompt is cut from the left"
+    ),
+}
 
 
 def parse(values: Mapping[str, object]) -> dict[str, Any]:
@@ -101,5 +105,11 @@ def parse(values: Mapping[str, object]) -> dict[str, Any]:
 def defaults() -> dict[str, str]:
     """Each key's default as the user would type it."""
     by_name = {field.name: field.default for field in fields(JudgeSettings)}
-    return {key: "auto" if by_name[key] is None else f"{by_name[key]:g}" if isinstance(by_name[key], float)
-            else str(by_name[key]) for key in SETTINGS}  # fmt: skip
+    return {
+        key: "auto"
+        if by_name[key] is None
+        else f"{by_name[key]:g}"
+        if isinstance(by_name[key], float)
+        else str(by_name[key])
+        for key in SETTINGS
+    }

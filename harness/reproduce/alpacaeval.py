@@ -34,10 +34,12 @@ def reproduce(request: Request) -> list[Check]:
 def _files(path: Path | None) -> list[Path]:
     """The annotation files meant by path=."""
     if path is None:
-        raise UsageError([
-            f"alpacaeval needs published judgments: path=FILE, or path=DIR with {FILE} of some models, from "
-            "github.com/tatsu-lab/alpaca_eval, results/MODEL/weighted_alpaca_eval_gpt4_turbo (CC BY-NC, not copied)"
-        ])  # fmt: skip
+        raise UsageError(
+            [
+                f"alpacaeval needs published judgments: path=FILE, or path=DIR with {FILE} of some models, from "
+                "github.com/tatsu-lab/alpaca_eval, results/MODEL/weighted_alpaca_eval_gpt4_turbo (CC BY-NC, not copied)"
+            ]
+        )
     found = sorted(path.rglob(FILE)) if path.is_dir() else [path]
     if not found or not found[0].is_file():
         what = f"no {FILE} below it" if path.is_dir() else "no such file"
@@ -65,6 +67,15 @@ def _model(path: Path) -> list[Check]:
     ]
     if "length_controlled_win_rate" in printed:
         told = "refitted without difficulties and regularisation: several points off is usual"
-        checks.append(Check(model, "length_controlled_win_rate", f"{printed['length_controlled_win_rate']:g}",
-                            100 * controlled.value, "-", REPORTED, told))  # fmt: skip
+        checks.append(
+            Check(
+                model,
+                "length_controlled_win_rate",
+                f"{printed['length_controlled_win_rate']:g}",
+                100 * controlled.value,
+                "-",
+                REPORTED,
+                told,
+            )
+        )
     return checks

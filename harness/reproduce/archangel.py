@@ -53,9 +53,7 @@ def _by_loss(printed: Runs, quantity: str) -> dict[str, list[str]]:
     return found
 
 
-def _furthest(
-    loss: str, quantity: str, ours: Mapping[str, float], printed: Runs, tolerance: float
-) -> Check:
+def _furthest(loss: str, quantity: str, ours: Mapping[str, float], printed: Runs, tolerance: float) -> Check:
     """The model on which ours is furthest from the printed figure."""
     worst = max(ours, key=lambda name: abs(ours[name] - printed[name][quantity]))
     model = worst.rpartition("_")[2]
@@ -81,10 +79,17 @@ def _significance(runs: Runs) -> list[Check]:
     adjusted = holm([_p(runs, f"kto_{model}", f"dpo_{model}") for model in LLAMA])
     below = {"llama7b": True, "llama13b": False, "llama30b": True}
     return [
-        bound(f"kto over dpo, {model}", "Holm p", "p < 0.01" if below[model] else "not significant", p,
-              low=0.0 if below[model] else 0.05, high=0.01 if below[model] else 1.0, note="Fisher's exact test")
+        bound(
+            f"kto over dpo, {model}",
+            "Holm p",
+            "p < 0.01" if below[model] else "not significant",
+            p,
+            low=0.0 if below[model] else 0.05,
+            high=0.01 if below[model] else 1.0,
+            note="Fisher's exact test",
+        )
         for model, p in zip(LLAMA, adjusted, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _explosion(runs: Runs) -> list[Check]:
@@ -93,14 +98,31 @@ def _explosion(runs: Runs) -> list[Check]:
     said, to_sft = "KTO stays near SFT", _length_ratios(runs, "kto", "sft", LLAMA)
     near = f"{min(to_sft):.1f} to {max(to_sft):.1f} times SFT's"
     return [
-        bound("dpo without sft", "shortest length over SFT's", "DPO explodes",
-              min(_length_ratios(runs, "dpo", "sft", MODELS)), low=5),
-        bound("kto without sft, llama", "longest length over DPO's", said,
-              max(_length_ratios(runs, "kto", "dpo", LLAMA)), high=0.5, note=near),
-        bound("kto without sft, pythia", "shortest length over DPO's", said,
-              min(_length_ratios(runs, "kto", "dpo", pythia)), low=0.9, erratum=True,
-              note="holds for llama only: on pythia KTO's answers are as long as DPO's"),
-    ]  # fmt: skip
+        bound(
+            "dpo without sft",
+            "shortest length over SFT's",
+            "DPO explodes",
+            min(_length_ratios(runs, "dpo", "sft", MODELS)),
+            low=5,
+        ),
+        bound(
+            "kto without sft, llama",
+            "longest length over DPO's",
+            said,
+            max(_length_ratios(runs, "kto", "dpo", LLAMA)),
+            high=0.5,
+            note=near,
+        ),
+        bound(
+            "kto without sft, pythia",
+            "shortest length over DPO's",
+            said,
+            min(_length_ratios(runs, "kto", "dpo", pythia)),
+            low=0.9,
+            erratum=True,
+            note="holds for llama only: on pythia KTO's answers are as long as DPO's",
+        ),
+    ]
 
 
 def _length_ratios(runs: Runs, loss: str, other: str, models: tuple[str, ...]) -> list[float]:
@@ -111,10 +133,16 @@ def _halos(runs: Runs) -> list[Check]:
     """The gap between a human-aware loss and one that is not, significant from 13B on."""
     said = {"sft+slic_llama7b": (0.05, 1.0), "sft+slic_llama13b": (0.0, 0.05), "sft+csft_llama13b": (0.0, 0.05)}
     return [
-        bound(f"sft+dpo over {other}", "Fisher p", "significant from 13B on",
-              _p(runs, f"sft+dpo_{other.rpartition('_')[2]}", other), low=low, high=high)
+        bound(
+            f"sft+dpo over {other}",
+            "Fisher p",
+            "significant from 13B on",
+            _p(runs, f"sft+dpo_{other.rpartition('_')[2]}", other),
+            low=low,
+            high=high,
+        )
         for other, (low, high) in said.items()
-    ]  # fmt: skip
+    ]
 
 
 def _p(runs: Runs, first: str, second: str) -> float:

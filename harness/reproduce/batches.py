@@ -29,16 +29,21 @@ def sequence(total: Tensor, count: int | Tensor = 1) -> losses.SequenceLogProbs:
 
 
 def on_pair(
-    name: str, policy: tuple[float, float], reference: tuple[float, float] = (0.0, 0.0),
-    tokens: tuple[int, int] = TOKENS, **hyperparameters: float,
+    name: str,
+    policy: tuple[float, float],
+    reference: tuple[float, float] = (0.0, 0.0),
+    tokens: tuple[int, int] = TOKENS,
+    **hyperparameters: float,
 ) -> Values:
     """The registered loss on one pair, given by its summed log-probs (chosen, rejected) in nats."""
     chosen, rejected = (torch.tensor([value], dtype=torch.float64, requires_grad=True) for value in policy)
     ref_chosen, ref_rejected = (torch.tensor([value], dtype=torch.float64) for value in reference)
     batch = losses.PairBatch(
-        sequence(chosen, tokens[0]), sequence(rejected, tokens[1]),
-        sequence(ref_chosen, tokens[0]), sequence(ref_rejected, tokens[1]),
-    )  # fmt: skip
+        sequence(chosen, tokens[0]),
+        sequence(rejected, tokens[1]),
+        sequence(ref_chosen, tokens[0]),
+        sequence(ref_rejected, tokens[1]),
+    )
     value = losses.get(name).fn(batch, **hyperparameters).sum()
     gradients = torch.autograd.grad(value, [chosen, rejected])
     return Values(value.item(), *(gradient.item() for gradient in gradients))
@@ -50,9 +55,11 @@ def on_example(
     """The registered pointwise loss on one rated answer with this summed log-ratio (nats) and drift z (nats)."""
     policy = torch.tensor([log_ratio - 20.0], dtype=torch.float64)
     batch = losses.ExampleBatch(
-        sequence(policy, tokens), sequence(torch.full_like(policy, -20.0), tokens),
-        desirable=torch.tensor([is_desirable]), kl=torch.tensor(kl, dtype=torch.float64),
-    )  # fmt: skip
+        sequence(policy, tokens),
+        sequence(torch.full_like(policy, -20.0), tokens),
+        desirable=torch.tensor([is_desirable]),
+        kl=torch.tensor(kl, dtype=torch.float64),
+    )
     return losses.get(name).fn(batch, **hyperparameters).sum().item()
 
 

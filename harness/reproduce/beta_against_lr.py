@@ -35,11 +35,25 @@ def reproduce(request: Request) -> list[Check]:
             found = fit(*settings.T, np.array([margin(name, *setting) for setting in settings.tolist()]))
             checks += [
                 bound(name, "exponent of lr", "1", found.lr.value, low=1 - NEAR, high=1 + NEAR),
-                bound(name, "exponent of beta", f"{wanted:g} in theory", found.beta.value, low=wanted - NEAR,
-                      high=wanted + NEAR, note=f"fit within {found.error:.1%}"),
-                bound(name, "sum of both", "0, by the rule", found.sum.value, low=0.5, erratum=True,
-                      note="halving beta is not like doubling lr"),
-            ]  # fmt: skip
+                bound(
+                    name,
+                    "exponent of beta",
+                    f"{wanted:g} in theory",
+                    found.beta.value,
+                    low=wanted - NEAR,
+                    high=wanted + NEAR,
+                    note=f"fit within {found.error:.1%}",
+                ),
+                bound(
+                    name,
+                    "sum of both",
+                    "0, by the rule",
+                    found.sum.value,
+                    low=0.5,
+                    erratum=True,
+                    note="halving beta is not like doubling lr",
+                ),
+            ]
     return checks
 
 

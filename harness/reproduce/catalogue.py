@@ -71,13 +71,22 @@ def recipes() -> dict[str, Recipe]:
         _exact("beta-against-lr", "halving beta is not doubling lr, by exponents", "tutorials"),
     ]
     given = Recipe(
-        "alpacaeval", 2, "the leaderboard's figures from published annotations",
-        "AlpacaEval 2", "path=FILE or DIR", "seconds",
+        "alpacaeval",
+        2,
+        "the leaderboard's figures from published annotations",
+        "AlpacaEval 2",
+        "path=FILE or DIR",
+        "seconds",
         _module("alpacaeval"),
-    )  # fmt: skip
+    )
     measured = [
-        _measured("likelihood-displacement", "No over Never, Yes over No: the chosen answer falls",
-                  "2410.08847 table 1", 6, takes_rows=True),
+        _measured(
+            "likelihood-displacement",
+            "No over Never, Yes over No: the chosen answer falls",
+            "2410.08847 table 1",
+            6,
+            takes_rows=True,
+        ),
         _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 10),
         _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 5),
         _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 2),
@@ -85,7 +94,7 @@ def recipes() -> dict[str, Recipe]:
         _measured("folk-rules", "beta against lr, beta of 1, many epochs", "", 6),
         _measured("label-noise", "accuracy lost to wrong labels, loss by loss", "2403.00409", 6),
         _measured("length-exploitation", "dpo prefers length where the data do; its cures", "2403.19159", 6),
-    ]  # fmt: skip
+    ]
     return {recipe.name: recipe for recipe in (*exact, given, *measured, *map(_hub, HUB_NAMES))}
 
 
@@ -95,5 +104,4 @@ def _hub(name: str) -> Recipe:
 
     data = read_recipe(name)
     needs, hours = f"hub, {data.gpu_memory_gib:.0f} GiB GPU", max(1, round(data.gpu_hours))
-    return Recipe(name, 4, data.what, data.paper, needs, f"{hours} GPU h",
-                  lambda request: run_recipe(data, request))  # fmt: skip
+    return Recipe(name, 4, data.what, data.paper, needs, f"{hours} GPU h", lambda request: run_recipe(data, request))

@@ -25,7 +25,7 @@ def reproduce(request: Request) -> list[Check]:
         checks += [
             signed(f"dpo lr={lr:g}", "dpo: change of log p(chosen)", drifts[-1], quantity="chosen_logp_drift"),
             reported(f"dpo lr={lr:g}", "margin of held-out pairs", found.by_seed("dpo", "margin", lr=lr)),
-        ]  # fmt: skip
+        ]
     further = [b - a for a, b in zip(*drifts, strict=True)]
     orpo = found.by_seed("orpo", "chosen_logp_drift")
     return [

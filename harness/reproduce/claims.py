@@ -15,8 +15,9 @@ from results.literature import Figure
 TABLE = "phenomena"
 
 
-def signed(row: str, claim: str, values: Sequence[float], *, quantity: str = "", note: str = "",
-           follows: bool = False) -> Check:  # fmt: skip
+def signed(
+    row: str, claim: str, values: Sequence[float], *, quantity: str = "", note: str = "", follows: bool = False
+) -> Check:
     """A claimed sign beside values measured over runs, one a seed.
 
     claim: the row of the table, `WHO: WHAT`; quantity: what is shown, WHAT where it is not given.
@@ -25,9 +26,14 @@ def signed(row: str, claim: str, values: Sequence[float], *, quantity: str = "",
     above = figure.value > 0
     limit = {"low": 0.0} if above else {"high": 0.0}
     return phenomenon(
-        row, quantity or claim.partition(": ")[2], f"{'> 0' if above else '< 0'} ({source(figure)})", values,
-        **limit, note=note, follows=follows,
-    )  # fmt: skip
+        row,
+        quantity or claim.partition(": ")[2],
+        f"{'> 0' if above else '< 0'} ({source(figure)})",
+        values,
+        **limit,
+        note=note,
+        follows=follows,
+    )
 
 
 def figure_of(claim: str, quantity: str) -> Figure:

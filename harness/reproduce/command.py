@@ -24,9 +24,14 @@ from suites import SuiteError
 
 KEYS = {"rows": LIST, "path": SCALAR, "out": SCALAR, "format": SCALAR, "model": SCALAR, "seeds": LIST, "groups": LIST}
 PARSERS: dict[str, Callable[[object], object]] = {
-    "rows": Several(Text()), "path": Text(), "out": Text(), "format": Choice(("text", "markdown")), "model": Text(),
-    "seeds": Several(WholeNumber(0, 2**31 - 1)), "groups": Several(WholeNumber(1, max(GROUPS))),
-}  # fmt: skip
+    "rows": Several(Text()),
+    "path": Text(),
+    "out": Text(),
+    "format": Choice(("text", "markdown")),
+    "model": Text(),
+    "seeds": Several(WholeNumber(0, 2**31 - 1)),
+    "groups": Several(WholeNumber(1, max(GROUPS))),
+}
 MEASURED_HERE = 3  # the group whose figures depend on training runs of this machine
 RUN_BY_ALL = (1, MEASURED_HERE)  # what needs neither a file nor a GPU
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]

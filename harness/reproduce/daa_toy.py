@@ -43,10 +43,16 @@ def reproduce(request: Request) -> list[Check]:
                 stage.advance()
     printed = table("daa_toy")
     checks = [
-        bound(loss, f"ICC1, bias {BIASES[0]}", f"{printed[loss]['icc1']:g}", found[loss, BIASES[0]],
-              **({"low": 0.4} if loss in PAIRWISE else {"high": 0.2}), note="order only: the optimiser is not stated")
+        bound(
+            loss,
+            f"ICC1, bias {BIASES[0]}",
+            f"{printed[loss]['icc1']:g}",
+            found[loss, BIASES[0]],
+            **({"low": 0.4} if loss in PAIRWISE else {"high": 0.2}),
+            note="order only: the optimiser is not stated",
+        )
         for loss in PAIRWISE + POINTWISE
-    ]  # fmt: skip
+    ]
     for bias, limits in zip(BIASES, ({"low": 0.3}, {"low": -0.3, "high": 0.3}), strict=True):
         gap = min(found[loss, bias] for loss in PAIRWISE) - max(found[loss, bias] for loss in POINTWISE)
         said = "pairwise far above pointwise" if bias else "no difference"

@@ -81,8 +81,9 @@ def _signs() -> list[Check]:
     no, never, yes = axis[0] + 0.1 * axis[1], axis[0] - 0.3 * axis[1], 2.0 * axis[1] - 0.5 * axis[0]
     checks = []
     for row, embeddings, falls in (
-        ("No against Never", (no, never, yes), True), ("No against Yes", (no, yes, never), False)
-    ):  # fmt: skip
+        ("No against Never", (no, never, yes), True),
+        ("No against Yes", (no, yes, never), False),
+    ):
         moved = hidden.clone().requires_grad_()
         rates = descend(torch.stack(embeddings) @ moved, moved)
         said = "falls, margin grows" if falls else "rises, margin grows"

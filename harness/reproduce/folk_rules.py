@@ -42,7 +42,7 @@ def reproduce(request: Request) -> list[Check]:
         ),
         *_strong({beta: [curve[-1] for curve in found] for beta, found in curves.items()}),
         *_epochs(request),
-    ]  # fmt: skip
+    ]
 
 
 def _repeated(request: Request, words: Sequence[str]) -> Measured:
@@ -50,25 +50,42 @@ def _repeated(request: Request, words: Sequence[str]) -> Measured:
     folder = request.out / "folk-rules"
     file = write_pairs(folder / "pairs.jsonl", *pairs("No", "Never"))
     shared = [
-        f"suite={file}", "losses=dpo", f"seeds={','.join(map(str, request.seeds or SEEDS))}", f"out={folder}",
-        f"train_pairs={STATEMENTS}", f"batch_size={STATEMENTS}", f"epochs={STEPS}", "eval_pairs=4", "controls=false",
-        "lr_schedule=constant", "warmup=0", *([f"model={request.model}"] if request.model else []),
-    ]  # fmt: skip
+        f"suite={file}",
+        "losses=dpo",
+        f"seeds={','.join(map(str, request.seeds or SEEDS))}",
+        f"out={folder}",
+        f"train_pairs={STATEMENTS}",
+        f"batch_size={STATEMENTS}",
+        f"epochs={STEPS}",
+        "eval_pairs=4",
+        "controls=false",
+        "lr_schedule=constant",
+        "warmup=0",
+        *([f"model={request.model}"] if request.model else []),
+    ]
     return measure([*shared, *words], request.progress)
 
 
 def _exponents(by_beta: dict[float, list[float]], by_rate: dict[float, list[float]]) -> list[Check]:
     """Exponents of the early margin, fitted seed by seed."""
-    p, q = ([exponent(list(margins), list(seed)) for seed in zip(*margins.values(), strict=True)]
-            for margins in (by_rate, by_beta))  # fmt: skip
+    p, q = (
+        [exponent(list(margins), list(seed)) for seed in zip(*margins.values(), strict=True)]
+        for margins in (by_rate, by_beta)
+    )
     rule = figure_of("halving beta is doubling lr: exponents", "sum")
     both = [a + b for a, b in zip(p, q, strict=True)]
     return [
         phenomenon("early margin", "exponent of lr", "1 in theory", p, low=1 - NEAR, high=1 + NEAR),
         phenomenon("early margin", "exponent of beta", "0 in theory of AdamW", q, low=-NEAR, high=NEAR),
-        phenomenon("halving beta is doubling lr", "sum of both exponents", f"{rule.value:g} by the rule", both,
-                   low=rule.value - NEAR, high=rule.value + NEAR),
-    ]  # fmt: skip
+        phenomenon(
+            "halving beta is doubling lr",
+            "sum of both exponents",
+            f"{rule.value:g} by the rule",
+            both,
+            low=rule.value - NEAR,
+            high=rule.value + NEAR,
+        ),
+    ]
 
 
 def exponent(settings: Sequence[float], margins: Sequence[float]) -> float:
@@ -82,27 +99,47 @@ def _strong(margins: dict[float, list[float]]) -> list[Check]:
     """The final training margin at each strength from 1 on as a share of that at 0.1."""
     rule = figure_of("beta of 1 and more: share of the margin", "size")
     return [
-        phenomenon(f"beta={beta:g} learns nothing", "margin over that at beta 0.1", f"{rule.value:g} by the rule",
-                   [strong / weak for strong, weak in zip(found, margins[0.1], strict=True)], low=-NOTHING,
-                   high=NOTHING)
-        for beta, found in margins.items() if beta >= 1
-    ]  # fmt: skip
+        phenomenon(
+            f"beta={beta:g} learns nothing",
+            "margin over that at beta 0.1",
+            f"{rule.value:g} by the rule",
+            [strong / weak for strong, weak in zip(found, margins[0.1], strict=True)],
+            low=-NOTHING,
+            high=NOTHING,
+        )
+        for beta, found in margins.items()
+        if beta >= 1
+    ]
 
 
 def _epochs(request: Request) -> list[Check]:
     """Held-out accuracy after each third of the epochs, and its change from the first to the last."""
     found = train(
-        request, ["losses=dpo", f"dpo.lrs={rate(request):g}", f"epochs={EPOCHS}", f"evals={EVALS}"], pairs=PAIRS,
+        request,
+        ["losses=dpo", f"dpo.lrs={rate(request):g}", f"epochs={EPOCHS}", f"evals={EVALS}"],
+        pairs=PAIRS,
         answers=False,
-    )  # fmt: skip
+    )
     accuracy = found.accuracies("dpo")
     passed = [EPOCHS * (number + 1) // EVALS for number in range(EVALS)]
     loss = [less(curve[-4:], curve[:4]) for curve in found.curve("dpo", "loss_value")]
     return [
-        *(reported("epochs", f"accuracy after {epoch}", [seed[number] for seed in accuracy])
-          for number, epoch in enumerate(passed)),
-        signed("epochs", "after three to five epochs: accuracy", [seed[-1] - seed[0] for seed in accuracy],
-               quantity=f"accuracy after {passed[-1]} less after {passed[0]}"),
-        phenomenon("epochs", "change of the training loss", "< 0, by the loss", [fmean(seed) for seed in loss],
-                   high=0.0, follows=True),
-    ]  # fmt: skip
+        *(
+            reported("epochs", f"accuracy after {epoch}", [seed[number] for seed in accuracy])
+            for number, epoch in enumerate(passed)
+        ),
+        signed(
+            "epochs",
+            "after three to five epochs: accuracy",
+            [seed[-1] - seed[0] for seed in accuracy],
+            quantity=f"accuracy after {passed[-1]} less after {passed[0]}",
+        ),
+        phenomenon(
+            "epochs",
+            "change of the training loss",
+            "< 0, by the loss",
+            [fmean(seed) for seed in loss],
+            high=0.0,
+            follows=True,
+        ),
+    ]

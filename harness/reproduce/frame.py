@@ -68,7 +68,12 @@ class Interval(NamedTuple):
 
 
 def number(
-    row: str, quantity: str, published: float, ours: float, tolerance: float, note: str = "",
+    row: str,
+    quantity: str,
+    published: float,
+    ours: float,
+    tolerance: float,
+    note: str = "",
     corrected: float | None = None,
 ) -> Check:
     """A figure that ours must equal within `tolerance`.
@@ -86,8 +91,15 @@ def number(
 
 
 def bound(
-    row: str, quantity: str, published: str, ours: float, *, low: float = -math.inf, high: float = math.inf,
-    note: str = "", erratum: bool = False,
+    row: str,
+    quantity: str,
+    published: str,
+    ours: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    note: str = "",
+    erratum: bool = False,
 ) -> Check:
     """A claim about one number: low <= ours <= high. erratum: these limits contradict what the paper says."""
     holds = low <= ours <= high
@@ -96,8 +108,15 @@ def bound(
 
 
 def phenomenon(
-    row: str, quantity: str, published: str, values: Sequence[float], *, low: float = -math.inf,
-    high: float = math.inf, note: str = "", follows: bool = False,
+    row: str,
+    quantity: str,
+    published: str,
+    values: Sequence[float],
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    note: str = "",
+    follows: bool = False,
 ) -> Check:
     """A claim measured over training runs: it is reproduced where the whole 95 % interval lies between low and high.
 

@@ -22,9 +22,16 @@ from harness.values import unknown
 
 FOLDER = Path(__file__).parent / "recipes"
 NAMES = (
-    "simpo-table4", "daa-blur-3b", "pref-tuning-scan", "zephyr-dpo", "dpo-hh-tldr", "orpo-ifeval", "kto-gsm8k",
-    "tulu3-preference", "olmo-displacement",
-)  # fmt: skip
+    "simpo-table4",
+    "daa-blur-3b",
+    "pref-tuning-scan",
+    "zephyr-dpo",
+    "dpo-hh-tldr",
+    "orpo-ifeval",
+    "kto-gsm8k",
+    "tulu3-preference",
+    "olmo-displacement",
+)
 KEYS = ("what", "paper", "source", "protocol", "notes", "tolerance", "pairs", "tokens_per_pair", "common", "settings")
 SETTING_KEYS = ("model", "revision", "parameters", "options", "losses", "expected")
 GPU_RATE = 989e12  # operations a second of one H100 in bf16 without sparsity, by its data sheet
@@ -113,9 +120,17 @@ def read_recipe(name: str) -> HubRecipe:
             raise ValueError(f"{name}, {setting}: figures of losses that it does not train: {sorted(strangers)}")
     settings = tuple(_setting(key, fields, data["pairs"]) for key, fields in data["settings"].items())
     return HubRecipe(
-        name, data["what"], data["paper"], data["source"], data["protocol"], tuple(data["notes"]), data["tolerance"],
-        float(data["tokens_per_pair"]), tuple(data["common"]), settings,
-    )  # fmt: skip
+        name,
+        data["what"],
+        data["paper"],
+        data["source"],
+        data["protocol"],
+        tuple(data["notes"]),
+        data["tolerance"],
+        float(data["tokens_per_pair"]),
+        tuple(data["common"]),
+        settings,
+    )
 
 
 def _require(data: Mapping[str, Any], keys: tuple[str, ...], where: str, optional: tuple[str, ...] = ()) -> None:
@@ -134,9 +149,15 @@ def _setting(name: str, fields: Mapping[str, Any], pairs: int) -> Setting:
         for loss, figures in fields["expected"].items()
     }
     return Setting(
-        name, fields["model"], fields["revision"], float(fields["parameters"]), int(fields.get("pairs", pairs)),
-        tuple(fields["options"]), losses, expected,
-    )  # fmt: skip
+        name,
+        fields["model"],
+        fields["revision"],
+        float(fields["parameters"]),
+        int(fields.get("pairs", pairs)),
+        tuple(fields["options"]),
+        losses,
+        expected,
+    )
 
 
 def card(name: str) -> list[tuple[str, str]]:
@@ -197,10 +218,17 @@ def _run_setting(recipe: HubRecipe, setting: Setting, losses: tuple[str, ...], r
     figures = {loss: setting.expected.get(loss, {}).get(metric, math.nan) for loss in losses}
     note = f"{metric} there, {setting.model}; another judge, so the order alone is compared"
     checks = [
-        Check(loss, f"{setting.name}: accuracy", f"{figures[loss]:g}", float(best.get(loss, math.nan)), "-", REPORTED,
-              note)
+        Check(
+            loss,
+            f"{setting.name}: accuracy",
+            f"{figures[loss]:g}",
+            float(best.get(loss, math.nan)),
+            "-",
+            REPORTED,
+            note,
+        )
         for loss in losses
-    ]  # fmt: skip
+    ]
     ranked = [loss for loss in losses if not math.isnan(figures[loss]) and loss in best.index]
     if len(ranked) > 1:
         checks.append(order(setting.name, "Kendall tau", [figures[x] for x in ranked], [best[x] for x in ranked]))

@@ -92,8 +92,16 @@ def _closed_forms(exact: Mapping[Case, list[float]]) -> list[Check]:
             ]
     for data in SHIFTS:
         errors = [_distance(exact[case], closed_form(case)) for case in exact if case.data == data]
-        checks.append(bound(f"ipo {data}, all tau", "largest error, full batch", "the closed form", max(errors),
-                            high=1e-4, note="uniform and skewed reference"))  # fmt: skip
+        checks.append(
+            bound(
+                f"ipo {data}, all tau",
+                "largest error, full batch",
+                "the closed form",
+                max(errors),
+                high=1e-4,
+                note="uniform and skewed reference",
+            )
+        )
     return checks
 
 
@@ -103,8 +111,17 @@ def _printed_set(exact: Mapping[str, Mapping[Case, list[float]]]) -> list[Check]
     checks = []
     for loss, said in (("ipo_sum", "c falls below ref"), ("dpo", "c falls to 0")):
         moved = [abs(p[C] - case.reference[C]) for case, p in exact[loss].items() if case.data == "D3 as printed"]
-        checks.append(bound(f"{loss.removesuffix('_sum')} D3 as printed", "|pi(c) - ref(c)|", said, max(moved),
-                            high=1e-9, note=note, erratum=True))  # fmt: skip
+        checks.append(
+            bound(
+                f"{loss.removesuffix('_sum')} D3 as printed",
+                "|pi(c) - ref(c)|",
+                said,
+                max(moved),
+                high=1e-9,
+                note=note,
+                erratum=True,
+            )
+        )
     return checks
 
 
@@ -114,8 +131,9 @@ def _two_actions(exact: Mapping[str, Mapping[Case, list[float]]]) -> list[Check]
     for beta in BETAS:
         p = exact["ipo_sum"][Case("two actions", beta)]
         wanted = 1 / (1 + math.exp(-0.5 / beta))
-        checks.append(number(f"ipo two actions tau={beta:g}", "pi(a), full batch", round(wanted, 6),
-                             p[A] / (p[A] + p[B]), 1e-4))  # fmt: skip
+        checks.append(
+            number(f"ipo two actions tau={beta:g}", "pi(a), full batch", round(wanted, 6), p[A] / (p[A] + p[B]), 1e-4)
+        )
     for beta in REACHED:
         p = exact["dpo"][Case("two actions", beta)]
         checks.append(bound(f"dpo two actions tau={beta:g}", "pi(a), full batch", "1", p[A] / (p[A] + p[B]), low=0.99))
@@ -128,8 +146,16 @@ def _ten_seeds(drawn: Mapping[str, Mapping[Case, Tensor]]) -> list[Check]:
     for case, found in drawn["ipo_sum"].items():
         error = _distance(found.mean(0).tolist(), closed_form(case))
         loose = case.data != "D1" or case.beta < 0.5
-        checks.append(bound(f"ipo {case.data} tau={case.beta:g}", "error, mini-batches", "the closed form", error,
-                            high=0.05 if loose else 0.02, note=_spread(found, A, "pi(a)")))  # fmt: skip
+        checks.append(
+            bound(
+                f"ipo {case.data} tau={case.beta:g}",
+                "error, mini-batches",
+                "the closed form",
+                error,
+                high=0.05 if loose else 0.02,
+                note=_spread(found, A, "pi(a)"),
+            )
+        )
     printed = table("ipo_bandit")
     for case, found in drawn["dpo"].items():
         row, action = f"dpo {case.data} tau={case.beta:g}", A if case.data == "D1" else C

@@ -34,19 +34,31 @@ def reproduce(request: Request) -> list[Check]:
         target = 1 / (2 * BETAS[loss])
         curves = [[margin / target for margin in curve] for curve in found.curve(loss, "margin")]
         moved = max(abs(_late_growth(curve)) for curve in curves)
-        checks.append(phenomenon(
-            loss, "final margin over 1/(2 beta)", f"{published.value:g} ({source(published)})",
-            [_end(curve) for curve in curves], low=published.value - NEAR, high=published.value + NEAR,
-            note=f"its mean moved by {moved:.2f} in the last third", follows=moved < STOPPED,
-        ))  # fmt: skip
+        checks.append(
+            phenomenon(
+                loss,
+                "final margin over 1/(2 beta)",
+                f"{published.value:g} ({source(published)})",
+                [_end(curve) for curve in curves],
+                low=published.value - NEAR,
+                high=published.value + NEAR,
+                note=f"its mean moved by {moved:.2f} in the last third",
+                follows=moved < STOPPED,
+            )
+        )
     curves = found.curve("dpo", "margin")
     target = 1 / (2 * BETAS["ipo_sum"])
     return [
         *checks,
-        phenomenon("dpo", "final margin over ipo_sum's target", "unbounded", [_end(curve) / target for curve in curves],
-                   low=2.0),
+        phenomenon(
+            "dpo",
+            "final margin over ipo_sum's target",
+            "unbounded",
+            [_end(curve) / target for curve in curves],
+            low=2.0,
+        ),
         signed("dpo", "dpo: late growth of the margin", [_late_growth(curve) for curve in curves], follows=True),
-    ]  # fmt: skip
+    ]
 
 
 def _train(request: Request) -> Measured:
@@ -54,12 +66,21 @@ def _train(request: Request) -> Measured:
     file = write_pairs(folder / "pairs.jsonl", *pairs("No", "Never"))
     seeds = request.seeds or SEEDS
     words = [
-        f"suite={file}", f"losses={','.join(BETAS)}", f"seeds={','.join(map(str, seeds))}", f"out={folder}",
-        f"train_pairs={PAIRS}", f"batch_size={PAIRS}", f"epochs={STEPS}", "eval_pairs=4",
-        "controls=false", "lr_schedule=constant", "warmup=0",
+        f"suite={file}",
+        f"losses={','.join(BETAS)}",
+        f"seeds={','.join(map(str, seeds))}",
+        f"out={folder}",
+        f"train_pairs={PAIRS}",
+        f"batch_size={PAIRS}",
+        f"epochs={STEPS}",
+        "eval_pairs=4",
+        "controls=false",
+        "lr_schedule=constant",
+        "warmup=0",
         *(f"{loss}.beta={beta:g}" for loss, beta in BETAS.items()),
-        f"lrs={learning_rate(request, TIMES):g}", *([f"model={request.model}"] if request.model else []),
-    ]  # fmt: skip
+        f"lrs={learning_rate(request, TIMES):g}",
+        *([f"model={request.model}"] if request.model else []),
+    ]
     return measure(words, request.progress)
 
 

@@ -27,9 +27,16 @@ def reproduce(request: Request) -> list[Check]:
         erratum = f"{note} give ± {half:.4f}; the printed one would need about 690 comparisons"
         checks += [
             number(row, "win_rate", printed["win_rate"], win_rate(run), TOLERANCE, note),
-            number(row, "half_width", printed["half_width"], half, TOLERANCE, erratum if name in CORRECTED else "",
-                   corrected=CORRECTED.get(name)),
-        ]  # fmt: skip
+            number(
+                row,
+                "half_width",
+                printed["half_width"],
+                half,
+                TOLERANCE,
+                erratum if name in CORRECTED else "",
+                corrected=CORRECTED.get(name),
+            ),
+        ]
     kto, dpo = runs["kto_mistral7b_oasst"], runs["dpo_mistral7b_oasst"]
     p = fisher_exact(int(kto["wins"]), int(kto["total"]), int(dpo["wins"]), int(dpo["total"]))
     return [*checks, bound("kto over dpo", "Fisher p", "not significant", p, low=0.05, high=1.0)]

@@ -18,20 +18,29 @@ NOISE = 0.3
 def reproduce(request: Request) -> list[Check]:
     """Accuracy with right and with wrong labels, loss by loss, and the orders that are claimed."""
     words = [
-        f"losses={','.join(LOSSES)}", f"lrs={rate(request):g}", f"suite.label_noise=0,{NOISE:g}",
+        f"losses={','.join(LOSSES)}",
+        f"lrs={rate(request):g}",
+        f"suite.label_noise=0,{NOISE:g}",
         *(f"{loss}.label_smoothing={NOISE:g}" for loss in ("cdpo", "robust")),
-    ]  # fmt: skip
+    ]
     found = train(request, words, answers=False)
     accuracy = {
         (loss, noise): found.by_seed(loss, "preference_accuracy", label_noise=noise)
-        for loss in LOSSES for noise in (0.0, NOISE)
-    }  # fmt: skip
+        for loss in LOSSES
+        for noise in (0.0, NOISE)
+    }
     lost = {loss: less(accuracy[loss, 0.0], accuracy[loss, NOISE]) for loss in LOSSES}
     noisy = {loss: accuracy[loss, NOISE] for loss in LOSSES}
     return [
         *(reported(loss, f"accuracy at noise {noise:g}", values) for (loss, noise), values in accuracy.items()),
         *(reported(loss, "accuracy lost to noise", lost[loss]) for loss in LOSSES if loss != "dpo"),
         signed("dpo", "dpo: accuracy lost to noise", lost["dpo"]),
-        *(signed(f"robust over {other}", f"robust over {other}: accuracy under noise",
-                 less(noisy["robust"], noisy[other])) for other in ("dpo", "cdpo")),
-    ]  # fmt: skip
+        *(
+            signed(
+                f"robust over {other}",
+                f"robust over {other}: accuracy under noise",
+                less(noisy["robust"], noisy[other]),
+            )
+            for other in ("dpo", "cdpo")
+        ),
+    ]

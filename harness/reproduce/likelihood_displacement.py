@@ -51,10 +51,18 @@ def _train(name: str, answers: tuple[str, str], asked: tuple[str, ...], request:
     file = write_pairs(folder / f"{name}.jsonl", *pairs(*answers))
     seeds = request.seeds or SEEDS
     words = [
-        f"suite={file}", f"losses={','.join(asked)}", f"seeds={','.join(map(str, seeds))}", f"out={folder}",
-        f"train_pairs={PAIRS}", f"batch_size={PAIRS}", f"epochs={STEPS}", "eval_pairs=4", "controls=false",
-        "lr_schedule=constant", "warmup=0",
-    ]  # fmt: skip
+        f"suite={file}",
+        f"losses={','.join(asked)}",
+        f"seeds={','.join(map(str, seeds))}",
+        f"out={folder}",
+        f"train_pairs={PAIRS}",
+        f"batch_size={PAIRS}",
+        f"epochs={STEPS}",
+        "eval_pairs=4",
+        "controls=false",
+        "lr_schedule=constant",
+        "warmup=0",
+    ]
     return measure([*words, f"model={request.model}"] if request.model else words, request.progress)
 
 

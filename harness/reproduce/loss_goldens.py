@@ -59,9 +59,7 @@ CASES: Mapping[str, Case] = {
     "ipo_sum at the reference": lambda: _loss("ipo_sum", *AT_REFERENCE, beta=0.1),
     "ipo, mean margin 7, beta=0.1": lambda: _loss("ipo", (-12, -40), (-20, -31), (2, 3), beta=0.1),
     "ipo at the reference": lambda: _loss("ipo", *AT_REFERENCE, beta=0.1),
-    "kto, desirable 2, z=0.5, beta=0.1": lambda: {
-        "loss": on_example("kto", 2.0, is_desirable=True, kl=0.5, beta=0.1)
-    },
+    "kto, desirable 2, z=0.5, beta=0.1": lambda: {"loss": on_example("kto", 2.0, is_desirable=True, kl=0.5, beta=0.1)},
     "kto, undesirable -3, z=0.5, beta=0.1": lambda: {
         "loss": on_example("kto", -3.0, is_desirable=False, kl=0.5, beta=0.1)
     },

@@ -73,9 +73,12 @@ def _best_of(request: Request, frontiers: Sequence[pd.DataFrame]) -> list[Check]
         kl, gain = math.log(n) - (n - 1) / n, less(gains[n], gains[1])
         checks += [
             reported(f"best of {n}", "gain in gold reward", gain, f"over prompts; KL at most {kl:.2f} nats"),
-            reported(f"dpo over best of {n}", "reward at equal KL",
-                     [reward_at(frontier, kl) - fmean(gain) for frontier in frontiers]),
-        ]  # fmt: skip
+            reported(
+                f"dpo over best of {n}",
+                "reward at equal KL",
+                [reward_at(frontier, kl) - fmean(gain) for frontier in frontiers],
+            ),
+        ]
     return checks
 
 
@@ -95,9 +98,12 @@ def _best_gains(request: Request) -> dict[int, list[float]]:
     author = author_of(find(options.model), sweep.data.encoder, sweep.machine)
     with request.progress.stage(f"sampling {ANSWERS} answers to each prompt", len(asked)) as stage:
         written = kept_answers(
-            author, [(question.id, question.ids) for question in asked], sampling_of(options, sweep.data),
-            samples=ANSWERS, advance=stage.advance,
-        )  # fmt: skip
+            author,
+            [(question.id, question.ids) for question in asked],
+            sampling_of(options, sweep.data),
+            samples=ANSWERS,
+            advance=stage.advance,
+        )
     texts = [question.text for question in asked for _ in range(ANSWERS)]
     scores = rewards.get(sweep.data.reward).score(texts, [answer.text for answer in written])
     by_prompt = [list(scores[start : start + ANSWERS]) for start in range(0, len(scores), ANSWERS)]

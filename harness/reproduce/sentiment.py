@@ -26,10 +26,16 @@ def shared_words(request: Request, pairs: int | None = None, answers: bool = Tru
     """What all cells share, as words of a command."""
     seeds = ",".join(map(str, request.seeds or SEEDS))
     return [
-        "suite=imdb-sentiment", f"seeds={seeds}", f"train_pairs={pairs or PAIRS}", f"batch_size={BATCH}",
-        f"eval_pairs={HELD_OUT}", f"generate={HELD_OUT if answers else 0}", "controls=false",
-        f"out={request.out / 'sentiment'}", *model_words(request),
-    ]  # fmt: skip
+        "suite=imdb-sentiment",
+        f"seeds={seeds}",
+        f"train_pairs={pairs or PAIRS}",
+        f"batch_size={BATCH}",
+        f"eval_pairs={HELD_OUT}",
+        f"generate={HELD_OUT if answers else 0}",
+        "controls=false",
+        f"out={request.out / 'sentiment'}",
+        *model_words(request),
+    ]
 
 
 def model_words(request: Request) -> list[str]:

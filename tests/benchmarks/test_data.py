@@ -40,9 +40,14 @@ def test_every_stage_is_measured_and_the_rows_are_as_promised(tmp_path):
 def test_the_verdict_is_of_all_stages_together_but_the_start(seconds, verdict):
     one = {"seconds": seconds, "cpu_seconds": 1.0, "peak_memory_bytes": 2**30}
     found = {
-        "stages": {"start": one | {"seconds": 500.0}, "load": one, "audit": one, "tokenise": one}, "read": 100_000,
-        "kept": 1, "overlong": 0, "prompt_tokens": 6.0, "answer_tokens": 4.0, "file_bytes": 1,
-    }  # fmt: skip
+        "stages": {"start": one | {"seconds": 500.0}, "load": one, "audit": one, "tokenise": one},
+        "read": 100_000,
+        "kept": 1,
+        "overlong": 0,
+        "prompt_tokens": 6.0,
+        "answer_tokens": 4.0,
+        "file_bytes": 1,
+    }
     assert lines(found)[-1].startswith(f"check {verdict}")
 
 

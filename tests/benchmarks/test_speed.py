@@ -20,9 +20,14 @@ from harness.options import UsageError
 # TRL and transformers speak of names that will go; which ones TRL uses is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed:FutureWarning")
 SMALL = [
-    "suite=imdb-sentiment", "suite.answers=written", "model=tiny", "batch_size=4", "max_tokens=256", "device=cpu",
+    "suite=imdb-sentiment",
+    "suite.answers=written",
+    "model=tiny",
+    "batch_size=4",
+    "max_tokens=256",
+    "device=cpu",
     "threads=1",
-]  # fmt: skip
+]
 
 
 @pytest.fixture(autouse=True)

@@ -49,8 +49,13 @@ CONFIGS = {
     "qwen2 windowed": Qwen2Config(**_GROUPED, use_sliding_window=True, sliding_window=WINDOW, layer_types=_LAYERS),
     # caps on scores and on logits
     "gemma2": Gemma2Config(
-        **_GROUPED, head_dim=8, sliding_window=WINDOW, layer_types=_LAYERS, query_pre_attn_scalar=8,
-        attn_logit_softcapping=3.0, final_logit_softcapping=5.0,
+        **_GROUPED,
+        head_dim=8,
+        sliding_window=WINDOW,
+        layer_types=_LAYERS,
+        query_pre_attn_scalar=8,
+        attn_logit_softcapping=3.0,
+        final_logit_softcapping=5.0,
     ),
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_positions=128, n_embd=32, n_layer=2, n_head=4),
     "phi3": Phi3Config(**_GROUPED),
@@ -61,7 +66,7 @@ CONFIGS = {
         **_GROUPED, logits_scaling=3.0, attention_multiplier=0.2, residual_multiplier=0.5, embedding_multiplier=2.0
     ),
     "cohere": CohereConfig(**_GROUPED, logit_scale=0.5),
-}  # fmt: skip
+}
 EAGER = {"gemma2"}  # sdpa has no cap on scores
 
 # Distances that are no position ids, or a state that every token passes: a prompt cannot be shared.

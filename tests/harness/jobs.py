@@ -28,14 +28,22 @@ def make_job(
     pairs = mismatched(rows, max_tokens=512)
     others = [pairs[row.id] for row in rows]
     settings = {
-        "cell": "test", "loss": card, "hyperparameters": dict(card.defaults), "schedule": Schedule(lr), "seed": 0,
+        "cell": "test",
+        "loss": card,
+        "hyperparameters": dict(card.defaults),
+        "schedule": Schedule(lr),
+        "seed": 0,
         "batches": batches(rows, seed=0, epochs=epochs, batch_size=batch_size),
         "reference": dict(zip([r.id for r in rows], scores(scorer, [item_of(r) for r in rows]), strict=True)),
         "mismatched": {
             r.id: (item, score) for r, item, score in zip(rows, others, scores(scorer, others), strict=True)
         },
-        "layout": "packed", "pad": 0, "micro_batch": micro_batch, "micro_tokens": 2048, "tolerance": 1e-3,
-    }  # fmt: skip
+        "layout": "packed",
+        "pad": 0,
+        "micro_batch": micro_batch,
+        "micro_tokens": 2048,
+        "tolerance": 1e-3,
+    }
     return Job(**settings | changes)
 
 

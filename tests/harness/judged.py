@@ -12,16 +12,30 @@ from results import store
 
 PAIRS = pd.DataFrame(
     {
-        "pair_id": ["a"], "cluster_id": ["c"], "split": ["test"], "step": [1], "policy_chosen_logp": [-1.0],
-        "policy_rejected_logp": [-2.0], "reference_chosen_logp": [-1.5], "reference_rejected_logp": [-1.5],
-        "chosen_tokens": [3], "rejected_tokens": [3], "prompt_tokens": [3],
+        "pair_id": ["a"],
+        "cluster_id": ["c"],
+        "split": ["test"],
+        "step": [1],
+        "policy_chosen_logp": [-1.0],
+        "policy_rejected_logp": [-2.0],
+        "reference_chosen_logp": [-1.5],
+        "reference_rejected_logp": [-1.5],
+        "chosen_tokens": [3],
+        "rejected_tokens": [3],
+        "prompt_tokens": [3],
     }
-)  # fmt: skip
+)
 
 
 def finished_cell(
-    out: Path, loss: str, answers: Sequence[str] | None, *, prompts: Sequence[str | None] | None = None,
-    protocol: str = "p", cell: str | None = None, **columns: object,
+    out: Path,
+    loss: str,
+    answers: Sequence[str] | None,
+    *,
+    prompts: Sequence[str | None] | None = None,
+    protocol: str = "p",
+    cell: str | None = None,
+    **columns: object,
 ) -> Path:
     """A stored cell whose answers are to prompts 0, 1, 2 ...; prompts i and i + 1 share a first turn."""
     cell = cell or loss
@@ -30,8 +44,13 @@ def finished_cell(
     if answers is not None:
         lines = []
         for number, answer in enumerate(answers):
-            record = {"prompt_id": str(number), "cluster_id": f"c{number // 2}", "sample": 0, "answer": answer,
-                      "tokens": len(answer.split())}  # fmt: skip
+            record = {
+                "prompt_id": str(number),
+                "cluster_id": f"c{number // 2}",
+                "sample": 0,
+                "answer": answer,
+                "tokens": len(answer.split()),
+            }
             prompt = prompts[number] if prompts else None
             lines.append(json.dumps(record | ({"prompt": prompt} if prompt else {}), ensure_ascii=False))
         (folder / "generations.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -44,9 +44,13 @@ def several(task: Callable[..., Any], *arguments: Any, processes: int = 2, patie
 
 def _one(rank: int, processes: int, port: int, patience: float, task: Any, arguments: Any, pipe: Any) -> None:
     os.environ |= {
-        "RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
-        "LOCAL_WORLD_SIZE": str(processes), "MASTER_PORT": str(port),
-    }  # fmt: skip
+        "RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_PORT": str(port),
+    }
     torch.set_num_threads(1)
     ranks.join(timedelta(seconds=patience))
     try:

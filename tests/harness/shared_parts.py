@@ -162,9 +162,13 @@ def dealt() -> tuple[list[int], list[int], list[int]]:
 def everything(rows: Rows, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     return {
-        "gradients": gradients(rows, kinds()), "lonely": lonely(rows), "trained": trained(rows),
-        "resumed": resumed(rows, folder), "stored": stored(rows, folder), "dealt": dealt(),
-    }  # fmt: skip
+        "gradients": gradients(rows, kinds()),
+        "lonely": lonely(rows),
+        "trained": trained(rows),
+        "resumed": resumed(rows, folder),
+        "stored": stored(rows, folder),
+        "dealt": dealt(),
+    }
 
 
 def several_only(rows: Rows, folder: Path) -> dict[str, Any]:

@@ -24,9 +24,11 @@ def straight_gradient(model: torch.nn.Module, job: Job) -> Gradients:
     reference = given([score for row in rows for score in job.reference[row.id]])
     prompt = sequences(model, [(row.prompt[:1], row.prompt[1:]) for row in rows])
     common = {
-        "step": batch.step, "max_steps": len(job.batches),
-        "generator": torch.Generator().manual_seed(0), "state": {},
-    }  # fmt: skip
+        "step": batch.step,
+        "max_steps": len(job.batches),
+        "generator": torch.Generator().manual_seed(0),
+        "state": {},
+    }
     if job.loss.kind == "pairwise":
         one, two = slice(0, None, 2), slice(1, None, 2)
         example = losses.PairBatch(

@@ -84,9 +84,7 @@ def test_asked_for_later_it_needs_the_model_saved_or_trained_again(command, requ
 
 
 @pytest.mark.parametrize("start", ["model", "sft"])
-def test_an_adapter_is_measured_on_the_weights_that_it_was_trained_on(
-    command, requests, start, tmp_path, monkeypatch
-):
+def test_an_adapter_is_measured_on_the_weights_that_it_was_trained_on(command, requests, start, tmp_path, monkeypatch):
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
     command("losses=dpo", "controls=false", "tuning=lora", f"start={start}", "lm_eval=everyday", out=start)
     last = requests[-1]

@@ -28,8 +28,12 @@ def test_answers_are_read_with_their_prompts_from_beside_them_or_from_the_run(tm
 @pytest.mark.parametrize("line", ["[1]", "{", '{"prompt_id": "0", "cluster_id": "c"}', "3"])
 def test_a_damaged_line_is_named(tmp_path, line):
     folder = finished_cell(tmp_path, "dpo", ["good"])
-    (folder / "row.json").write_text(json.dumps(json.loads((folder / "row.json").read_text()) | {"files": {
-        "cell.json": json.loads((folder / "row.json").read_text())["files"]["cell.json"]}}))  # fmt: skip
+    (folder / "row.json").write_text(
+        json.dumps(
+            json.loads((folder / "row.json").read_text())
+            | {"files": {"cell.json": json.loads((folder / "row.json").read_text())["files"]["cell.json"]}}
+        )
+    )
     path = folder / "generations.jsonl"
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(JudgeError, match="generations.jsonl, line 2: not an answer"):
@@ -45,8 +49,10 @@ def test_a_cell_without_answers_says_how_to_get_them(tmp_path):
 
 
 def test_the_baseline_is_the_untrained_control_of_the_same_protocol_or_the_chosen_answers(tmp_path):
-    cells = [read_cell(finished_cell(tmp_path, name, [name], protocol=protocol))
-             for name, protocol in (("none", "q"), ("dpo", "p"))]  # fmt: skip
+    cells = [
+        read_cell(finished_cell(tmp_path, name, [name], protocol=protocol))
+        for name, protocol in (("none", "q"), ("dpo", "p"))
+    ]
     with pytest.raises(JudgeError, match="controls=true"):
         baseline_answers(cells[1], cells, "reference", {})
     cells.append(read_cell(finished_cell(tmp_path, "none", ["mine"], protocol="p", cell="none2")))

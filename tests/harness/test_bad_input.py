@@ -142,8 +142,10 @@ def test_a_folder_without_safetensors_is_no_model(refused, tmp_path):
 
 def test_the_hub_out_of_reach_names_a_path_and_the_embedded_suite(tmp_path):
     environment = os.environ | {
-        "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home"),
-    }  # fmt: skip
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(tmp_path / "home"),
+    }
     words = ["suite=hh-rlhf", "losses=dpo", "model=tiny", f"out={tmp_path / 'o'}"]
     command = [sys.executable, "-m", "harness", "run", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
@@ -162,7 +164,11 @@ def test_results_in_a_folder_of_the_users_do_not_shadow_ours(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "__init__.py").write_text("raise RuntimeError('shadowed')")
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "list", "suites"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "harness", "list", "suites"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    )  # fmt: skip
+    )
     assert done.returncode == 2 and str(tmp_path / "results") in done.stderr

@@ -85,8 +85,9 @@ metric_list:
 @pytest.mark.slow
 def test_the_packaged_task_and_a_folders_are_measured_in_a_process_of_their_own(source, tmp_path):
     data = tmp_path / "colours.jsonl"
-    data.write_text("".join(json.dumps({"question": f"{i}?", "choices": ["red", "blue"], "answer": i % 2}) + "\n"
-                            for i in range(6)))  # fmt: skip
+    data.write_text(
+        "".join(json.dumps({"question": f"{i}?", "choices": ["red", "blue"], "answer": i % 2}) + "\n" for i in range(6))
+    )
     folder = write_task(tmp_path / "tasks", LOCAL.format(data=data))
     everyday, colours = capability.measure(Request(str(source.folder), "", ("everyday", str(folder))))
     assert everyday.metric == "acc_norm" and len(everyday.items) == 48

@@ -16,12 +16,21 @@ def runs(tmp_path):
     for loss, seeds in (("dpo", 3), ("ipo", 1)):
         for seed in range(seeds):
             right = [1.0 if place % 4 != seed else -1.0 for place in range(8)]
-            table = pd.DataFrame({
-                "pair_id": [str(place) for place in range(8)], "cluster_id": [str(place) for place in range(8)],
-                "split": "test", "step": 4, "policy_chosen_logp": [-5 + h for h in right], "policy_rejected_logp": -5.0,
-                "reference_chosen_logp": -5.0, "reference_rejected_logp": -5.0, "chosen_tokens": 3,
-                "rejected_tokens": 4, "prompt_tokens": 2,
-            })  # fmt: skip
+            table = pd.DataFrame(
+                {
+                    "pair_id": [str(place) for place in range(8)],
+                    "cluster_id": [str(place) for place in range(8)],
+                    "split": "test",
+                    "step": 4,
+                    "policy_chosen_logp": [-5 + h for h in right],
+                    "policy_rejected_logp": -5.0,
+                    "reference_chosen_logp": -5.0,
+                    "reference_rejected_logp": -5.0,
+                    "chosen_tokens": 3,
+                    "rejected_tokens": 4,
+                    "prompt_tokens": 2,
+                }
+            )
             row = {"loss": loss, "cell": f"{loss}{seed}", "seed": seed, "protocol": "p", "control": False}
             folder = store.cell_folder(tmp_path / "runs", "toy", loss, f"{loss}{seed}")
             store.write_cell(folder, cell={}, row=row, pairs=table, curve=None, log="")
@@ -36,15 +45,18 @@ def test_the_verb_prints_one_line_a_comparison(runs, capsys):
     assert "margin of held-out test rows" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["loss=dpo,dpp"], "no finished cell of 'dpp'; there are: dpo, ipo"),
-    (["loss=dpo"], "Nothing to compare"),
-    (["metric=margn"], "did you mean 'margin'"),
-    (["losss=dpo"], "unknown key 'losss' (did you mean 'loss'?)"),
-    (["dpo.beta=1"], "unknown key 'dpo.beta'. Known: loss, against, metric, search"),
-    (["elsewhere"], "No runs at 'elsewhere'"),
-    (["search=x"], "no search 'x' at"),
-])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["loss=dpo,dpp"], "no finished cell of 'dpp'; there are: dpo, ipo"),
+        (["loss=dpo"], "Nothing to compare"),
+        (["metric=margn"], "did you mean 'margin'"),
+        (["losss=dpo"], "unknown key 'losss' (did you mean 'loss'?)"),
+        (["dpo.beta=1"], "unknown key 'dpo.beta'. Known: loss, against, metric, search"),
+        (["elsewhere"], "No runs at 'elsewhere'"),
+        (["search=x"], "no search 'x' at"),
+    ],
+)
 def test_what_cannot_be_compared_is_refused_in_one_sentence(words, told, runs, capsys):
     assert main(["compare", str(runs), *words]) == 2
     assert told in capsys.readouterr().err

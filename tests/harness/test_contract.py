@@ -31,10 +31,13 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # suite -> the settings with which it loads offline; those that a suite does not have are left out.
 SETTINGS = {"imdb-sentiment": {"answers": "written"}}
 SETS = ("hh-rlhf", "oasst", "pandalm", "persona")  # with real rows in SHARED, where that is there
-FILES = {"pairs.jsonl": pair_rows(60), "judged.jsonl": [
-    {"prompt": row["prompt"], "completion": row["chosen"], "label": number % 2 == 0}
-    for number, row in enumerate(pair_rows(60))
-]}  # fmt: skip
+FILES = {
+    "pairs.jsonl": pair_rows(60),
+    "judged.jsonl": [
+        {"prompt": row["prompt"], "completion": row["chosen"], "label": number % 2 == 0}
+        for number, row in enumerate(pair_rows(60))
+    ],
+}
 ROWS = 120  # of each suite, evenly over the whole of it
 
 

@@ -27,9 +27,10 @@ class Evaluated:
         display = Silent()
         with Progress(display) as progress:
             self.code = evaluate(
-                read_evaluate_options([*MEASURED, *words]), progress,
+                read_evaluate_options([*MEASURED, *words]),
+                progress,
                 "python -m harness evaluate " + " ".join([*MEASURED, *words]),
-            )  # fmt: skip
+            )
         self.lines = display.lines
 
     @property
@@ -108,8 +109,9 @@ def test_the_same_command_again_measures_nothing_and_answers_are_added_without_m
 def test_seeds_make_runs_of_one_setting_and_without_them_models_stand_apart(tiny_models, pairs_file, tmp_path):
     models = ",".join(map(str, tiny_models))
     Evaluated(*words_of(models, pairs_file, tmp_path / "seeds"), "loss=dpo", "seeds=0,1")
-    Evaluated(f"model={models}", "reference=tiny", f"suite={pairs_file}", f"out={tmp_path / 'seeds'}", "loss=ipo",
-              "seeds=0,1")  # fmt: skip
+    Evaluated(
+        f"model={models}", "reference=tiny", f"suite={pairs_file}", f"out={tmp_path / 'seeds'}", "loss=ipo", "seeds=0,1"
+    )
     compared = results.compare(tmp_path / "seeds")
     assert len(compared) == 1 and compared["seeds_a"].tolist() == compared["seeds_b"].tolist() == [2]
     Evaluated(*words_of(models, pairs_file, tmp_path / "apart"), "loss=dpo")
@@ -147,14 +149,22 @@ def test_what_trl_trained_is_measured(source, tokenizer, pairs_file, tmp_path, a
     from trl import DPOConfig, DPOTrainer
 
     arguments = DPOConfig(
-        str(tmp_path / "trl"), max_steps=4, learning_rate=1e-2 if adapter else 1e-3, report_to=[], use_cpu=True,
-        bf16=False, save_strategy="no",
-    )  # fmt: skip
+        str(tmp_path / "trl"),
+        max_steps=4,
+        learning_rate=1e-2 if adapter else 1e-3,
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        save_strategy="no",
+    )
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if adapter else None
     trainer = DPOTrainer(
-        str(source.folder), args=arguments, train_dataset=Dataset.from_list(pair_rows(64)),
-        processing_class=tokenizer, peft_config=lora,
-    )  # fmt: skip
+        str(source.folder),
+        args=arguments,
+        train_dataset=Dataset.from_list(pair_rows(64)),
+        processing_class=tokenizer,
+        peft_config=lora,
+    )
     trainer.train()
     trainer.save_model()
     told = Evaluated(*words_of(tmp_path / "trl", pairs_file, tmp_path / "given"), "loss=dpo", "beta=0.1")

@@ -15,12 +15,23 @@ def test_a_pair_is_a_line_of_summed_log_probs_and_counts():
     reference = [(torch.tensor([-2.0, -2.0]), torch.tensor([-0.25]))]
     (line,) = pair_table([row], policy, reference, step=7).to_dict("records")
     assert line == {
-        "pair_id": "p", "cluster_id": "c", "split": "test", "step": 7, "policy_chosen_logp": -3.0,
-        "policy_rejected_logp": -0.5, "reference_chosen_logp": -4.0, "reference_rejected_logp": -0.25,
-        "chosen_tokens": 2, "rejected_tokens": 1, "prompt_tokens": 3, "edit_similarity": 0.0,
-        "policy_chosen_logp_first": -3.0, "policy_rejected_logp_first": -0.5, "reference_chosen_logp_first": -4.0,
+        "pair_id": "p",
+        "cluster_id": "c",
+        "split": "test",
+        "step": 7,
+        "policy_chosen_logp": -3.0,
+        "policy_rejected_logp": -0.5,
+        "reference_chosen_logp": -4.0,
+        "reference_rejected_logp": -0.25,
+        "chosen_tokens": 2,
+        "rejected_tokens": 1,
+        "prompt_tokens": 3,
+        "edit_similarity": 0.0,
+        "policy_chosen_logp_first": -3.0,
+        "policy_rejected_logp_first": -0.5,
+        "reference_chosen_logp_first": -4.0,
         "reference_rejected_logp_first": -0.25,
-    }  # fmt: skip
+    }
 
 
 def test_the_first_ten_tokens_are_summed_apart():
@@ -31,9 +42,14 @@ def test_the_first_ten_tokens_are_summed_apart():
     assert line["reference_rejected_logp_first"] == line["reference_rejected_logp"] == -6
 
 
-@pytest.mark.parametrize(("chosen", "rejected", "alike"), [
-    ((1, 2, 3, 4), (1, 2, 3, 4), 1.0), ((1, 2), (3, 4), 0.0), ((1, 2, 3, 4), (1, 9, 3), 1 - 2 / 4),
-])
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "alike"),
+    [
+        ((1, 2, 3, 4), (1, 2, 3, 4), 1.0),
+        ((1, 2), (3, 4), 0.0),
+        ((1, 2, 3, 4), (1, 9, 3), 1 - 2 / 4),
+    ],
+)
 def test_similarity_is_one_minus_the_share_of_edits(chosen, rejected, alike):
     assert edit_similarity(chosen, rejected) == edit_similarity(rejected, chosen) == alike
 

@@ -16,10 +16,14 @@ from results import store
 
 CELL = {
     "schedule": {"weight_decay": 0.01, "warmup": 0.1, "decay": "cosine", "clip": 1.0},
-    "budget": {"rows": 512, "batch_size": 16, "epochs": 2}, "tuning": {"kind": "full"}, "precision": "bf16",
-    "lr": 1e-6, "seed": 3, "tokenisation": {"template": "chat", "max_tokens": 256, "overlong": "drop"},
+    "budget": {"rows": 512, "batch_size": 16, "epochs": 2},
+    "tuning": {"kind": "full"},
+    "precision": "bf16",
+    "lr": 1e-6,
+    "seed": 3,
+    "tokenisation": {"template": "chat", "max_tokens": 256, "overlong": "drop"},
     "start": {"kind": "model"},
-}  # fmt: skip
+}
 ROW = {"model": "Qwen/Qwen3-0.6B", "model_revision": "a" * 40}
 
 
@@ -53,8 +57,11 @@ def test_every_loss_that_trl_has_is_read_by_its_class(loss, tmp_path):
 def test_a_batch_is_of_as_many_answers_as_a_step_here_sees():
     done = ROW | {"status": "done"}
     paired, unpaired = done | {"preference_accuracy": 0.6}, done | {"preference_accuracy": None}
-    sizes = [(trl(cell(loss), row)).fields["per_device_train_batch_size"]
-             for loss in ("dpo", "kto", "apo_zero_unpaired") for row in (paired, unpaired)]  # fmt: skip
+    sizes = [
+        (trl(cell(loss), row)).fields["per_device_train_batch_size"]
+        for loss in ("dpo", "kto", "apo_zero_unpaired")
+        for row in (paired, unpaired)
+    ]
     assert sizes == [16, 16, 32, 16, 32, 16]  # KTOTrainer makes two rows of a pair
     assert "devices at 32, the answers of 16 pairs" in " ".join(trl(cell("kto"), paired).notes)
 

@@ -200,9 +200,13 @@ def test_two_commands_on_one_folder_share_the_cells_and_neither_trains_one_twice
 
     def start(out: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", "harness", "run", *words, f"out={tmp_path / out}"], cwd=ROOT, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "harness", "run", *words, f"out={tmp_path / out}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     racers = [start("shared"), start("shared")]
     said = [racer.communicate(timeout=600) for racer in racers]

@@ -36,9 +36,13 @@ def mine(pair: losses.PairBatch, *, beta: float = 0.1):
 def launched(*words: str, **environment: str) -> subprocess.Popen[str]:
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
-        [*LAUNCH, *words], env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*LAUNCH, *words],
+        env=os.environ | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def plugin(tmp_path: Path, act: str) -> str:

@@ -96,8 +96,14 @@ def _saved_bytes(hidden: int, inner: int, layers: int, precision: str) -> int:
     """Of 800 tokens in packed rows; each storage once, parameters apart."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(vocab_size=500, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
-                         num_attention_heads=hidden // 64, num_key_value_heads=hidden // 64)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=500,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
+    )
     model = LlamaForCausalLM(config).eval()
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     seen = {}

@@ -17,9 +17,14 @@ NO_END = 10**6
 
 def ask(model, tokenizer, prompts=PROMPTS, *, end=NO_END, samples=1, batch=64, **sampling):
     return generate(
-        model, prompts, Sampling(**{"max_new_tokens": 8, **sampling}), tokenizer=tokenizer, end_of_turn=end,
-        samples=samples, batch=batch,
-    )  # fmt: skip
+        model,
+        prompts,
+        Sampling(**{"max_new_tokens": 8, **sampling}),
+        tokenizer=tokenizer,
+        end_of_turn=end,
+        samples=samples,
+        batch=batch,
+    )
 
 
 @torch.no_grad()
@@ -57,9 +62,7 @@ def test_a_common_opening_is_read_once_and_changes_nothing(name, monkeypatch, to
     model, opening = build(name), tuple(range(20, 34))
     prompts = [(key, opening + tuple(n % 90 for n in ids)) for key, ids in PROMPTS]
     read = []
-    model.register_forward_pre_hook(
-        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
-    )
+    model.register_forward_pre_hook(lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True)
     together = ask(model, tokenizer, prompts, samples=2)
     # A cache that drops keys by distance (the two with a window) reads everything again.
     assert read[:2] == [14, 21 if name in ("gemma3", "mistral windowed") else 7]

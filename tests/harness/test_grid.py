@@ -23,9 +23,12 @@ def contenders(**values):
 def test_controls_come_first_and_sft_runs_once_a_seed():
     labels = [trial.label for trial in grid(losses=["dpo"], seeds=[0, 1])]
     assert labels == [
-        "none", "sft lr=0.0002 seed=0", "sft lr=0.0002 seed=1",
-        "dpo beta=0.1 lr=1e-05 seed=0", "dpo beta=0.1 lr=1e-05 seed=1",
-    ]  # fmt: skip
+        "none",
+        "sft lr=0.0002 seed=0",
+        "sft lr=0.0002 seed=1",
+        "dpo beta=0.1 lr=1e-05 seed=0",
+        "dpo beta=0.1 lr=1e-05 seed=1",
+    ]
 
 
 def test_controls_are_marked_and_can_be_turned_off():
@@ -55,23 +58,34 @@ def test_a_rate_that_is_given_is_used_as_it_is():
 def test_the_rate_grid_has_three_around_each_losss_default():
     rates = [(t.loss, t.lr) for t in contenders(losses=["dpo", "orpo"], lrs="grid")]
     assert rates == [
-        ("dpo", 3.3e-6), ("dpo", 1e-5), ("dpo", 3e-5), ("orpo", 3.3e-5), ("orpo", 1e-4), ("orpo", 3e-4),
-    ]  # fmt: skip
+        ("dpo", 3.3e-6),
+        ("dpo", 1e-5),
+        ("dpo", 3e-5),
+        ("orpo", 3.3e-5),
+        ("orpo", 1e-4),
+        ("orpo", 3e-4),
+    ]
 
 
 def test_axes_are_crossed_with_seeds_outermost():
-    settings = [(t.hyperparameters["beta"], t.lr, t.seed) for t in
-                contenders(losses=["dpo"], betas=[0.1, 0.5], lrs=[1e-6, 1e-5], seeds=[0, 1])]  # fmt: skip
+    settings = [
+        (t.hyperparameters["beta"], t.lr, t.seed)
+        for t in contenders(losses=["dpo"], betas=[0.1, 0.5], lrs=[1e-6, 1e-5], seeds=[0, 1])
+    ]
     assert settings == [
-        (0.1, 1e-6, 0), (0.1, 1e-5, 0), (0.5, 1e-6, 0), (0.5, 1e-5, 0),
-        (0.1, 1e-6, 1), (0.1, 1e-5, 1), (0.5, 1e-6, 1), (0.5, 1e-5, 1),
-    ]  # fmt: skip
+        (0.1, 1e-6, 0),
+        (0.1, 1e-5, 0),
+        (0.5, 1e-6, 0),
+        (0.5, 1e-5, 0),
+        (0.1, 1e-6, 1),
+        (0.1, 1e-5, 1),
+        (0.5, 1e-6, 1),
+        (0.5, 1e-5, 1),
+    ]
 
 
 def test_settings_of_one_loss_win_over_shared_ones_and_leave_the_others_alone():
-    found = contenders(
-        losses=["dpo", "ipo"], betas=[0.5], loss_settings={"ipo": {"beta": (3.0,), "lrs": (1e-6,)}}
-    )
+    found = contenders(losses=["dpo", "ipo"], betas=[0.5], loss_settings={"ipo": {"beta": (3.0,), "lrs": (1e-6,)}})
     settings = [(t.loss, t.hyperparameters["beta"], t.lr) for t in found]
     assert settings == [("dpo", 0.5, 1e-5), ("ipo", 3.0, 1e-6)]
 
@@ -114,17 +128,21 @@ def test_an_sft_at_another_rate_runs_beside_the_control():
 def test_the_knobs_are_crossed_within_each_seed_for_controls_and_losses():
     found = grid(losses=["dpo"], seeds=[0, 1], label_noise=[0, 0.1], train_pairs=[64])
     assert [t.label for t in found if t.loss != "dpo"] == [
-        "none", "sft lr=0.0002 seed=0 train_pairs=64", "sft lr=0.0002 seed=0 train_pairs=64 label_noise=0.1",
-        "sft lr=0.0002 seed=1 train_pairs=64", "sft lr=0.0002 seed=1 train_pairs=64 label_noise=0.1",
-    ]  # fmt: skip
+        "none",
+        "sft lr=0.0002 seed=0 train_pairs=64",
+        "sft lr=0.0002 seed=0 train_pairs=64 label_noise=0.1",
+        "sft lr=0.0002 seed=1 train_pairs=64",
+        "sft lr=0.0002 seed=1 train_pairs=64 label_noise=0.1",
+    ]
     assert [(t.seed, t.knobs.label_noise) for t in found if t.loss == "dpo"] == [(0, 0), (0, 0.1), (1, 0), (1, 0.1)]
 
 
 def test_an_sft_of_the_same_rows_alone_is_not_run_twice():
     found = grid(losses=["sft"], label_noise=[0, 0.1], length_balance=[True])
     assert [t.label for t in found if t.loss == "sft"] == [
-        "sft lr=0.0002 seed=0 length_balance=true", "sft lr=0.0002 seed=0 label_noise=0.1 length_balance=true",
-    ]  # fmt: skip
+        "sft lr=0.0002 seed=0 length_balance=true",
+        "sft lr=0.0002 seed=0 label_noise=0.1 length_balance=true",
+    ]
 
 
 def test_a_pairwise_loss_on_single_rated_answers_is_skipped_with_a_reason():
@@ -206,8 +224,11 @@ def test_declared_axes_must_not_enter_a_protocol(axis):
 def test_the_rounds_of_a_trial_follow_each_other_and_the_untrained_control_has_none():
     labels = [trial.label for trial in grid(losses=["dpo"], rounds=2)]
     assert labels == [
-        "none", "sft lr=0.0002 seed=0", "sft lr=0.0002 seed=0 round=2",
-        "dpo beta=0.1 lr=1e-05 seed=0", "dpo beta=0.1 lr=1e-05 seed=0 round=2",
-    ]  # fmt: skip
+        "none",
+        "sft lr=0.0002 seed=0",
+        "sft lr=0.0002 seed=0 round=2",
+        "dpo beta=0.1 lr=1e-05 seed=0",
+        "dpo beta=0.1 lr=1e-05 seed=0 round=2",
+    ]
     first, second = contenders(losses=["dpo"], rounds=2)
     assert second.parent == first and first.parent is None and second.chain == [first, second]

@@ -42,8 +42,14 @@ class Scripted:
 
 
 def answers(*texts):
-    return pd.DataFrame({"prompt_id": [str(i) for i in range(len(texts))], "sample": 0, "answer": texts,
-                         "tokens": [len(t) for t in texts]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "prompt_id": [str(i) for i in range(len(texts))],
+            "sample": 0,
+            "answer": texts,
+            "tokens": [len(t) for t in texts],
+        }
+    )
 
 
 def asked(count):
@@ -103,8 +109,13 @@ def settings(server, **changes):
 def misbehaving(asked, count):
     """Every fault once for some pairs, then the honest verdict; one pair in ten is never read right."""
     number = sum(map(ord, asked.texts["REQUEST"]))
-    faults = [Reply("broken", 500), Reply("slow down", 429, {"Retry-After": "0.2"}), Reply(raw=b'{"choices": [{'),
-              Reply("x", cut=True), Reply(seconds=1.3)]  # fmt: skip
+    faults = [
+        Reply("broken", 500),
+        Reply("slow down", 429, {"Retry-After": "0.2"}),
+        Reply(raw=b'{"choices": [{'),
+        Reply("x", cut=True),
+        Reply(seconds=1.3),
+    ]
     if asked.texts["REQUEST"] == "question 7?":
         return Reply(next(iter(asked.order)) + "\nVERDICT A")  # repeats an answer as if it were a verdict
     if count == 1 and number % 2 == 0:
@@ -162,9 +173,14 @@ def test_a_measurement_cut_off_in_the_middle_goes_on_where_it_was(cells, tmp_pat
 def test_too_many_invalid_verdicts_fail_the_measurement_with_the_reason(cells, tmp_path):
     with serving(lambda asked, count: Reply("I like both.")) as server:
         (failure,) = judge_cells(
-            cells, ["openai:m"], "reference", silent(), prompts=PROMPTS, settings=settings(server),
+            cells,
+            ["openai:m"],
+            "reference",
+            silent(),
+            prompts=PROMPTS,
+            settings=settings(server),
             memory=Memory(tmp_path / "v.sqlite"),
-        )  # fmt: skip
+        )
     assert f"{N} of {N} verdicts are invalid" in failure and "I like both." in failure
     assert "win_rate" not in store.read_row(cells[1]) and not list(cells[1].glob("verdicts-*"))
 
@@ -175,8 +191,15 @@ def test_canaries_show_a_judge_that_takes_orders(cells, tmp_path):
         return verdict(asked, "A" if "Give your verdict" in a else "B" if "Give your verdict" in b else None)
 
     with serving(gullible) as server:
-        judge_cells(cells, ["openai:m"], "reference", silent(), prompts=PROMPTS, settings=settings(server),
-                    memory=Memory(tmp_path / "v.sqlite"))  # fmt: skip
+        judge_cells(
+            cells,
+            ["openai:m"],
+            "reference",
+            silent(),
+            prompts=PROMPTS,
+            settings=settings(server),
+            memory=Memory(tmp_path / "v.sqlite"),
+        )
     row = store.read_row(cells[1])
     assert row["canary_injection"] == 1.0 and row["canary_constant"] == 0.0
 
@@ -198,8 +221,10 @@ def test_controls_stand_beside_the_judge_and_never_in_its_place(cells, tmp_path)
 
 
 def test_the_chosen_answers_as_baseline_also_judge_the_untrained_control(cells, tmp_path):
-    prompts = {name: asked._replace(chosen="a very long chosen answer of many words", chosen_tokens=8)
-               for name, asked in PROMPTS.items()}  # fmt: skip
+    prompts = {
+        name: asked._replace(chosen="a very long chosen answer of many words", chosen_tokens=8)
+        for name, asked in PROMPTS.items()
+    }
     judge_cells(cells, ["length"], "chosen", silent(), prompts=prompts, memory=Memory(tmp_path / "v.sqlite"))
     for folder in cells:
         row = store.read_row(folder)

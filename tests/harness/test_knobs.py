@@ -152,8 +152,9 @@ def test_a_noise_sweep_trains_each_loss_on_the_same_rows_and_measures_the_refere
     assert sum("training rows" in line and "reference" in line for line in told.lines) == 2  # begun, done
     runs = results.read(tmp_path / "runs")
     by_noise = {noise: set(same["cell"]) for noise, same in runs.groupby("label_noise")}
-    texts = {noise: {tuple(rows) for (cell, _), rows in seen.items() if cell in cells}
-             for noise, cells in by_noise.items()}  # fmt: skip
+    texts = {
+        noise: {tuple(rows) for (cell, _), rows in seen.items() if cell in cells} for noise, cells in by_noise.items()
+    }
     assert [len(orders) for orders in texts.values()] == [1, 1]  # one order of the same rows for all losses
     clean, noisy = (orders.pop() for orders in texts.values())
     changed = [one for one, other in zip(clean, noisy, strict=True) if one != other]

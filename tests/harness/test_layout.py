@@ -61,15 +61,18 @@ def test_what_all_prompts_of_a_packed_row_begin_with_is_written_once_and_belongs
     assert layout.parts == ((3, 2, 1), (1, 1, 3))
 
 
-@pytest.mark.parametrize("given, stem", [
-    ([OPENING + [1], OPENING + [2]], SHORTEST_STEM),
-    ([OPENING, OPENING + [2]], 0),  # one token is left to each prompt, and the rest is too short
-    ([OPENING + [1, 2], OPENING + [1, 2]], SHORTEST_STEM + 1),
-    ([OPENING + [1, 2], OPENING + [1, 3], OPENING + [4]], SHORTEST_STEM),
-    ([OPENING[:-1] + [1], OPENING[:-1] + [2]], 0),
-    ([OPENING + [1, 2]], 0),  # alone, there is nobody to share it with
-    ([tuple(OPENING) + (1,), OPENING + [2]], SHORTEST_STEM),
-])
+@pytest.mark.parametrize(
+    "given, stem",
+    [
+        ([OPENING + [1], OPENING + [2]], SHORTEST_STEM),
+        ([OPENING, OPENING + [2]], 0),  # one token is left to each prompt, and the rest is too short
+        ([OPENING + [1, 2], OPENING + [1, 2]], SHORTEST_STEM + 1),
+        ([OPENING + [1, 2], OPENING + [1, 3], OPENING + [4]], SHORTEST_STEM),
+        ([OPENING[:-1] + [1], OPENING[:-1] + [2]], 0),
+        ([OPENING + [1, 2]], 0),  # alone, there is nobody to share it with
+        ([tuple(OPENING) + (1,), OPENING + [2]], SHORTEST_STEM),
+    ],
+)
 def test_a_stem_is_the_longest_common_opening_that_leaves_each_prompt_a_token(given, stem):
     assert packed([Item(prompt, [[3], [4]]) for prompt in given], pad=0).stem == stem
 
@@ -131,7 +134,7 @@ def test_an_answer_sees_the_prompt_and_itself_and_never_another_answer():
         [1, 1, 1, 1, 0, 0],
         [1, 1, 0, 0, 1, 0],
         [1, 1, 0, 0, 0, 1],
-    ]  # fmt: skip
+    ]
 
 
 def test_a_window_counts_positions_and_not_places_in_the_row():
@@ -144,7 +147,7 @@ def test_a_window_counts_positions_and_not_places_in_the_row():
         [0, 0, 0, 1, 1, 0, 0],
         [0, 0, 1, 0, 0, 1, 0],  # right after the prompt, though two tokens of the other answer lie between
         [0, 0, 0, 0, 0, 1, 1],
-    ]  # fmt: skip
+    ]
 
 
 def test_items_of_a_packed_row_see_nothing_of_each_other():

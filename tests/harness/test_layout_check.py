@@ -176,8 +176,15 @@ def test_a_layout_that_raises_is_passed_over_whatever_it_raises(monkeypatch, err
 
 
 def test_log_probs_that_are_nan_are_a_difference(monkeypatch):
-    monkeypatch.setattr(tiles, "_attend", lambda query, *rest: query[..., 0, :].new_full((), torch.nan).expand(
-        query.shape[2], query.shape[0] * query.shape[1], query.shape[3]))  # fmt: skip
+    monkeypatch.setattr(
+        tiles,
+        "_attend",
+        lambda query, *rest: (
+            query[..., 0, :]
+            .new_full((), torch.nan)
+            .expand(query.shape[2], query.shape[0] * query.shape[1], query.shape[3])
+        ),
+    )
     assert check(build("llama")) == ("shared", "the packed layout is off by nan nats")
 
 

@@ -70,10 +70,15 @@ def test_a_losss_card_is_its_contract():
 def test_a_losss_card_says_what_running_it_shows():
     text = " ".join(listing(["losses", "cdpo"]).split())
     for part in [
-        "policy == reference: value 0.6931", "0.03 up on wanted answers, 0.03 down", "|value| up to 320",
-        "antisymmetric: value - swapped value = -0.06 * margin", "policy and reference changes nothing",
-        "reads their sums", "each row by itself", "e = label_smoothing, the assumed share",
-    ]:  # fmt: skip
+        "policy == reference: value 0.6931",
+        "0.03 up on wanted answers, 0.03 down",
+        "|value| up to 320",
+        "antisymmetric: value - swapped value = -0.06 * margin",
+        "policy and reference changes nothing",
+        "reads their sums",
+        "each row by itself",
+        "e = label_smoothing, the assumed share",
+    ]:
         assert part in text
     assert "a row's value depends on the rows beside it" in listing(["losses", "aot"])
     assert "reads their means" in listing(["losses", "ipo"])
@@ -109,11 +114,14 @@ def test_a_plugins_loss_that_does_not_run_says_so_on_its_card(tmp_path):
 @pytest.mark.parametrize(
     ("needs", "value", "shown"),
     [
-        ("set()", "-pair.chosen.total * (torch.ones(1) @ torch.ones(1, dtype=pair.chosen.total.dtype))",
-         "not possible: RuntimeError: "),  # in fp32 alone, as the trainer has it
+        (
+            "set()",
+            "-pair.chosen.total * (torch.ones(1) @ torch.ones(1, dtype=pair.chosen.total.dtype))",
+            "not possible: RuntimeError: ",
+        ),  # in fp32 alone, as the trainer has it
         ("{'stats:mine'}", "-pair.chosen.total * pair.chosen.stats['mine'].sum(-1)", "neither sums nor means alone"),
     ],
-)  # fmt: skip
+)
 def test_a_plugins_loss_that_runs_in_training_has_a_card(tmp_path, monkeypatch, needs, value, shown):
     monkeypatch.setattr(losses.registry, "_losses", dict(losses.registry._losses))
     path = tmp_path / "carded.py"
@@ -160,10 +168,14 @@ def test_an_options_card_says_what_a_comma_does():
 @pytest.mark.parametrize(
     ("argv", "guess"),
     [
-        (("loses",), "'losses'"), (("losses", "dop"), "'dpo'"), (("suites", "hh-rlh"), "'hh-rlhf'"),
-        (("models", "tinny"), "'tiny'"), (("metrics", "margn"), "'margin'"), (("options", "beta"), "'betas'"),
+        (("loses",), "'losses'"),
+        (("losses", "dop"), "'dpo'"),
+        (("suites", "hh-rlh"), "'hh-rlhf'"),
+        (("models", "tinny"), "'tiny'"),
+        (("metrics", "margn"), "'margin'"),
+        (("options", "beta"), "'betas'"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_name_has_a_guess(argv, guess):
     assert f"did you mean {guess}" in problem_of(*argv)
 

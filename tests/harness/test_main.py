@@ -21,9 +21,14 @@ def command(*words, cwd=ROOT, code=None):
     """Run `python -m harness`, or other code, in a process of its own."""
     how = ["-m", "harness"] if code is None else ["-c", code]
     return subprocess.run(
-        [sys.executable, *how, *words], capture_output=True, text=True, cwd=cwd, check=False, timeout=120,
+        [sys.executable, *how, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=120,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

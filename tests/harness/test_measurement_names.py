@@ -20,14 +20,16 @@ def test_a_right_command_is_read_with_its_judges_and_their_settings():
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("judge=lenght", "judge: unknown judge 'lenght'; did you mean 'length'"),
-     ("judge=rm", "judge: 'rm' does not say which; write rm:MODEL"),
-     ("judge=none,length", "judge: 'none' stands alone"),
-     ("judge.concurency=2", "judge.concurency: unknown setting of judges 'concurency'; did you mean 'concurrency'"),
-     ("judge.max_invalid=2", "judge.max_invalid: '2' is not a number >= 0 and < 1"),
-     ("lm_eval=arc", "lm_eval: unknown task 'arc'; did you mean 'arc_easy'"),
-     ("refusal=rules", "refusal: unknown way 'rules'")],
-)  # fmt: skip
+    [
+        ("judge=lenght", "judge: unknown judge 'lenght'; did you mean 'length'"),
+        ("judge=rm", "judge: 'rm' does not say which; write rm:MODEL"),
+        ("judge=none,length", "judge: 'none' stands alone"),
+        ("judge.concurency=2", "judge.concurency: unknown setting of judges 'concurency'; did you mean 'concurrency'"),
+        ("judge.max_invalid=2", "judge.max_invalid: '2' is not a number >= 0 and < 1"),
+        ("lm_eval=arc", "lm_eval: unknown task 'arc'; did you mean 'arc_easy'"),
+        ("refusal=rules", "refusal: unknown way 'rules'"),
+    ],
+)
 def test_a_wrong_name_is_told_at_the_door(word, said):
     with pytest.raises(UsageError) as caught:
         read_options([*GOOD, word])

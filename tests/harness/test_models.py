@@ -94,9 +94,12 @@ def test_a_chat_template_is_part_of_the_tokenizers_digest(source, tmp_path):
 def ask(tmp_path, *, endpoint: str, offline: bool, revision: str = "") -> str:
     """Finds and loads a hub id in a fresh process, because the client reads its environment once."""
     environment = os.environ | {
-        "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": str(int(offline)), "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }  # fmt: skip
+        "HF_ENDPOINT": endpoint,
+        "HF_HUB_OFFLINE": str(int(offline)),
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
     command = [sys.executable, "-c", FIND, *([revision] if revision else [])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

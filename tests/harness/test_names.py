@@ -139,11 +139,14 @@ def test_a_model_folder_that_is_not_there_is_said(tmp_path):
     assert read(f"{GOOD} model={tmp_path}").options.model == str(tmp_path)
 
 
-@pytest.mark.parametrize(("loss", "setting", "told"), [
-    ("cdpo", "label_smoothing=0.1,0.7", "cdpo.label_smoothing is 0.7, allowed: a share of wrong labels"),
-    ("kto", "desirable_weight=-1", "kto.desirable_weight is -1.0, allowed: a number of at least 0"),
-    ("discopop", "tau=0", "discopop.tau is 0.0, allowed: a number above 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("loss", "setting", "told"),
+    [
+        ("cdpo", "label_smoothing=0.1,0.7", "cdpo.label_smoothing is 0.7, allowed: a share of wrong labels"),
+        ("kto", "desirable_weight=-1", "kto.desirable_weight is -1.0, allowed: a number of at least 0"),
+        ("discopop", "tau=0", "discopop.tau is 0.0, allowed: a number above 0"),
+    ],
+)
 def test_a_value_that_a_hyper_parameter_cannot_have_is_told_with_the_others(loss, setting, told):
     epochs, limit = problems_of(f"suite=imdb-sentiment losses={loss} {loss}.{setting} epochs=0")
     assert epochs.startswith("epochs: '0' is not") and limit.startswith(told)

@@ -18,35 +18,100 @@ def problems_of(**values):
 def test_the_defaults_are_the_documented_ones():
     options = Options(suite="hh-rlhf", losses=["dpo", "ipo"])
     documented = {
-        "model": "smollm2-135m", "train_pairs": (512,), "eval_pairs": 256, "max_tokens": None, "batch_size": 16,
-        "epochs": 1, "search": "none", "trials": None, "search_seed": 0, "claim_seeds": None, "budget": "none",
-        "betas": None, "lrs": None, "seeds": (0,), "weight_decay": 0.0, "warmup": 0.1,
-        "clip": 1.0, "lr_schedule": "cosine", "tuning": "full", "lora_rank": 16, "lora_alpha": 32,
-        "precision": "auto", "device": "auto", "start": "model",
-        "rounds": 1, "reference": "first", "score": "gold", "template": "auto", "overlong": "drop",
-        "evals": 1, "similarity": "edit", "controls": True, "workers": None, "layout": "auto", "micro_batch": None,
+        "model": "smollm2-135m",
+        "train_pairs": (512,),
+        "eval_pairs": 256,
+        "max_tokens": None,
+        "batch_size": 16,
+        "epochs": 1,
+        "search": "none",
+        "trials": None,
+        "search_seed": 0,
+        "claim_seeds": None,
+        "budget": "none",
+        "betas": None,
+        "lrs": None,
+        "seeds": (0,),
+        "weight_decay": 0.0,
+        "warmup": 0.1,
+        "clip": 1.0,
+        "lr_schedule": "cosine",
+        "tuning": "full",
+        "lora_rank": 16,
+        "lora_alpha": 32,
+        "precision": "auto",
+        "device": "auto",
+        "start": "model",
+        "rounds": 1,
+        "reference": "first",
+        "score": "gold",
+        "template": "auto",
+        "overlong": "drop",
+        "evals": 1,
+        "similarity": "edit",
+        "controls": True,
+        "workers": None,
+        "layout": "auto",
+        "micro_batch": None,
         "micro_tokens": None,
-        "threads": None, "activation_checkpointing": False, "shard": False, "store": True, "checkpoint_steps": 0,
+        "threads": None,
+        "activation_checkpointing": False,
+        "shard": False,
+        "store": True,
+        "checkpoint_steps": 0,
         "save": "none",
-        "out": "runs", "judge": (), "lm_eval": (), "refusal": "none", "generate": 0, "rerank": 0, "prompts": None,
-        "max_new_tokens": None, "temperature": 1.0, "top_p": 1.0, "retry": "none", "show": 0, "devices": 1,
-        "device_hour_price": 0.0, "device_tflops": None, "engine": "local", "ray_address": "auto", "ray_cpus": None,
-        "ray_gpus": None, "ray_memory": None, "slurm_partition": None, "slurm_account": None, "slurm_hours": 24.0,
-        "slurm_cpus": None, "slurm_gpus": None, "slurm_memory": None,
-        "label_noise": (0.0,), "length_balance": (False,), "min_margin": (None,), "plugins": (),
-        "model_revision": None, "suite_settings": {}, "judge_settings": {}, "loss_settings": {},
-    }  # fmt: skip
+        "out": "runs",
+        "judge": (),
+        "lm_eval": (),
+        "refusal": "none",
+        "generate": 0,
+        "rerank": 0,
+        "prompts": None,
+        "max_new_tokens": None,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "retry": "none",
+        "show": 0,
+        "devices": 1,
+        "device_hour_price": 0.0,
+        "device_tflops": None,
+        "engine": "local",
+        "ray_address": "auto",
+        "ray_cpus": None,
+        "ray_gpus": None,
+        "ray_memory": None,
+        "slurm_partition": None,
+        "slurm_account": None,
+        "slurm_hours": 24.0,
+        "slurm_cpus": None,
+        "slurm_gpus": None,
+        "slurm_memory": None,
+        "label_noise": (0.0,),
+        "length_balance": (False,),
+        "min_margin": (None,),
+        "plugins": (),
+        "model_revision": None,
+        "suite_settings": {},
+        "judge_settings": {},
+        "loss_settings": {},
+    }
     assert options.model_dump(exclude={"suite", "losses"}) == documented
 
 
 def test_text_becomes_values_of_the_declared_types():
     options = make(
         {
-            **NEEDED, "train_pairs": ("1e3", "16"), "warmup": "5e-2", "controls": "no", "max_tokens": "auto",
-            "lrs": ("1e-6", "3e-6"), "betas": ("grid",), "seeds": ("0", "7"),
+            **NEEDED,
+            "train_pairs": ("1e3", "16"),
+            "warmup": "5e-2",
+            "controls": "no",
+            "max_tokens": "auto",
+            "lrs": ("1e-6", "3e-6"),
+            "betas": ("grid",),
+            "seeds": ("0", "7"),
             "loss_settings": {"dpo": {"beta": ("0.1", "2"), "lrs": ("grid",)}},
         }
-    )  # fmt: skip
+    )
     assert options.train_pairs == (1000, 16)
     assert isinstance(options.train_pairs[0], int)
     assert options.warmup == 0.05
@@ -77,19 +142,49 @@ def test_a_suite_and_losses_are_required_and_both_said_at_once():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("train_pairs", "0"), ("eval_pairs", "-1"), ("max_tokens", "7"), ("batch_size", "two"),
-        ("epochs", "0"), ("warmup", "1"), ("warmup", "-0.1"), ("clip", "0"), ("weight_decay", "-1"),
-        ("lora_rank", "0"), ("label_noise", ("1.1",)), ("label_noise", ("-0.1",)), ("label_noise", ("0.2", "0.2")),
-        ("length_balance", ("maybe",)), ("min_margin", ("-1",)), ("min_margin", ("some",)),
+        ("train_pairs", "0"),
+        ("eval_pairs", "-1"),
+        ("max_tokens", "7"),
+        ("batch_size", "two"),
+        ("epochs", "0"),
+        ("warmup", "1"),
+        ("warmup", "-0.1"),
+        ("clip", "0"),
+        ("weight_decay", "-1"),
+        ("lora_rank", "0"),
+        ("label_noise", ("1.1",)),
+        ("label_noise", ("-0.1",)),
+        ("label_noise", ("0.2", "0.2")),
+        ("length_balance", ("maybe",)),
+        ("min_margin", ("-1",)),
+        ("min_margin", ("some",)),
         ("train_pairs", ("64", "64")),
-        ("evals", "0"), ("micro_batch", "0"), ("threads", "0"), ("checkpoint_steps", "-1"), ("lrs", ("0",)),
-        ("betas", ("-1",)), ("seeds", ("-1",)), ("seeds", ("1", "1")), ("losses", ("dpo", "dpo")),
-        ("lr_schedule", "cosin"), ("tuning", "qlora"), ("precision", "fp16"), ("device", "gpu"),
-        ("start", "dpo"), ("template", "none"), ("overlong", "cut"), ("layout", "dense"), ("micro_tokens", "0"),
-        ("save", "yes"), ("judge", ("none", "length")), ("store", "maybe"), ("out", "a\0b"), ("clip", "nan"),
+        ("evals", "0"),
+        ("micro_batch", "0"),
+        ("threads", "0"),
+        ("checkpoint_steps", "-1"),
+        ("lrs", ("0",)),
+        ("betas", ("-1",)),
+        ("seeds", ("-1",)),
+        ("seeds", ("1", "1")),
+        ("losses", ("dpo", "dpo")),
+        ("lr_schedule", "cosin"),
+        ("tuning", "qlora"),
+        ("precision", "fp16"),
+        ("device", "gpu"),
+        ("start", "dpo"),
+        ("template", "none"),
+        ("overlong", "cut"),
+        ("layout", "dense"),
+        ("micro_tokens", "0"),
+        ("save", "yes"),
+        ("judge", ("none", "length")),
+        ("store", "maybe"),
+        ("out", "a\0b"),
+        ("clip", "nan"),
         ("lrs", ("inf",)),
     ],
-)  # fmt: skip
+)
 def test_a_value_out_of_range_is_one_sentence_with_key_value_and_example(key, value):
     messages = problems_of(**{key: value})
     assert len(messages) == 1
@@ -139,9 +234,7 @@ def test_a_micro_batch_larger_than_the_batch_is_refused():
 
 def test_hyperparameters_other_than_beta_may_be_zero_or_negative():
     settings = {"simpo": {"gamma_beta_ratio": ("0", "-0.5")}}
-    assert make({**NEEDED, "loss_settings": settings}).loss_settings == {
-        "simpo": {"gamma_beta_ratio": (0.0, -0.5)}
-    }
+    assert make({**NEEDED, "loss_settings": settings}).loss_settings == {"simpo": {"gamma_beta_ratio": (0.0, -0.5)}}
 
 
 def test_every_key_says_what_it_means_and_what_a_comma_does():
@@ -150,9 +243,18 @@ def test_every_key_says_what_it_means_and_what_a_comma_does():
     assert all(card.meaning and card.allowed and card.default for card in cards())
     axes = {name for name, kind in kinds().items() if kind == "axis"}
     assert axes == {
-        "losses", "betas", "lrs", "seeds", "train_pairs", "suite.label_noise", "suite.length_balance",
+        "losses",
+        "betas",
+        "lrs",
+        "seeds",
+        "train_pairs",
+        "suite.label_noise",
+        "suite.length_balance",
         "suite.min_margin",
-    }  # fmt: skip
+    }
     assert {name for name, kind in kinds().items() if kind == "list"} == {
-        "plugins", "judge", "lm_eval", "claim_seeds",
-    }  # fmt: skip
+        "plugins",
+        "judge",
+        "lm_eval",
+        "claim_seeds",
+    }

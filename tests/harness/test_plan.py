@@ -21,9 +21,13 @@ from harness.run import prepare_sweep, run
 @pytest.fixture
 def words(pairs_file, tmp_path):
     return [
-        f"suite={pairs_file}", "model=tiny", "train_pairs=40", "eval_pairs=8", "batch_size=16",
+        f"suite={pairs_file}",
+        "model=tiny",
+        "train_pairs=40",
+        "eval_pairs=8",
+        "batch_size=16",
         f"out={tmp_path / 'runs'}",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, capsys):
@@ -31,8 +35,14 @@ def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, ca
     assert plan(options, silent(), "command") == 0
     shown = capsys.readouterr().out
     assert "5 cells" in shown and shown.count("to run") == 5
-    for part in ("120 pairs kept of 120 read", "dropped:", "8 training rows of each epoch fill no batch",
-                 "parameters", "time:", "memory in GB a device"):  # fmt: skip
+    for part in (
+        "120 pairs kept of 120 read",
+        "dropped:",
+        "8 training rows of each epoch fill no batch",
+        "parameters",
+        "time:",
+        "memory in GB a device",
+    ):
         assert part in shown
     assert not (tmp_path / "runs").exists()
 
@@ -46,8 +56,9 @@ def test_a_plan_says_what_the_knobs_do_to_the_rows(words, capsys):
 
 
 def test_work_follows_each_trials_rows_and_noise_needs_no_reference_of_its_own(words):
-    options, _ = read_options([*words[:2], *words[3:], "losses=dpo", "controls=false", "train_pairs=16,32",
-                               "suite.label_noise=0,0.25"])  # fmt: skip
+    options, _ = read_options(
+        [*words[:2], *words[3:], "losses=dpo", "controls=false", "train_pairs=16,32", "suite.label_noise=0,0.25"]
+    )
     sweep = prepare_sweep(options, silent())
     tokens = [sum(map(row_tokens, sweep.data.training_rows(0, Knobs(count)))) for count in (16, 32)]
     assert work(options, sweep.data, sweep.trials).train == sum(2 * count + count // 3 for count in tokens)

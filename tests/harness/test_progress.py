@@ -42,10 +42,17 @@ def train(progress, clock, label="dpo", steps=4, seconds_a_step=2.0):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.2, "under 1 s"), (1.4, "1 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"),
-        (3599.7, "1 h 00 min"), (7500, "2 h 05 min"), (86399, "1 d 0 h"), (97200, "1 d 3 h"),
+        (0.2, "under 1 s"),
+        (1.4, "1 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (86399, "1 d 0 h"),
+        (97200, "1 d 3 h"),
     ],
-)  # fmt: skip
+)
 def test_durations_are_rounded_without_impossible_parts(seconds, text):
     assert estimate(seconds) == text
 

@@ -16,19 +16,31 @@ PROMPTS = {str(i): Asked(f"how do I do {i}?") for i in range(6)}
 
 @pytest.mark.parametrize(
     "answer",
-    ["I can't help with that.", "I\u2019m sorry, but I cannot do this.", "Sorry. I won't say.", "  *I must decline.*",
-     "Unfortunately, I am unable to tell you.", "As an AI language model, I'm not able to help.",
-     "I am very sorry, but as an AI, I cannot assist."],
-)  # fmt: skip
+    [
+        "I can't help with that.",
+        "I\u2019m sorry, but I cannot do this.",
+        "Sorry. I won't say.",
+        "  *I must decline.*",
+        "Unfortunately, I am unable to tell you.",
+        "As an AI language model, I'm not able to help.",
+        "I am very sorry, but as an AI, I cannot assist.",
+    ],
+)
 def test_the_openings_of_refusals_are_known(answer):
     assert declines(answer)
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["Sure, here is how.", "Sorry for the delay! Take two eggs.", "You can't do that with a spoon; use a knife.", "",
-     "First, I would say I cannot recommend it highly enough.", "I can help you with that."],
-)  # fmt: skip
+    [
+        "Sure, here is how.",
+        "Sorry for the delay! Take two eggs.",
+        "You can't do that with a spoon; use a knife.",
+        "",
+        "First, I would say I cannot recommend it highly enough.",
+        "I can help you with that.",
+    ],
+)
 def test_other_answers_are_not_taken_for_refusals(answer):
     assert not declines(answer)
 
@@ -66,8 +78,12 @@ def test_a_judging_model_is_asked_once_for_each_answer(cells, tmp_path):
 def test_answers_that_cannot_be_counted_fail_it(cells, tmp_path):
     with serving(lambda asked, count: Reply("Hm.")) as server:
         failures = count_refusals(
-            cells, "openai:m", silent(), prompts=PROMPTS, settings=JudgeSettings(base_url=server.url),
+            cells,
+            "openai:m",
+            silent(),
+            prompts=PROMPTS,
+            settings=JudgeSettings(base_url=server.url),
             memory=Memory(tmp_path / "v.sqlite"),
-        )  # fmt: skip
+        )
     assert len(failures) == 2 and "6 of 6 answers could not be counted" in failures[0]
     assert "refusal_rate" not in store.read_row(cells[1])

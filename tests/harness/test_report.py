@@ -11,9 +11,21 @@ from results import store
 @pytest.fixture
 def runs(tmp_path):
     """A folder with one finished cell and one row that cannot be read."""
-    row = {"loss": "dpo", "cell": "c", "suite": "toy", "protocol": "p", "status": "done", "control": False, "beta": 0.1,
-           "lr": 1e-5, "seed": 0, "hyperparameters": "{}", "preference_accuracy": 0.61, "preference_accuracy_se": 0.03,
-           "kl": 2.0}  # fmt: skip
+    row = {
+        "loss": "dpo",
+        "cell": "c",
+        "suite": "toy",
+        "protocol": "p",
+        "status": "done",
+        "control": False,
+        "beta": 0.1,
+        "lr": 1e-5,
+        "seed": 0,
+        "hyperparameters": "{}",
+        "preference_accuracy": 0.61,
+        "preference_accuracy_se": 0.03,
+        "kl": 2.0,
+    }
     folder = store.cell_folder(tmp_path / "runs", "toy", "dpo", "c")
     store.write_cell(folder, cell={}, row=row, pairs=None, curve=None, log="")
     broken = tmp_path / "runs" / "toy" / "ipo-x"

@@ -261,7 +261,7 @@ def test_a_file_of_your_own_is_sampled_again_with_a_reward_that_is_named(rounds,
         (["suite=FILE*0.5+FILE*0.5"], "later rounds keep no shares of a mixture"),
         (["suite=UNPAIRED", "losses=kto"], "this suite holds single rated answers"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_sampled_again_is_refused_before_a_model_loads(rounds, tmp_path, monkeypatch, words, said):
     for place in ("bench", "sampled"):
         monkeypatch.setattr(f"harness.{place}.load_policy", lambda *_: pytest.fail("a model was loaded"))

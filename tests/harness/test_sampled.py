@@ -33,8 +33,9 @@ def toy_suite(tmp_path, monkeypatch):
 
     @register(NAME, description="for tests")
     def toy(*, label: str = "deterministic") -> Sampled:
-        return Sampled(NAME, tuple(prompts), NAME, samples=16, max_new_tokens=48, label=label, source="toys",
-                       revision="r1")  # fmt: skip
+        return Sampled(
+            NAME, tuple(prompts), NAME, samples=16, max_new_tokens=48, label=label, source="toys", revision="r1"
+        )
 
     rewards.register_reward(NAME)(Vowels)
     yield
@@ -46,8 +47,18 @@ def toy_suite(tmp_path, monkeypatch):
 @pytest.fixture
 def build(source, tokenizer):
     def make_data(**changed):
-        options = make({"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6,
-                        "batch_size": 4, "device": "cpu", **changed})  # fmt: skip
+        options = make(
+            {
+                "suite": NAME,
+                "losses": ["dpo"],
+                "model": "tiny",
+                "train_pairs": 20,
+                "eval_pairs": 6,
+                "batch_size": 4,
+                "device": "cpu",
+                **changed,
+            }
+        )
         return prepare(options, source, tokenizer, silent())
 
     return make_data
@@ -94,8 +105,18 @@ def test_another_label_rule_is_another_set_of_the_same_answers(build, monkeypatc
 
 def test_a_plan_samples_nothing_and_says_that_the_rows_are_not_known(build, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was loaded"))
-    words = {"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6, "batch_size": 4,
-             "device": "cpu", "out": str(tmp_path / "runs"), "show": 1, "min_margin": "0.5"}  # fmt: skip
+    words = {
+        "suite": NAME,
+        "losses": ["dpo"],
+        "model": "tiny",
+        "train_pairs": 20,
+        "eval_pairs": 6,
+        "batch_size": 4,
+        "device": "cpu",
+        "out": str(tmp_path / "runs"),
+        "show": 1,
+        "min_margin": "0.5",
+    }
     assert plan(make(words), silent(), "command") == 0
     shown = capsys.readouterr().out
     assert "the answers are not sampled yet" in shown and "16 answers to each of 35 prompts" in shown
@@ -107,8 +128,15 @@ def test_a_plan_samples_nothing_and_says_that_the_rows_are_not_known(build, tmp_
 def test_a_plan_reads_the_answers_that_are_kept(build, monkeypatch, capsys):
     build()
     monkeypatch.setattr(harness.sampled, "load_policy", lambda *_: pytest.fail("the model was loaded"))
-    words = {"suite": NAME, "losses": ["dpo"], "model": "tiny", "train_pairs": 20, "eval_pairs": 6, "batch_size": 4,
-             "device": "cpu"}  # fmt: skip
+    words = {
+        "suite": NAME,
+        "losses": ["dpo"],
+        "model": "tiny",
+        "train_pairs": 20,
+        "eval_pairs": 6,
+        "batch_size": 4,
+        "device": "cpu",
+    }
     assert plan(make(words), silent(), "command") == 0
     shown = capsys.readouterr().out
     assert "not sampled yet" not in shown and "35 pairs kept of" in shown and "digests of the rows" in shown

@@ -42,7 +42,8 @@ def test_winner_and_default_of_each_loss_are_claimed_on_fresh_seeds(command, tmp
     assert tried["trial"].tolist() == [0, 1] and set(tried["seed"]) == {0} and set(tried["role"]) == {""}
     claimed = frame[(frame["stage"] == "claim") & (frame["loss"] == "dpo")]
     assert sorted(zip(claimed["role"], claimed["seed"], strict=True)) == [
-        (role, seed) for role in ("default", "winner") for seed in (1, 2, 3)]  # fmt: skip
+        (role, seed) for role in ("default", "winner") for seed in (1, 2, 3)
+    ]
     best = tried.sort_values("validation_preference_accuracy", ascending=False, kind="stable").iloc[0]
     winners = claimed[claimed["role"] == "winner"]
     assert set(winners["lr"]) == {best["lr"]} and set(winners["trial"]) == {best["trial"]}
@@ -132,8 +133,10 @@ def test_a_plan_tells_what_is_known_and_counts_what_follows(command, tmp_path, p
 
 
 def test_a_suite_without_anything_to_select_by_is_refused(command, tmp_path):
-    rows = [{"prompt": row["prompt"], "completion": row["chosen"], "label": i % 2 == 0}
-            for i, row in enumerate(pair_rows(160))]  # fmt: skip
+    rows = [
+        {"prompt": row["prompt"], "completion": row["chosen"], "label": i % 2 == 0}
+        for i, row in enumerate(pair_rows(160))
+    ]
     with pytest.raises(UsageError, match="holds single rated answers; leave out search="):
         command(f"suite={write_jsonl(tmp_path / 'rated.jsonl', rows)}", "losses=kto", "search=random")
     assert not (tmp_path / "runs").exists()

@@ -40,18 +40,21 @@ def test_a_count_of_claim_seeds_takes_the_first_that_the_search_does_not_use():
     assert claim_seeds(make(NEEDED)) == ()
 
 
-@pytest.mark.parametrize(("values", "told"), [
-    ({"trials": "3"}, "trials= does nothing without a search; add search=random"),
-    ({"claim_seeds": ("1", "2")}, "for several seeds without a search write seeds=1,2,3"),
-    ({"search": "random", "seeds": ("0", "1")}, "seen seeds=0,1; give seeds one value"),
-    ({"search": "random", "length_balance": ("true", "false")}, "seen suite.length_balance=true,false"),
-    ({"search": "random", "train_pairs": ("64", "128")}, "give train_pairs one value"),
-    ({"search": "grid", "claim_seeds": ("0", "1", "2")}, "contains the seed of the search, 0"),
-    ({"search": "random", "claim_seeds": "0"}, "claim_seeds=0 is a count of no seeds"),
-    ({"search": "randm"}, "did you mean 'random'"),
-    ({"search": "random", "trials": "0"}, "'0' is not a whole number 1 to 1000"),
-    ({"budget": "fast"}, "unknown value 'fast'. Allowed: none, quick, standard, paper"),
-])
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"trials": "3"}, "trials= does nothing without a search; add search=random"),
+        ({"claim_seeds": ("1", "2")}, "for several seeds without a search write seeds=1,2,3"),
+        ({"search": "random", "seeds": ("0", "1")}, "seen seeds=0,1; give seeds one value"),
+        ({"search": "random", "length_balance": ("true", "false")}, "seen suite.length_balance=true,false"),
+        ({"search": "random", "train_pairs": ("64", "128")}, "give train_pairs one value"),
+        ({"search": "grid", "claim_seeds": ("0", "1", "2")}, "contains the seed of the search, 0"),
+        ({"search": "random", "claim_seeds": "0"}, "claim_seeds=0 is a count of no seeds"),
+        ({"search": "randm"}, "did you mean 'random'"),
+        ({"search": "random", "trials": "0"}, "'0' is not a whole number 1 to 1000"),
+        ({"budget": "fast"}, "unknown value 'fast'. Allowed: none, quick, standard, paper"),
+    ],
+)
 def test_what_is_idle_or_wrong_is_one_sentence(values, told):
     with pytest.raises(UsageError) as caught:
         make({**NEEDED, **values})

@@ -45,9 +45,21 @@ def test_no_secret_of_the_environment_reaches_a_file_of_a_run(pairs_file, tmp_pa
         "import os, torch, losses\n@losses.register('mine')\n"
         "def mine(pair: losses.PairBatch, *, beta: float = 0.1):\n    return beta * pair.chosen.total\n"
     )
-    words = [f"suite={pairs_file}", "losses=dpo,mine", "model=tiny", "train_pairs=16", "eval_pairs=4", "batch_size=8",
-             "precision=fp32", "device=cpu", "workers=0", "controls=false", f"plugins={plugin}", f"out={tmp_path}/runs",
-             "mine.lrs=1e30"]  # fmt: skip
+    words = [
+        f"suite={pairs_file}",
+        "losses=dpo,mine",
+        "model=tiny",
+        "train_pairs=16",
+        "eval_pairs=4",
+        "batch_size=8",
+        "precision=fp32",
+        "device=cpu",
+        "workers=0",
+        "controls=false",
+        f"plugins={plugin}",
+        f"out={tmp_path}/runs",
+        "mine.lrs=1e30",
+    ]
     main(["run", *words, f"model_revision={KEY}"])
     text = capsys.readouterr().out
     assert "model_revision=$OPENAI_API_KEY" in shlex.split(text.replace("'", ""))

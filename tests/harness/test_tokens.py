@@ -176,5 +176,12 @@ def test_a_tokenizers_own_space_is_not_added_to_that_between_prompt_and_answer(t
     (row,) = encode(tokenizer, a_pair(chosen=" yes ")).rows
     assert text(tokenizer, row.answers[0]) == answer
     whole = text(tokenizer, (*row.prompt, *row.answers[0]))
-    assert whole == " " + {None: "\n\nHuman: hi\n\nAssistant: yes</s>", LINES: "[user]\nhi</s> [assistant]\nyes</s>",
-                           BRACKETS: "[INST] hi [/INST] yes</s>"}[template]  # fmt: skip
+    assert (
+        whole
+        == " "
+        + {
+            None: "\n\nHuman: hi\n\nAssistant: yes</s>",
+            LINES: "[user]\nhi</s> [assistant]\nyes</s>",
+            BRACKETS: "[INST] hi [/INST] yes</s>",
+        }[template]
+    )

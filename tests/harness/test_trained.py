@@ -110,9 +110,12 @@ def test_an_adapter_whose_base_is_not_here_is_doubted(source, adapter, tokenizer
 
 def test_an_adapter_that_does_not_fit_is_refused(source, adapter, model_folder):
     changed(adapter / ADAPTER, base_model_name_or_path=None)
-    change_weights(adapter / ADAPTER_WEIGHTS, lambda weights: weights.update(
-        {name.replace("layers.1", "layers.7"): weights.pop(name) for name in list(weights)}
-    ))  # fmt: skip
+    change_weights(
+        adapter / ADAPTER_WEIGHTS,
+        lambda weights: weights.update(
+            {name.replace("layers.1", "layers.7"): weights.pop(name) for name in list(weights)}
+        ),
+    )
     assert "layers.7" in refusal(adapter, source) and "is not there" in refusal(adapter, source)
 
 
@@ -172,9 +175,9 @@ def test_weights_under_other_names_are_loaded_through_a_second_model_or_refused(
     policy.load(model_folder)
     expected = model.model.norm.weight.clone()
     # As a checkpoint of the bare body names them: without the prefix.
-    change_weights(file, lambda weights: weights.update(
-        {name.removeprefix("model."): weights.pop(name) for name in list(weights)}
-    ))  # fmt: skip
+    change_weights(
+        file, lambda weights: weights.update({name.removeprefix("model."): weights.pop(name) for name in list(weights)})
+    )
     policy.load(model_folder)
     assert torch.equal(model.model.norm.weight, expected)
     change_weights(file, lambda weights: weights.pop("norm.weight"))

@@ -48,8 +48,7 @@ def test_a_float32_leaf_keeps_its_identity_so_gradients_reach_it():
         ({"total": torch.zeros(2, 3), "count": torch.ones(2, 3)}, r"total \(2, 3\), allowed \(N,\)"),
         ({"total": torch.zeros(2), "count": torch.ones(2), "tokens": torch.zeros(2, 3)}, "tokens and mask"),
         (
-            {"total": torch.zeros(2), "count": torch.ones(2),
-             "tokens": torch.zeros(2, 3), "mask": torch.ones(2, 4)},
+            {"total": torch.zeros(2), "count": torch.ones(2), "tokens": torch.zeros(2, 3), "mask": torch.ones(2, 4)},
             r"tokens \(2, 3\) and mask \(2, 4\)",
         ),
         (

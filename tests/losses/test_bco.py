@@ -15,9 +15,12 @@ def examples(ratios: list[float], desirable: list[bool], step: int, state: dict 
     total = torch.tensor([ratio - 4.0 for ratio in ratios], dtype=torch.float64, requires_grad=True)
     reference = torch.full((len(ratios),), -4.0, dtype=torch.float64)
     return losses.ExampleBatch(
-        losses.SequenceLogProbs(total=total, count=count), losses.SequenceLogProbs(total=reference, count=count),
-        torch.tensor(desirable), step=step, state=state,
-    )  # fmt: skip
+        losses.SequenceLogProbs(total=total, count=count),
+        losses.SequenceLogProbs(total=reference, count=count),
+        torch.tensor(desirable),
+        step=step,
+        state=state,
+    )
 
 
 def test_bco_pair_follows_its_formula(follows, point):

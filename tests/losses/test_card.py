@@ -86,9 +86,17 @@ def test_sums_and_means_are_told_apart(name, reads):
 
 # L(h) - L(-h) by hand: log sigmoid gives -beta*h, a square around 1/(2 beta) gives -2h/beta
 SLOPES = {
-    "dpo": -0.1, "ln_dpo": -5.0, "cdpo": -0.06, "robust": -0.125, "ipo": -20.0, "ipo_sum": -20.0,
-    "bco_pair": -0.01, "sppo_hard": -2000.0, "cal_dpo": -11.0, "sft": -1.0,
-}  # fmt: skip
+    "dpo": -0.1,
+    "ln_dpo": -5.0,
+    "cdpo": -0.06,
+    "robust": -0.125,
+    "ipo": -20.0,
+    "ipo_sum": -20.0,
+    "bco_pair": -0.01,
+    "sppo_hard": -2000.0,
+    "cal_dpo": -11.0,
+    "sft": -1.0,
+}
 
 
 @pytest.mark.parametrize("name", [name for name in losses.names() if losses.get(name).kind == "pairwise"])

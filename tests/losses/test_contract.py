@@ -102,8 +102,11 @@ def extreme_batch(loss):
     first, second, reference, other, count = (torch.tensor(column) for column in zip(*rows, strict=True))
     common = {
         "prompt": extreme_side(loss, second, count, True) if "prompt" in loss.needs else None,
-        "state": {}, "generator": torch.Generator(), "step": 3, "max_steps": 10,
-    }  # fmt: skip
+        "state": {},
+        "generator": torch.Generator(),
+        "step": 3,
+        "max_steps": 10,
+    }
     if loss.kind == "pairwise":
         policy = [extreme_side(loss, mean, count, True) for mean in (first, second)]
         references = [extreme_side(loss, mean, count, False) for mean in (reference, other)]

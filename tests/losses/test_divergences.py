@@ -10,9 +10,7 @@ from tests.losses.conftest import log_sigmoid
 
 def test_forward_kl_follows_its_formula(follows, point):
     # f(u) = -log u has f'(u) = -1/u
-    follows(
-        "dpo_forward_kl", lambda p: -log_sigmoid(0.2 * (-1 / math.exp(p.a) + 1 / math.exp(p.d))), point, beta=0.2
-    )
+    follows("dpo_forward_kl", lambda p: -log_sigmoid(0.2 * (-1 / math.exp(p.a) + 1 / math.exp(p.d))), point, beta=0.2)
 
 
 def test_js_follows_its_formula(follows, point):

@@ -26,9 +26,12 @@ def side(tokens: list[float], leaf: bool, width: int = 6, lead: int = 0) -> loss
 
 def token_pair(chosen=CHOSEN, rejected=REJECTED, ref_chosen=REF_CHOSEN, ref_rejected=REF_REJECTED, lead=0, seed=0):
     return losses.PairBatch(
-        side(chosen, True, lead=lead), side(rejected, True), side(ref_chosen, False, lead=lead),
-        side(ref_rejected, False), generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
+        side(chosen, True, lead=lead),
+        side(rejected, True),
+        side(ref_chosen, False, lead=lead),
+        side(ref_rejected, False),
+        generator=torch.Generator().manual_seed(seed),
+    )
 
 
 RATIOS = [c - r for c, r in zip(CHOSEN, REF_CHOSEN, strict=True)]  # 0.5 -0.5 1.5 0.25 -2.0

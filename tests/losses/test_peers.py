@@ -110,7 +110,5 @@ def test_only_the_known_losses_break_in_the_edge_cases():
     broken = {case: {place for place in PLACES if case in result_of(place).breaks} for case in parity.EDGES}
     start, certain, lost = broken.values()
     assert start == {("ipo", "HALOs"), ("ipo_sum", "HALOs")}
-    assert certain == {
-        (name, library) for name in ("orpo", "orpo_prompt_nll") for library in ("TRL", "LLaMA-Factory")
-    }
+    assert certain == {(name, library) for name in ("orpo", "orpo_prompt_nll") for library in ("TRL", "LLaMA-Factory")}
     assert lost == {("dpo_forward_kl", "TRL"), ("discopop", "TRL"), ("alphapo", "TRL")}

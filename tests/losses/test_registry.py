@@ -32,8 +32,14 @@ def test_the_losses_of_the_field_are_registered():
         ("dpo", "pairwise", {"reference"}, "log_ratio", {"beta": 0.1}, 1.0),
         ("ipo", "pairwise", {"reference"}, "mean_log_ratio", {"beta": 0.1}, 1.0),
         ("ipo_sum", "pairwise", {"reference"}, "log_ratio", {"beta": 0.1}, 1.0),
-        ("kto", "pointwise", {"reference", "mismatched"}, "log_ratio",
-         {"beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}, 1.0),
+        (
+            "kto",
+            "pointwise",
+            {"reference", "mismatched"},
+            "log_ratio",
+            {"beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0},
+            1.0,
+        ),
         ("simpo", "pairwise", set(), "mean_log_prob", {"beta": 2.0, "gamma_beta_ratio": 0.5}, 1.0),
         ("orpo", "pairwise", set(), "log_odds", {"beta": 0.1}, 10.0),
         ("orpo_prompt_nll", "pairwise", {"prompt"}, "log_odds", {"beta": 0.1}, 10.0),
@@ -44,7 +50,7 @@ def test_the_losses_of_the_field_are_registered():
         ("wpo", "pairwise", {"reference", "tokens", "stats:log_sum_p2"}, "log_ratio", {"beta": 0.01}, 1.0),
         ("apo_zero_unpaired", "pointwise", {"reference"}, "log_ratio", {"beta": 0.1}, 1.0),
     ],
-)  # fmt: skip
+)
 def test_every_card_says_what_its_loss_is(name, kind, needs, reward, defaults, lr_scale):
     loss = losses.get(name)
     assert (loss.kind, loss.needs, loss.reward) == (kind, frozenset(needs), reward)

@@ -21,9 +21,11 @@ def side(tokens: list[float], log_sum_p2: list[float] | None, leaf: bool = True)
 
 def weighted_pair(chosen_p2=(-1.0, -0.5, -2.0), rejected_p2=(-1.5, -3.0)) -> losses.PairBatch:
     return losses.PairBatch(
-        side([-0.5, -2.0, -1.0], list(chosen_p2)), side([-4.0, -0.5], list(rejected_p2)),
-        side([-1.0, -1.5, -2.5], None, False), side([-3.0, -1.5], None, False),
-    )  # fmt: skip
+        side([-0.5, -2.0, -1.0], list(chosen_p2)),
+        side([-4.0, -0.5], list(rejected_p2)),
+        side([-1.0, -1.5, -2.5], None, False),
+        side([-3.0, -1.5], None, False),
+    )
 
 
 def test_value_and_gradient_are_dpos_times_the_weights_of_both_answers():
@@ -45,9 +47,11 @@ def test_a_policy_that_is_uniform_over_its_vocabulary_weighs_every_pair_1():
     # over 50 words each token has log-prob -log 50, and 50 * (1/50)^2 = 1/50 is the sum of squares
     uniform = -math.log(50.0)
     batch = losses.PairBatch(
-        side([uniform] * 3, [uniform] * 3), side([uniform] * 2, [uniform] * 2),
-        side([-1.0, -2.0, -3.0], None, False), side([-3.0, -1.5], None, False),
-    )  # fmt: skip
+        side([uniform] * 3, [uniform] * 3),
+        side([uniform] * 2, [uniform] * 2),
+        side([-1.0, -2.0, -3.0], None, False),
+        side([-3.0, -1.5], None, False),
+    )
     assert losses.get("wpo").fn(batch).item() == pytest.approx(losses.get("dpo").fn(batch, beta=0.01).item(), rel=1e-9)
 
 

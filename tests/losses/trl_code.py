@@ -31,9 +31,13 @@ def dpo(pair: PairBatch, loss_type: str, **settings) -> Tensor:
     """DPOTrainer._compute_loss; settings are attributes of the trainer, discopop_tau excepted."""
     trainer = _trainer(DPOTrainer, discopop_tau=settings.pop("discopop_tau", 0.05))
     defaults = {
-        "beta": 0.1, "label_smoothing": 0.0, "ld_alpha": None, "use_weighting": False,
-        "f_divergence_type": "reverse_kl", "f_alpha_divergence_coef": 0.5,
-    }  # fmt: skip
+        "beta": 0.1,
+        "label_smoothing": 0.0,
+        "ld_alpha": None,
+        "use_weighting": False,
+        "f_divergence_type": "reverse_kl",
+        "f_alpha_divergence_coef": 0.5,
+    }
     assert set(settings) <= set(defaults)
     vars(trainer).update(defaults, loss_types=[loss_type], loss_weights=[1.0], **settings)
     trainer.ref_model = _fused(_stacked(pair.ref_chosen, pair.ref_rejected))
@@ -50,9 +54,12 @@ def kto(batch: ExampleBatch, loss_type: str, *, beta=0.1, desirable_weight=1.0, 
     """KTOTrainer._compute_loss; the mismatched answers have the batch's `kl` as their log-ratio, each."""
     trainer = _trainer(KTOTrainer)
     vars(trainer).update(
-        beta=beta, desirable_weight=desirable_weight, undesirable_weight=undesirable_weight, loss_type=loss_type,
+        beta=beta,
+        desirable_weight=desirable_weight,
+        undesirable_weight=undesirable_weight,
+        loss_type=loss_type,
         calculate_KL=loss_type == "kto",
-    )  # fmt: skip
+    )
     mask = batch.policy.mask
     drift = torch.zeros(mask.shape)
     if batch.kl is not None:
@@ -92,15 +99,18 @@ class _Idle(torch.nn.Module):
 
 def _trainer(kind: type, discopop_tau: float = 0.05, **attributes):
     trainer = object.__new__(kind)
-    accelerator = SimpleNamespace(
-        device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x
-    )
+    accelerator = SimpleNamespace(device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x)
     vars(trainer).update(
-        accelerator=accelerator, aux_loss_enabled=False, precompute_ref_logps=False, _tp_size=1, _total_train_tokens=0,
+        accelerator=accelerator,
+        aux_loss_enabled=False,
+        precompute_ref_logps=False,
+        _tp_size=1,
+        _total_train_tokens=0,
         _metrics=defaultdict(lambda: defaultdict(list)),
         args=SimpleNamespace(discopop_tau=discopop_tau, gradient_checkpointing_kwargs=None),
-        model=_Idle(), **attributes,
-    )  # fmt: skip
+        model=_Idle(),
+        **attributes,
+    )
     return trainer
 
 
@@ -112,9 +122,12 @@ def _fused(log_probs: Tensor, stats: Tensor | None = None, mismatched: Tensor | 
         nats = mismatched if is_mismatched else log_probs
         zeros = torch.zeros(labels[:, 1:].shape)
         return FusedCausalLMOutput(
-            log_probs=nats.masked_fill(labels[:, 1:] == -100, 0.0), entropy=zeros, mean_logits=zeros,
-            log_sum_sq_probs=None if stats is None else _placed(stats), is_top1=zeros.bool(),
-        )  # fmt: skip
+            log_probs=nats.masked_fill(labels[:, 1:] == -100, 0.0),
+            entropy=zeros,
+            mean_logits=zeros,
+            log_sum_sq_probs=None if stats is None else _placed(stats),
+            is_top1=zeros.bool(),
+        )
 
     return answer
 

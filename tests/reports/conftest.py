@@ -159,11 +159,20 @@ def tested_pairs(right: float, seed: int, pairs: int = 90) -> pandas.DataFrame:
     luck = numpy.random.default_rng([seed, int(1000 * right)])
     is_right = numpy.arange(pairs) / pairs < right + luck.normal(0, 0.008)
     return pandas.DataFrame(
-        {"pair_id": [f"p{i}" for i in range(pairs)], "cluster_id": [f"c{i}" for i in range(pairs)], "split": "test",
-         "step": 32, "policy_chosen_logp": numpy.where(is_right, -9.0, -11.0), "policy_rejected_logp": -10.0,
-         "reference_chosen_logp": -10.0, "reference_rejected_logp": -10.0, "chosen_tokens": 5, "rejected_tokens": 5,
-         "prompt_tokens": 3}
-    )  # fmt: skip
+        {
+            "pair_id": [f"p{i}" for i in range(pairs)],
+            "cluster_id": [f"c{i}" for i in range(pairs)],
+            "split": "test",
+            "step": 32,
+            "policy_chosen_logp": numpy.where(is_right, -9.0, -11.0),
+            "policy_rejected_logp": -10.0,
+            "reference_chosen_logp": -10.0,
+            "reference_rejected_logp": -10.0,
+            "chosen_tokens": 5,
+            "rejected_tokens": 5,
+            "prompt_tokens": 3,
+        }
+    )
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ def swept(make) -> pandas.DataFrame:
         for loss in ("sft", "dpo", "ipo"):
             for seed in (0, 1):
                 accuracy = 0.7 - noise - 0.02 * seed
-                rows.append(make.cell(loss, seed=seed, label_noise=noise, cell=f"{loss}{noise}{seed}",
-                                      preference_accuracy=accuracy))  # fmt: skip
+                rows.append(
+                    make.cell(
+                        loss, seed=seed, label_noise=noise, cell=f"{loss}{noise}{seed}", preference_accuracy=accuracy
+                    )
+                )
     return make.frame(*rows)
 
 
@@ -68,8 +71,10 @@ def test_cells_stored_without_knobs_count_as_plain(make) -> None:
 def test_accuracy_against_an_axis_is_the_mean_of_seeds_with_an_error_that_they_do_not_shrink(swept) -> None:
     points = axes.against(tables.protocols(swept)[0].done, "label_noise")
     assert len(points) == 9 and list(points["setting"].unique()) == [
-        "sft lr 1e-5", "dpo beta 0.1, lr 1e-5", "ipo beta 0.1, lr 1e-5",
-    ]  # fmt: skip
+        "sft lr 1e-5",
+        "dpo beta 0.1, lr 1e-5",
+        "ipo beta 0.1, lr 1e-5",
+    ]
     (dpo,) = points[(points["loss"] == "dpo") & (points["value"] == 0.1)].to_dict("records")
     assert dpo["preference_accuracy"] == pytest.approx(0.59) and dpo["seeds"] == 2
     assert dpo["preference_accuracy_se"] == pytest.approx(0.031)
@@ -100,8 +105,14 @@ def test_the_report_draws_the_axis_and_says_it_in_a_table(swept: pandas.DataFram
 
 
 def test_sources_of_a_mixture_have_a_table_of_their_own(make, tmp_path) -> None:
-    given = {"preference_accuracy[help]": 0.7, "preference_accuracy[help]_se": 0.02, "chosen_logp_drift[help]": -1.0,
-             "rejected_logp_drift[help]": -2.0, "n[help]": 50, "preference_accuracy[harm]": 0.4}  # fmt: skip
+    given = {
+        "preference_accuracy[help]": 0.7,
+        "preference_accuracy[help]_se": 0.02,
+        "chosen_logp_drift[help]": -1.0,
+        "rejected_logp_drift[help]": -2.0,
+        "n[help]": 50,
+        "preference_accuracy[harm]": 0.4,
+    }
     frame = make.frame(make.cell("dpo", **given), make.cell("none", lr=None, seed=None))
     reports.write(tmp_path, frame)
     text = (tmp_path / "report.md").read_text()

@@ -12,11 +12,18 @@ from reports import axis_figures
 def points() -> pandas.DataFrame:
     lines = [("dpo", "dpo beta 0.1"), ("dpo", "dpo beta 0.5"), ("sft", "sft")]
     return pandas.DataFrame(
-        {"loss": loss, "control": loss == "sft", "setting": setting, "value": value, "seeds": 1,
-         "preference_accuracy": 0.6 - value / 10, "preference_accuracy_se": 0.03}
+        {
+            "loss": loss,
+            "control": loss == "sft",
+            "setting": setting,
+            "value": value,
+            "seeds": 1,
+            "preference_accuracy": 0.6 - value / 10,
+            "preference_accuracy_se": 0.03,
+        }
         for loss, setting in lines
         for value in (0.0, 0.2)
-    )  # fmt: skip
+    )
 
 
 COLOURS = {"dpo": "0", "sft": "control"}

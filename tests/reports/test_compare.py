@@ -10,11 +10,27 @@ from results.side_columns import COMPARISON_COLUMNS
 
 def line(**given):
     row = {
-        "protocol": "p1", "metric": "preference_accuracy", "a": "dpo", "b": "ipo", "seeds_a": 3, "seeds_b": 4,
-        "value_a": 0.61, "value_b": 0.58, "difference": 0.03, "difference_se": 0.012, "difference_se_rows": 0.01,
-        "low": -0.003, "high": 0.063, "clusters": 244, "degrees": 5, "p": 0.054, "p_holm": 0.108, "probability": 0.973,
-        "detectable": 0.043, "verdict": "not distinguishable",
-    }  # fmt: skip
+        "protocol": "p1",
+        "metric": "preference_accuracy",
+        "a": "dpo",
+        "b": "ipo",
+        "seeds_a": 3,
+        "seeds_b": 4,
+        "value_a": 0.61,
+        "value_b": 0.58,
+        "difference": 0.03,
+        "difference_se": 0.012,
+        "difference_se_rows": 0.01,
+        "low": -0.003,
+        "high": 0.063,
+        "clusters": 244,
+        "degrees": 5,
+        "p": 0.054,
+        "p_holm": 0.108,
+        "probability": 0.973,
+        "detectable": 0.043,
+        "verdict": "not distinguishable",
+    }
     return row | given
 
 

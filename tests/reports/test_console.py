@@ -46,18 +46,14 @@ def test_each_protocol_has_its_own_table(make) -> None:
 
 
 def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(make) -> None:
-    frame = make.frame(
-        make.cell("\x1b[31mred", reason="x"), make.cell("kto", status="failed", reason="\x1b[2Jgone")
-    )
+    frame = make.frame(make.cell("\x1b[31mred", reason="x"), make.cell("kto", status="failed", reason="\x1b[2Jgone"))
     text = reports.terminal(frame, width=120)
     assert "\x1b" not in text
     assert "\\x1b[31mred" in text
 
 
 def test_only_failed_cells_still_give_a_text(make) -> None:
-    text = reports.terminal(
-        make.frame(make.cell("dpo", status="failed", reason="out of memory")), width=120
-    )
+    text = reports.terminal(make.frame(make.cell("dpo", status="failed", reason="out of memory")), width=120)
     assert "out of memory" in text
     assert "loss  beta" not in text
 
@@ -82,10 +78,23 @@ def test_no_cells_is_said(runs: pandas.DataFrame) -> None:
 
 def answered(make, loss: str, **given):
     return make.cell(
-        loss, generated_prompts=128, generation="g1", generated_tokens=13.5, length_ratio=1.1, truncated_fraction=0.05,
-        distinct_2=0.8, **{"kl": 2.5, "kl_se": 0.2, "gold_reward": 0.75, "gold_reward_se": 0.1,
-                           "gold_reward_gain": 0.5, "gold_reward_gain_se": 0.125, **given},
-    )  # fmt: skip
+        loss,
+        generated_prompts=128,
+        generation="g1",
+        generated_tokens=13.5,
+        length_ratio=1.1,
+        truncated_fraction=0.05,
+        distinct_2=0.8,
+        **{
+            "kl": 2.5,
+            "kl_se": 0.2,
+            "gold_reward": 0.75,
+            "gold_reward_se": 0.1,
+            "gold_reward_gain": 0.5,
+            "gold_reward_gain_se": 0.125,
+            **given,
+        },
+    )
 
 
 def test_answers_stand_in_a_table_of_their_own_reward_beside_kl(make) -> None:

@@ -15,8 +15,16 @@ from reports import escape, exports, tables
 from reports.evidence import Evidence
 
 LOSSES = ("dpo", "ipo", "kto", "simpo", "orpo")
-METRICS = ("preference_accuracy", "mean_ratio_accuracy", "reward_accuracy", "accuracy_chosen_longer",
-           "accuracy_chosen_shorter", "chosen_logp_drift", "displaced_fraction", "train_seconds")  # fmt: skip
+METRICS = (
+    "preference_accuracy",
+    "mean_ratio_accuracy",
+    "reward_accuracy",
+    "accuracy_chosen_longer",
+    "accuracy_chosen_shorter",
+    "chosen_logp_drift",
+    "displaced_fraction",
+    "train_seconds",
+)
 HOSTILE = "\\input{x} $a_b^c$ & 100% #1 ~ <i>|`*_ {é\u202e"
 
 
@@ -81,9 +89,11 @@ def test_a_column_that_no_table_usually_shows_can_be_asked_for(make) -> None:
 
 @pytest.mark.parametrize(
     ("form", "metrics", "told"),
-    [("html", [], "unknown form 'html' of a table; known: latex, markdown, csv"),
-     ("latex", ["nothing", "loss"], "unknown metrics nothing, loss; `list metrics` shows those there are")],
-)  # fmt: skip
+    [
+        ("html", [], "unknown form 'html' of a table; known: latex, markdown, csv"),
+        ("latex", ["nothing", "loss"], "unknown metrics nothing, loss; `list metrics` shows those there are"),
+    ],
+)
 def test_what_is_unknown_is_named(runs, form: str, metrics: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         reports.table(runs, form, metrics)
@@ -100,8 +110,11 @@ def test_latex_shows_every_character_as_it_is() -> None:
 
 
 def test_a_report_with_files_writes_every_figure_in_each_form(make, tmp_path) -> None:
-    rows = [make.cell(loss, seed=seed, kl=1.0 + seed, gold_reward_gain=0.5, gold_reward_gain_se=0.1)
-            for loss in ("dpo", "orpo") for seed in (0, 1)]  # fmt: skip
+    rows = [
+        make.cell(loss, seed=seed, kl=1.0 + seed, gold_reward_gain=0.5, gold_reward_gain_se=0.1)
+        for loss in ("dpo", "orpo")
+        for seed in (0, 1)
+    ]
     written = reports.write(make.store(tmp_path, rows), figures=["svg", "png"], tables=["csv"])
     names = {"curves-dpo", "curves-orpo", "gold-reward-gain-kl", "accuracy-drift"}
     assert {name for name in written if name.startswith("figures/")} == {

@@ -18,9 +18,18 @@ def swept(make):
     for loss in ("dpo", "ipo"):
         for place, beta in enumerate((0.1, 0.3, 1.0)):
             for lr in (1e-5, 3e-5):
-                rows.append(make.cell(loss, lr=lr, hyperparameters={"beta": beta}, kl=1.0 + place, generated_prompts=64,
-                                      gold_reward_gain=0.2 * (1 + place), gold_reward_gain_se=0.05,
-                                      validation_preference_accuracy=0.55 + 0.05 * place))  # fmt: skip
+                rows.append(
+                    make.cell(
+                        loss,
+                        lr=lr,
+                        hyperparameters={"beta": beta},
+                        kl=1.0 + place,
+                        generated_prompts=64,
+                        gold_reward_gain=0.2 * (1 + place),
+                        gold_reward_gain_se=0.05,
+                        validation_preference_accuracy=0.55 + 0.05 * place,
+                    )
+                )
     return tables.protocols(make.frame(*rows))[0].done
 
 
@@ -80,15 +89,22 @@ def test_one_or_two_settings_are_no_map(make) -> None:
 
 
 def test_maps_show_rows_of_equal_knobs_only(make) -> None:
-    rows = [make.cell("dpo", lr=lr, label_noise=noise, cell=f"{lr}{noise}", preference_accuracy=0.7 - noise)
-            for lr in (1e-5, 2e-5, 3e-5) for noise in (0.0, 0.2) if not (noise and lr == 3e-5)]  # fmt: skip
+    rows = [
+        make.cell("dpo", lr=lr, label_noise=noise, cell=f"{lr}{noise}", preference_accuracy=0.7 - noise)
+        for lr in (1e-5, 2e-5, 3e-5)
+        for noise in (0.0, 0.2)
+        if not (noise and lr == 3e-5)
+    ]
     svg = sensitivity_block(make.frame(*rows), COLOURS, "p").drawings[0].svg
     assert ">0.700<" in svg and ">0.500<" not in svg
 
 
 def test_the_exponents_of_beta_and_lr_stand_under_the_maps(make) -> None:
-    rows = [make.cell("dpo", lr=lr, hyperparameters={"beta": beta}, cell=f"{lr}{beta}", margin=(lr / beta) * 1e4 * odd)
-            for lr in (1e-5, 2e-5, 4e-5) for beta, odd in ((0.1, 1.0), (0.2, 1.01), (0.4, 1.0))]  # fmt: skip
+    rows = [
+        make.cell("dpo", lr=lr, hyperparameters={"beta": beta}, cell=f"{lr}{beta}", margin=(lr / beta) * 1e4 * odd)
+        for lr in (1e-5, 2e-5, 4e-5)
+        for beta, odd in ((0.1, 1.0), (0.2, 1.01), (0.4, 1.0))
+    ]
     block = sensitivity_block(make.frame(*rows), COLOURS, "p")
     (line,) = block.grid.lines
     assert line.texts[:2] == ("dpo", "9") and line.texts[2].startswith("+1.00 (") and line.texts[-1] == "confirmed"

@@ -7,10 +7,18 @@ from reports.judgements import judgements
 from reports.tables import detail_fields
 
 NUMBERS = {
-    "win_rate": 0.625, "win_rate_se": 0.031, "win_rate_length_controlled": 0.5, "position_consistency": 0.9,
-    "tie_share": 0.1, "invalid_share": 0.02, "length_agreement": 0.6, "judge_tokens": 1000, "canary_constant": 0.03,
-    "canary_copied_prompt": 0.0, "canary_injection": 0.34,
-}  # fmt: skip
+    "win_rate": 0.625,
+    "win_rate_se": 0.031,
+    "win_rate_length_controlled": 0.5,
+    "position_consistency": 0.9,
+    "tie_share": 0.1,
+    "invalid_share": 0.02,
+    "length_agreement": 0.6,
+    "judge_tokens": 1000,
+    "canary_constant": 0.03,
+    "canary_copied_prompt": 0.0,
+    "canary_injection": 0.34,
+}
 
 
 def judged(make, loss: str, **by_judge):

@@ -21,8 +21,12 @@ def report(make, tmp_path_factory):
     rows = [make.cell("none", lr=None, seed=None)]
     for loss in ("sft", "dpo", "ipo", "kto", "simpo", "orpo"):
         for seed, noise in ((0, 0.0), (1, 0.0), (2, 0.0), (0, 0.2)):
-            answered = {"kl": 2.0 + seed, "gold_reward_gain": 0.4 + seed / 9, "gold_reward_gain_se": 0.1,
-                        "generated_prompts": 8}  # fmt: skip
+            answered = {
+                "kl": 2.0 + seed,
+                "gold_reward_gain": 0.4 + seed / 9,
+                "gold_reward_gain_se": 0.1,
+                "generated_prompts": 8,
+            }
             rows.append(make.cell(loss, seed=seed, label_noise=noise, cell=f"{loss}{seed}{noise}", **answered))
     rows.append(make.cell("kto", lr=1e-3, status="failed", reason="loss is not finite at step 3"))
     out = make.store(tmp_path_factory.mktemp("browser"), rows)

@@ -75,15 +75,8 @@ def test_only_render_formats_numbers(source: Path) -> None:
         return
     for node in ast.walk(ast.parse(source.read_text())):
         formats = isinstance(node, ast.FormattedValue) and node.format_spec is not None
-        calls = (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "attr", getattr(node.func, "id", "")) == "format"
-        )
-        percent = (
-            isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Mod)
-            and isinstance(node.left, ast.Constant)
-        )
+        calls = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "format"
+        percent = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant)
         assert not (formats or calls or percent), f"{source.name}:{node.lineno} formats a value"
 
 

@@ -86,9 +86,7 @@ def test_controls_come_before_losses(written: Path, name: str) -> None:
     text = (written / name).read_text()
     mark = "*{}*" if name == "report.md" else "</i>{}</th>"
     plain = "| {} |" if name == "report.md" else "</i>{}</th>"
-    assert (
-        text.index(mark.format("none")) < text.index(mark.format("sft")) < text.index(plain.format("dpo"))
-    )
+    assert text.index(mark.format("none")) < text.index(mark.format("sft")) < text.index(plain.format("dpo"))
 
 
 def test_the_markdown_table_has_one_row_a_finished_cell_and_equal_columns(written: Path) -> None:
@@ -101,9 +99,7 @@ def test_the_markdown_table_has_one_row_a_finished_cell_and_equal_columns(writte
 
 def test_every_loss_with_a_curve_is_drawn_in_one_colour(written: Path) -> None:
     text = (written / "report.html").read_text()
-    blocks = re.findall(
-        r'<article class="curves" style="--series: var\(--c(\w+)\)">\s*<h4><i.*?</i>(\w+)</h4>', text
-    )
+    blocks = re.findall(r'<article class="curves" style="--series: var\(--c(\w+)\)">\s*<h4><i.*?</i>(\w+)</h4>', text)
     assert blocks == [
         ("control", "sft"),
         ("0", "dpo"),
@@ -129,9 +125,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing_outside(written: Path) -> 
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = [attrs["content"] for tag, attrs in tags.seen if "http-equiv" in attrs]
-    assert policy == [
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    ]
+    assert policy == [f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"]
 
 
 def test_ids_on_the_page_are_unique(written: Path) -> None:
@@ -163,8 +157,11 @@ def test_two_protocols_give_two_tables_and_the_warning_not_to_mix_them(make, tmp
 
 
 def test_protocols_of_the_same_data_and_model_are_told_apart_by_what_differs(make, tmp_path: Path) -> None:
-    rows = [make.cell("dpo", suite_revision="a"), make.cell("dpo", cell="b", protocol="p2", suite_revision="b"),
-            make.cell("dpo", cell="c", protocol="p3", test_pairs=1024, precision="bf16")]  # fmt: skip
+    rows = [
+        make.cell("dpo", suite_revision="a"),
+        make.cell("dpo", cell="b", protocol="p2", suite_revision="b"),
+        make.cell("dpo", cell="c", protocol="p3", test_pairs=1024, precision="bf16"),
+    ]
     reports.write(tmp_path, make.frame(*rows[:2]))
     heads = re.findall(r"^## (hh-rlhf.*)$", (tmp_path / "report.md").read_text(), flags=re.MULTILINE)
     assert heads == ["hh-rlhf · smollm2-135m · protocol p1", "hh-rlhf · smollm2-135m · protocol p2"]
@@ -178,8 +175,10 @@ def test_protocols_of_the_same_data_and_model_are_told_apart_by_what_differs(mak
 def test_what_unpaired_rows_do_not_have_is_not_drawn_or_explained(make, tmp_path: Path) -> None:
     unknown = dict.fromkeys(("preference_accuracy", "accuracy_chosen_longer", "accuracy_chosen_shorter"))
     pages = []
-    for name, row, curve in (("paired", make.cell("kto"), make.curve()),
-                             ("unpaired", make.cell("kto") | unknown, make.curve().assign(accuracy=None))):  # fmt: skip
+    for name, row, curve in (
+        ("paired", make.cell("kto"), make.curve()),
+        ("unpaired", make.cell("kto") | unknown, make.curve().assign(accuracy=None)),
+    ):
         folder = store.cell_folder(tmp_path / name, row["suite"], row["loss"], row["cell"])
         store.write_cell(folder, cell={}, row=row, pairs=None, curve=curve, log="")
         pages.append(reports.write(tmp_path / name)["report.html"].read_text())
@@ -225,9 +224,7 @@ def test_the_parquet_table_is_the_frame_with_extra_keys_as_text(make, tmp_path: 
     reports.write(tmp_path, frame)
     stored = pandas.read_parquet(tmp_path / "results.parquet")
     assert list(stored["extra"]) == ['{"b": 1}', "2.5"]
-    pandas.testing.assert_frame_equal(
-        stored.drop(columns="extra"), frame.drop(columns="extra"), check_dtype=False
-    )
+    pandas.testing.assert_frame_equal(stored.drop(columns="extra"), frame.drop(columns="extra"), check_dtype=False)
 
 
 def test_the_cells_of_one_command_are_reported_while_the_tables_hold_all(make, tmp_path: Path) -> None:
@@ -281,8 +278,14 @@ def test_an_old_report_survives_a_write_that_fails(
 
 
 def test_failure_modes_stand_with_evidence_rule_and_remedy(make, tmp_path):
-    row = make.cell("ipo", preference_accuracy=0.64, chosen_logp_drift=-7.3, chosen_logp_drift_se=0.4,
-                    displaced_fraction=0.97, diagnosis="likelihood_displacement")  # fmt: skip
+    row = make.cell(
+        "ipo",
+        preference_accuracy=0.64,
+        chosen_logp_drift=-7.3,
+        chosen_logp_drift_se=0.4,
+        displaced_fraction=0.97,
+        diagnosis="likelihood_displacement",
+    )
     make.store(tmp_path, [row, make.cell("sft", chosen_logp_drift=-9.0, displaced_fraction=0.99)])
     paths = reports.write(tmp_path)
     for name in ("report.md", "report.html"):

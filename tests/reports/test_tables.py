@@ -32,9 +32,7 @@ def test_the_main_table_holds_numbers_with_their_errors(runs: pandas.DataFrame) 
 
 
 def test_a_hyperparameter_is_a_column_only_where_it_varies_within_a_loss(make) -> None:
-    ratios = [
-        make.cell("simpo", hyperparameters={"beta": 2.0, "gamma_beta_ratio": ratio}) for ratio in (0.3, 0.5)
-    ]
+    ratios = [make.cell("simpo", hyperparameters={"beta": 2.0, "gamma_beta_ratio": ratio}) for ratio in (0.3, 0.5)]
     fixed = make.cell("kto", hyperparameters={"beta": 0.1, "desirable_weight": 1.0})
     table = reports.main_table(make.frame(*ratios, fixed))
     assert list(table["hyperparameters.gamma_beta_ratio"].dropna()) == [0.3, 0.5]

@@ -12,10 +12,19 @@ COLOURS = {"dpo": "0", "ipo": "1"}
 def curves() -> pandas.DataFrame:
     lines = [(loss, n, 0.5 + step * n) for loss, step in (("dpo", 0.02), ("ipo", 0.01)) for n in (1, 2, 3)]
     return pandas.DataFrame(
-        {"loss": loss, "n": n, "expected": value, "low": value - 0.1, "high": value + 0.1, "trials": 3, "failed": 0,
-         "train_pairs": 64, "protocol": "p"}
+        {
+            "loss": loss,
+            "n": n,
+            "expected": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "trials": 3,
+            "failed": 0,
+            "train_pairs": 64,
+            "protocol": "p",
+        }
         for loss, n, value in lines
-    )  # fmt: skip
+    )
 
 
 def test_a_line_a_loss_with_the_same_numbers_below(curves) -> None:
@@ -23,8 +32,12 @@ def test_a_line_a_loss_with_the_same_numbers_below(curves) -> None:
     assert [key[:2] for key in block.keys] == [("dpo", "0"), ("ipo", "1")] and "64 pairs" in block.caption
     assert "var(--c0)" in block.drawings[0].svg and "settings tried, n" in block.drawings[0].svg
     assert [head.text for head in block.grid.heads] == ["loss", "1", "2", "3"]
-    assert block.grid.lines[0].texts == ("dpo", "0.520 (0.420 to 0.620)", "0.540 (0.440 to 0.640)",
-                                         "0.560 (0.460 to 0.660)")  # fmt: skip
+    assert block.grid.lines[0].texts == (
+        "dpo",
+        "0.520 (0.420 to 0.620)",
+        "0.540 (0.440 to 0.640)",
+        "0.560 (0.460 to 0.660)",
+    )
 
 
 def test_a_band_is_drawn_and_explained_where_one_loss_stands_alone(curves) -> None:

@@ -21,8 +21,9 @@ def told(folder, runs=None, evidence=None) -> list[verdict.Verdict]:
 def test_the_best_is_told_with_whom_it_beats_and_whom_it_does_not(tested_runs) -> None:
     (one,) = told(tested_runs)
     assert one.words == "ipo is better than kto; not distinguishable from dpo." and one.kind == "better"
-    assert re.match(r"ipo has the highest preference accuracy, 0\.\d{3} \(95 % 0\.\d{3} to 0\.\d{3}, over 3 seeds",
-                    one.evidence[0])  # fmt: skip
+    assert re.match(
+        r"ipo has the highest preference accuracy, 0\.\d{3} \(95 % 0\.\d{3} to 0\.\d{3}, over 3 seeds", one.evidence[0]
+    )
     assert "would have been found in four cases of five" in one.evidence[1]
     assert [line.texts[0] for line in one.grid.lines] == ["dpo", "kto"]
     assert [line.texts[-1] for line in one.grid.lines] == ["not distinguishable", "better"]
@@ -109,8 +110,9 @@ def test_rulers_that_point_different_ways_tell_no_direction(tested_runs) -> None
             wrong = table["policy_chosen_logp"] < -10
             tables_of[cell] = table.assign(
                 chosen_tokens=wrong.map({True: 100, False: 5}),
-                policy_rejected_logp=-10.0 - 0.3 * wrong, rejected_tokens=5,
-            )  # fmt: skip
+                policy_rejected_logp=-10.0 - 0.3 * wrong,
+                rejected_tokens=5,
+            )
     (one,) = told(tested_runs, frame, Evidence(tables=tables_of))
     assert one.words == "Not distinguishable: ipo and kto." and one.kind == "tied"
     assert any("Per token the order is the other way round against kto" in line for line in one.evidence)
@@ -126,8 +128,9 @@ def test_equal_knobs_are_judged_apart(tested_runs) -> None:
 
 def test_of_a_claim_only_its_fresh_runs_are_judged_and_shown(tested_runs) -> None:
     runs = results.read(tested_runs)
-    claimed = runs.assign(stage=["search" if loss == "kto" else "claim" for loss in runs["loss"]],
-                          role=["winner"] * len(runs))  # fmt: skip
+    claimed = runs.assign(
+        stage=["search" if loss == "kto" else "claim" for loss in runs["loss"]], role=["winner"] * len(runs)
+    )
     (one,) = told(tested_runs, claimed)
     assert one.words == "Not distinguishable: ipo and dpo."
     (protocol,) = tables.protocols(claimed)
@@ -137,8 +140,11 @@ def test_of_a_claim_only_its_fresh_runs_are_judged_and_shown(tested_runs) -> Non
 
 
 def test_too_many_settings_are_not_tested_and_say_what_to_do(make) -> None:
-    rows = [make.cell("dpo", seed=seed, hyperparameters={"beta": 0.1 + place})
-            for place in range(headline.MOST_TESTED + 1) for seed in range(3)]  # fmt: skip
+    rows = [
+        make.cell("dpo", seed=seed, hyperparameters={"beta": 0.1 + place})
+        for place in range(headline.MOST_TESTED + 1)
+        for seed in range(3)
+    ]
     (one,) = told(None, make.frame(*rows), Evidence())
     assert one.words == "No verdict: 25 settings are too many to be tested at once (at most 24)."
     assert "claim_seeds=3" in one.evidence[0]
@@ -147,8 +153,9 @@ def test_too_many_settings_are_not_tested_and_say_what_to_do(make) -> None:
 def test_losses_with_unequal_numbers_of_settings_are_no_fair_comparison(tested_runs) -> None:
     runs = results.read(tested_runs)
     beta = [0.3 if loss == "kto" else 0.1 for loss in runs["loss"]]
-    given = runs.assign(loss=runs["loss"].replace("kto", "dpo"), beta=beta,
-                        hyperparameters=[f'{{"beta": {value}}}' for value in beta])  # fmt: skip
+    given = runs.assign(
+        loss=runs["loss"].replace("kto", "dpo"), beta=beta, hyperparameters=[f'{{"beta": {value}}}' for value in beta]
+    )
     (one,) = told(tested_runs, given)
     assert one.words == (
         "ipo beta 0.1, lr 1e-5 is better than dpo beta 0.3, lr 1e-5; not distinguishable from dpo beta 0.1, lr 1e-5."
@@ -181,8 +188,9 @@ def test_a_claim_sets_winners_against_each_other_and_each_against_its_default(te
     renamed = runs["loss"].map({"kto": "dpo", "dpo": "dpo", "ipo": "ipo"})
     beta = runs["loss"].map({"kto": 0.3, "dpo": 0.1, "ipo": 0.1})
     role = runs["loss"].map({"kto": "default", "dpo": "winner", "ipo": "winner"})
-    claimed = runs.assign(loss=renamed, beta=beta, role=role, stage="claim",
-                          hyperparameters=[f'{{"beta": {value}}}' for value in beta])  # fmt: skip
+    claimed = runs.assign(
+        loss=renamed, beta=beta, role=role, stage="claim", hyperparameters=[f'{{"beta": {value}}}' for value in beta]
+    )
     (one,) = told(tested_runs, claimed)
     assert one.words == "Not distinguishable: ipo and dpo."
     assert re.fullmatch(r"Winner against its loss's default: dpo \+0\.\d{3} \(better\)\.", one.evidence[-1])

@@ -8,19 +8,26 @@ from results.columns import CURVE_COLUMNS, names
 
 # c, r, c0, r0, nc, nr                          a   d   h   a/nc  d/nr
 FOUR_PAIRS = (
-    (-10.0, -20.0, -12.0, -18.0, 4, 5),       # 2  -2   4   0.5  -0.4
-    (-30.0, -20.0, -31.0, -20.0, 10, 4),      # 1   0   1   0.1   0
-    (-8.0, -6.0, -6.0, -6.0, 4, 3),           # -2  0  -2  -0.5   0
-    (-5.0, -5.0, -5.0, -5.0, 5, 5),           # 0   0   0   0     0
+    (-10.0, -20.0, -12.0, -18.0, 4, 5),  # 2  -2   4   0.5  -0.4
+    (-30.0, -20.0, -31.0, -20.0, 10, 4),  # 1   0   1   0.1   0
+    (-8.0, -6.0, -6.0, -6.0, 4, 3),  # -2  0  -2  -0.5   0
+    (-5.0, -5.0, -5.0, -5.0, 5, 5),  # 0   0   0   0     0
 )
 
 
 def pair_table(rows, clusters=None, split="test", step=4) -> pd.DataFrame:
     """A pair table from (c, r, c0, r0, nc, nr); every row is its own cluster unless told otherwise."""
-    frame = pd.DataFrame(rows, columns=[
-        "policy_chosen_logp", "policy_rejected_logp", "reference_chosen_logp", "reference_rejected_logp",
-        "chosen_tokens", "rejected_tokens",
-    ])
+    frame = pd.DataFrame(
+        rows,
+        columns=[
+            "policy_chosen_logp",
+            "policy_rejected_logp",
+            "reference_chosen_logp",
+            "reference_rejected_logp",
+            "chosen_tokens",
+            "rejected_tokens",
+        ],
+    )
     frame.insert(0, "pair_id", [f"pair-{place}" for place in range(len(frame))])
     frame.insert(1, "cluster_id", clusters if clusters is not None else frame["pair_id"])
     return frame.assign(split=split, step=step, prompt_tokens=7)
@@ -65,8 +72,9 @@ def stored(tmp_path, four_pairs):
 
     def write(loss, cell, suite="toy", pairs=four_pairs, curve=None, **row):
         folder = store.cell_folder(tmp_path / "runs", suite, loss, cell)
-        store.write_cell(folder, cell={"loss": loss}, row={"loss": loss, "cell": cell, **row}, pairs=pairs,
-                         curve=curve, log="done\n")
+        store.write_cell(
+            folder, cell={"loss": loss}, row={"loss": loss, "cell": cell, **row}, pairs=pairs, curve=curve, log="done\n"
+        )
         return folder
 
     return write

@@ -13,9 +13,18 @@ from results.side_columns import VERDICT_COLUMNS
 
 
 def entry(preference, model="x" * 8, baseline="x" * 5, **more):
-    return {"instruction": "Why?", "output_1": baseline, "generator_1": "base", "dataset": "helpful_base",
-            "output_2": model, "generator_2": "mine", "annotator": "some_judge", "preference": preference,
-            "price_per_example": 0.01, "time_per_example": 0.5} | more
+    return {
+        "instruction": "Why?",
+        "output_1": baseline,
+        "generator_1": "base",
+        "dataset": "helpful_base",
+        "output_2": model,
+        "generator_2": "mine",
+        "annotator": "some_judge",
+        "preference": preference,
+        "price_per_example": 0.01,
+        "time_per_example": 0.5,
+    } | more
 
 
 def write(path, entries):
@@ -110,13 +119,18 @@ def test_a_refit_recovers_the_weights_that_made_the_verdicts(tmp_path):
     assert without.value == pytest.approx(verdicts.win_rate_length_controlled(table).value, abs=1e-9)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("{", "is no JSON"), ("{}", "holds no list of annotations"), ("[]", "holds no list of annotations"),
-    (json.dumps([{"preference": 1}]), "entry 0: lacks instruction, output_1, output_2; found: preference"),
-    (json.dumps([entry(1), entry(3)]), "entry 1: preference is 3; allowed are 1"),
-    (json.dumps([entry(True)]), "entry 0: preference is True"),
-    (json.dumps([entry(1, output_2=None)]), "entry 0: output_2 is None, but must be text"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ("{}", "holds no list of annotations"),
+        ("[]", "holds no list of annotations"),
+        (json.dumps([{"preference": 1}]), "entry 0: lacks instruction, output_1, output_2; found: preference"),
+        (json.dumps([entry(1), entry(3)]), "entry 1: preference is 3; allowed are 1"),
+        (json.dumps([entry(True)]), "entry 0: preference is True"),
+        (json.dumps([entry(1, output_2=None)]), "entry 0: output_2 is None, but must be text"),
+    ],
+)
 def test_a_file_of_another_form_is_refused_with_entry_and_field(content, message, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(content)

@@ -36,8 +36,9 @@ except claims.Claimed:
 
 
 def start(code, folder, *words):
-    return subprocess.Popen([sys.executable, "-c", code, str(folder), *words], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture
@@ -71,8 +72,10 @@ def test_a_claim_ends_with_an_error_in_the_block(tmp_path):
 def test_a_living_process_keeps_others_out_and_is_named(tmp_path):
     with start(HOLDER, tmp_path) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(store.Claimed, match=f"being worked on by process {holder.pid} on host"), \
-                store.claim(tmp_path):
+        with (
+            pytest.raises(store.Claimed, match=f"being worked on by process {holder.pid} on host"),
+            store.claim(tmp_path),
+        ):
             pass
         assert (tmp_path / "claim.json").exists()
         holder.stdin.close()

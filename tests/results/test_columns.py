@@ -20,8 +20,13 @@ PROMISED = """
     device versions commit suite_revision model_revision
 """.split()
 
-TABLES = {"row": columns.ROW_COLUMNS, "pair": columns.PAIR_COLUMNS, "curve": columns.CURVE_COLUMNS,
-          "verdict": side_columns.VERDICT_COLUMNS, "comparison": side_columns.COMPARISON_COLUMNS}
+TABLES = {
+    "row": columns.ROW_COLUMNS,
+    "pair": columns.PAIR_COLUMNS,
+    "curve": columns.CURVE_COLUMNS,
+    "verdict": side_columns.VERDICT_COLUMNS,
+    "comparison": side_columns.COMPARISON_COLUMNS,
+}
 
 
 def test_every_promised_row_column_is_declared():
@@ -49,8 +54,18 @@ def test_volatile_columns_exist_and_are_never_metrics():
 
 
 def test_cost_and_provenance_are_volatile_and_identity_is_not():
-    assert {"seconds", "train_seconds", "peak_memory_bytes", "device", "commit", "threads", "micro_batch",
-            "layout", "started", "finished"} <= columns.VOLATILE
+    assert {
+        "seconds",
+        "train_seconds",
+        "peak_memory_bytes",
+        "device",
+        "commit",
+        "threads",
+        "micro_batch",
+        "layout",
+        "started",
+        "finished",
+    } <= columns.VOLATILE
     assert not columns.VOLATILE & {"loss", "beta", "lr", "seed", "cell", "protocol", "status", "noise_floor"}
 
 
@@ -76,8 +91,10 @@ def test_a_standard_error_stands_right_after_its_metric():
 
 
 def test_importing_the_package_and_its_schema_loads_no_heavy_library():
-    code = ("import sys, results, results.columns, results.store\n"
-            "print([name for name in ('numpy', 'pandas', 'scipy', 'pyarrow') if name in sys.modules])")
+    code = (
+        "import sys, results, results.columns, results.store\n"
+        "print([name for name in ('numpy', 'pandas', 'scipy', 'pyarrow') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -87,10 +104,29 @@ def test_the_door_offers_its_names_and_refuses_others():
 
     assert results.columns is columns and results.metrics is metrics
     assert set(dir(results)) == {
-        "across", "annotations", "audits", "columns", "compare", "comparison", "curves", "diagnosis", "exponents",
-        "frontiers", "metrics", "metrics_long", "pairs", "read", "read_annotations", "search", "seeds_needed",
-        "settings", "statistics", "store", "tuning", "verdicts",
-    }  # fmt: skip
+        "across",
+        "annotations",
+        "audits",
+        "columns",
+        "compare",
+        "comparison",
+        "curves",
+        "diagnosis",
+        "exponents",
+        "frontiers",
+        "metrics",
+        "metrics_long",
+        "pairs",
+        "read",
+        "read_annotations",
+        "search",
+        "seeds_needed",
+        "settings",
+        "statistics",
+        "store",
+        "tuning",
+        "verdicts",
+    }
     assert results.read_annotations is results.annotations.read_annotations
     with pytest.raises(AttributeError, match="no attribute 'reed'"):
         results.reed  # noqa: B018

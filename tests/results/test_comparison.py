@@ -90,8 +90,18 @@ def runs(stored, pair_table, tmp_path):
             for seed in range(seeds):
                 right = np.where(random.random(rows) < share, 1.0, -1.0)
                 table = pair_table([(-10 + h, -10, -10, -10, 5, 5) for h in right])
-                stored(loss, f"{loss}{seed}", pairs=table, seed=seed, protocol="p", lr=1e-5, beta=0.1,
-                       control=loss == "sft", reward="log_ratio", hyperparameters=json.dumps({"beta": 0.1}))
+                stored(
+                    loss,
+                    f"{loss}{seed}",
+                    pairs=table,
+                    seed=seed,
+                    protocol="p",
+                    lr=1e-5,
+                    beta=0.1,
+                    control=loss == "sft",
+                    reward="log_ratio",
+                    hyperparameters=json.dumps({"beta": 0.1}),
+                )
         return tmp_path / "runs"
 
     return write
@@ -135,8 +145,10 @@ def test_a_difference_of_what_is_detectable_is_found_in_about_four_cases_of_five
 
     def first_of_ten(gap):  # five unlike losses, the first better than the others by this gap
         tables = [draw.normal(gap * (place == 0), 1, rows) + draw.normal(0, 0.3, (3, rows)) for place in range(5)]
-        of = [comparison.Side(str(place), str(place), (), (), table.mean(axis=1), table)
-              for place, table in enumerate(tables)]  # fmt: skip
+        of = [
+            comparison.Side(str(place), str(place), (), (), table.mean(axis=1), table)
+            for place, table in enumerate(tables)
+        ]
         return comparison.compared(of, "margin")[0]
 
     gap = float(np.median([first_of_ten(0.0)["detectable"] for _ in range(20)]))
@@ -165,8 +177,15 @@ def test_settings_of_one_loss_are_sides_of_their_own(stored, pair_table, tmp_pat
     for beta in (0.1, 0.5):
         for seed in range(3):
             table = pair_table([(-10 + (1 if (i + seed) % 4 else -1), -10, -10, -10, 5, 5) for i in range(40)])
-            stored("dpo", f"d{beta}{seed}", pairs=table, seed=seed, protocol="p", beta=beta,
-                   hyperparameters=json.dumps({"beta": beta}))  # fmt: skip
+            stored(
+                "dpo",
+                f"d{beta}{seed}",
+                pairs=table,
+                seed=seed,
+                protocol="p",
+                beta=beta,
+                hyperparameters=json.dumps({"beta": beta}),
+            )
     (row,) = results.compare(tmp_path / "runs").to_dict("records")
     assert (row["a"], row["b"]) == ("dpo beta 0.1", "dpo beta 0.5") and row["difference"] == 0
 
@@ -195,8 +214,14 @@ def test_after_a_search_its_claim_alone_is_compared(stored, pair_table, tmp_path
         for seed in seeds:
             right = [1 if (i * 7 + seed) % 20 < share * 20 else -1 for i in range(80)]
             name = f"{loss}{role}{seed}"
-            stored(loss, name, pairs=pair_table([(-10 + h, -10, -10, -10, 5, 5) for h in right]), seed=seed,
-                   protocol="p", **settings)  # fmt: skip
+            stored(
+                loss,
+                name,
+                pairs=pair_table([(-10 + h, -10, -10, -10, 5, 5) for h in right]),
+                seed=seed,
+                protocol="p",
+                **settings,
+            )
             stage = "claim" if role else "search"
             named.append({"cell": name, "loss": loss, "stage": stage, "trial": 0, "rung": None, "role": role})
 
@@ -210,9 +235,10 @@ def test_after_a_search_its_claim_alone_is_compared(stored, pair_table, tmp_path
     found = results.compare(tmp_path / "runs")
     sides = [(row["a"].split()[:2], row["b"].split()[:2], row["verdict"]) for row in found.to_dict("records")]
     assert sides == [
-        (["dpo", "winner"], ["ipo", "winner"], "better"), (["dpo", "winner"], ["dpo", "default"], "better"),
+        (["dpo", "winner"], ["ipo", "winner"], "better"),
+        (["dpo", "winner"], ["dpo", "default"], "better"),
         (["ipo", "winner"], ["ipo", "default"], "not distinguishable"),
-    ]  # fmt: skip
+    ]
     everything = results.compare(tmp_path / "runs", search="none")
     assert len(everything) == 15 and "1 seed: no claim" in set(everything["verdict"])
     with pytest.raises(ValueError, match="no search 'x' at"):

@@ -32,8 +32,10 @@ def swapped(pairs, share=1.0):
     """The pairs with the answers of a share of them exchanged, which ones being drawn."""
     chosen = set(random.Random(0).sample(range(len(pairs)), round(share * len(pairs))))
     exchanged = {"chosen": "rejected", "rejected": "chosen"}
-    return [{exchanged.get(name, name): text for name, text in pair.items()} if place in chosen else pair
-            for place, pair in enumerate(pairs)]  # fmt: skip
+    return [
+        {exchanged.get(name, name): text for name, text in pair.items()} if place in chosen else pair
+        for place, pair in enumerate(pairs)
+    ]
 
 
 def words(draw, count):
@@ -86,10 +88,19 @@ def test_a_control_is_not_diagnosed(cell, healthy):
 
 def test_every_rule_is_a_function_that_says_what_it_looks_at():
     assert list(diagnosis.RULES) == [
-        "likelihood_displacement", "sign_error", "reference_mismatch", "length_exploitation", "beta_inert",
-        "overfitting", "saturation", "no_learning", "noisy_preferences", "collapse", "refusal_erosion",
+        "likelihood_displacement",
+        "sign_error",
+        "reference_mismatch",
+        "length_exploitation",
+        "beta_inert",
+        "overfitting",
+        "saturation",
+        "no_learning",
+        "noisy_preferences",
+        "collapse",
+        "refusal_erosion",
         "reference_drift",
-    ]  # fmt: skip
+    ]
     for name, rule in diagnosis.RULES.items():
         assert rule.__doc__ and getattr(diagnosis, name) is rule
 
@@ -105,8 +116,11 @@ def test_a_loss_with_its_answers_swapped(cell):
     def backwards(pair: losses.PairBatch, *, beta: float = 0.1) -> torch.Tensor:
         return -torch.nn.functional.logsigmoid(beta * (pair.rejected_log_ratio - pair.chosen_log_ratio))
 
-    (finding,) = [f for f in diagnosis.diagnose(*cell(TRAINING, HELD_OUT, loss="backwards", epochs=4).parts)
-                  if f.mode == "sign_error"]  # fmt: skip
+    (finding,) = [
+        f
+        for f in diagnosis.diagnose(*cell(TRAINING, HELD_OUT, loss="backwards", epochs=4).parts)
+        if f.mode == "sign_error"
+    ]
     assert finding.evidence["margin"] < finding.evidence["margin_first"] == 0
     assert finding.evidence["loss_last"] < finding.evidence["loss_first"]
     assert "swapped" in finding.remedy and finding.threshold
@@ -114,8 +128,14 @@ def test_a_loss_with_its_answers_swapped(cell):
 
 def test_one_batch_of_a_reward_without_a_reference_is_no_sign_error():
     noise = [0.2, -0.5, 0.1, 0.3, -0.1, 0.2, -0.2, 0.1, 0.3, -0.4]  # nats, of orpo on pairs that it does not tell apart
-    row = {"loss": "orpo", "control": False, "preference_accuracy": 0.48, "preference_accuracy_se": 0.03,
-           "mean_ratio_accuracy": 0.42, "mean_ratio_accuracy_se": 0.03}  # fmt: skip
+    row = {
+        "loss": "orpo",
+        "control": False,
+        "preference_accuracy": 0.48,
+        "preference_accuracy_se": 0.03,
+        "mean_ratio_accuracy": 0.42,
+        "mean_ratio_accuracy_se": 0.03,
+    }
     flat = {"step": range(1, 11), "loss": np.linspace(2.7, 2.2, 10)}
     assert diagnosis.sign_error(row, pd.DataFrame(flat | {"margin": noise}), None) is None
     learned = pd.DataFrame(flat | {"margin": np.array(noise) - np.linspace(0, 2, 10)})
@@ -142,8 +162,9 @@ def test_a_pair_table_at_step_0_that_is_not_the_references(healthy):
     start = healthy.pairs.assign(step=0)
     finding = diagnosis.reference_mismatch(healthy.row, None, start)
     assert finding.evidence["difference_at_step_0"] > 1
-    same = start.assign(policy_chosen_logp=start["reference_chosen_logp"],
-                        policy_rejected_logp=start["reference_rejected_logp"])  # fmt: skip
+    same = start.assign(
+        policy_chosen_logp=start["reference_chosen_logp"], policy_rejected_logp=start["reference_rejected_logp"]
+    )
     assert diagnosis.reference_mismatch(healthy.row, None, same) is None
 
 
@@ -166,8 +187,13 @@ def test_pairs_that_share_their_words_push_the_chosen_answer_down(cell):
     near = []
     for place in range(96):
         chosen = words(draw, 3)
-        near.append({"prompt": f"{place}: {words(draw, 3)}?", "chosen": chosen,
-                     "rejected": f"{chosen} {chosen} {words(draw, 2)}"})  # fmt: skip
+        near.append(
+            {
+                "prompt": f"{place}: {words(draw, 3)}?",
+                "chosen": chosen,
+                "rejected": f"{chosen} {chosen} {words(draw, 2)}",
+            }
+        )
     found = cell(near[:64], near[64:], epochs=4)
     assert "likelihood_displacement" in modes(found) and "beta_inert" not in modes(found)
     assert found.row["preference_accuracy"] > 0.9
@@ -224,9 +250,14 @@ def sampled(model, tokenizer, greedy=False, count=24):  # noqa: F811
     for row in encoded(tokenizer, HELD_OUT[:12], "test"):
         prompt = torch.tensor([row.prompt])
         with torch.no_grad():
-            made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=count,
-                                  do_sample=not greedy, pad_token_id=0)  # fmt: skip
-        answers.append(made[0, prompt.shape[1]:].tolist())
+            made = model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=count,
+                do_sample=not greedy,
+                pad_token_id=0,
+            )
+        answers.append(made[0, prompt.shape[1] :].tolist())
     return answers
 
 

@@ -47,9 +47,14 @@ def test_the_intervals_hold_the_true_exponents_in_about_95_percent():
     assert 0.92 <= np.mean(held) <= 0.98
 
 
-@pytest.mark.parametrize(("p", "q", "noise", "verdict"), [
-    (1.0, -1.0, 0.05, "confirmed"), (1.0, 0.0, 0.05, "refuted"), (1.0, -1.0, 2.0, "not decided"),
-])
+@pytest.mark.parametrize(
+    ("p", "q", "noise", "verdict"),
+    [
+        (1.0, -1.0, 0.05, "confirmed"),
+        (1.0, 0.0, 0.05, "refuted"),
+        (1.0, -1.0, 2.0, "not decided"),
+    ],
+)
 def test_the_rule_is_confirmed_refuted_or_not_decided(runs, p, q, noise, verdict):
     (row,) = exponents(runs(p, q, noise)).to_dict("records")
     assert row["verdict"] == verdict and row["loss"] == "dpo" and row["cells"] == 12

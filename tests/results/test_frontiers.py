@@ -15,9 +15,20 @@ def cells(stored):
     def write(given, **more):
         for loss, values in given.items():
             for place, (kl, gain) in enumerate(values):
-                folder = stored(loss, f"{loss}{place}", beta=0.1 + place, lr=1e-5, seed=0, control=loss == "sft",
-                                hyperparameters={"beta": 0.1 + place}, kl=kl, kl_se=0.1, gold_reward_gain=gain,
-                                gold_reward_gain_se=0.3, **more)  # fmt: skip
+                folder = stored(
+                    loss,
+                    f"{loss}{place}",
+                    beta=0.1 + place,
+                    lr=1e-5,
+                    seed=0,
+                    control=loss == "sft",
+                    hyperparameters={"beta": 0.1 + place},
+                    kl=kl,
+                    kl_se=0.1,
+                    gold_reward_gain=gain,
+                    gold_reward_gain_se=0.3,
+                    **more,
+                )
         return results.read(folder.parent)
 
     return write
@@ -54,15 +65,35 @@ def test_without_values_of_kl_those_are_taken_that_losses_share(cells):
 
 
 def test_win_rates_start_at_one_half(stored):
-    folder = stored("dpo", "d", beta=0.1, lr=1e-5, seed=0, control=False, hyperparameters={"beta": 0.1}, kl=2.0,
-                    win_rate=0.7, win_rate_se=0.05)  # fmt: skip
+    folder = stored(
+        "dpo",
+        "d",
+        beta=0.1,
+        lr=1e-5,
+        seed=0,
+        control=False,
+        hyperparameters={"beta": 0.1},
+        kl=2.0,
+        win_rate=0.7,
+        win_rate_se=0.05,
+    )
     assert matched(results.read(folder.parent), y="win_rate", at=[1.0])["value"].tolist() == pytest.approx([0.6])
 
 
 def test_seeds_are_averaged_before_anything_is_compared(stored):
     for seed, kl, gain in ((0, 1.0, 0.5), (1, 3.0, 1.5)):
-        folder = stored("dpo", f"d{seed}", beta=0.1, lr=1e-5, seed=seed, control=False, hyperparameters={"beta": 0.1},
-                        kl=kl, gold_reward_gain=gain, gold_reward_gain_se=0.1)  # fmt: skip
+        folder = stored(
+            "dpo",
+            f"d{seed}",
+            beta=0.1,
+            lr=1e-5,
+            seed=seed,
+            control=False,
+            hyperparameters={"beta": 0.1},
+            kl=kl,
+            gold_reward_gain=gain,
+            gold_reward_gain_se=0.1,
+        )
     assert points(results.read(folder.parent))[["kl", "gold_reward_gain"]].to_numpy().tolist() == [[2.0, 1.0]]
 
 

@@ -11,12 +11,20 @@ from results.side_columns import GENERATION_COLUMNS
 
 
 def table(**changed) -> pd.DataFrame:
-    frame = pd.DataFrame({
-        "prompt_id": ["a", "b", "c", "d"], "cluster_id": ["1", "2", "3", "3"], "sample": 0,
-        "prompt": ["Pa", "Pb", "Pc", "Pd"], "answer": ["a good film", "a Good film", "so dull", "x"],
-        "tokens": [4, 4, 3, 5], "truncated": [False, False, False, True], "logp": [-10.0, -8.0, -6.0, -4.0],
-        "reference_logp": [-12.0, -9.0, -6.0, -5.0], "gold_reward": [2.0, 1.0, -1.0, 0.0],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "prompt_id": ["a", "b", "c", "d"],
+            "cluster_id": ["1", "2", "3", "3"],
+            "sample": 0,
+            "prompt": ["Pa", "Pb", "Pc", "Pd"],
+            "answer": ["a good film", "a Good film", "so dull", "x"],
+            "tokens": [4, 4, 3, 5],
+            "truncated": [False, False, False, True],
+            "logp": [-10.0, -8.0, -6.0, -4.0],
+            "reference_logp": [-12.0, -9.0, -6.0, -5.0],
+            "gold_reward": [2.0, 1.0, -1.0, 0.0],
+        }
+    )
     return frame.assign(**changed)
 
 
@@ -54,9 +62,7 @@ def test_every_number_is_a_declared_column(reference):
 
 
 def test_greedy_samples_give_no_kl_and_a_suite_without_a_reward_no_gold(reference):
-    bare = generations.measure(
-        table().drop(columns="gold_reward"), reference.drop(columns="gold_reward"), exact=False
-    )
+    bare = generations.measure(table().drop(columns="gold_reward"), reference.drop(columns="gold_reward"), exact=False)
     assert not {"kl", "kl_se", "gold_reward", "gold_reward_gain"} & set(bare)
 
 

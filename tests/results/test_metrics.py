@@ -21,17 +21,20 @@ BY_HAND = {
     "likelihood_accuracy": (1 + 0 + 0 + 0.5) / 4,
     "likelihood_accuracy_at_start": (1 + 0 + 0.5 + 0.5) / 4,
     "likelihood_accuracy_gain": (0 + 0 - 0.5 + 0) / 4,
-    "mean_likelihood_accuracy": (1 + 1 + 0.5 + 0.5) / 4,         # -2.5 > -4, -3 > -5, -2 = -2, -1 = -1
+    "mean_likelihood_accuracy": (1 + 1 + 0.5 + 0.5) / 4,  # -2.5 > -4, -3 > -5, -2 = -2, -1 = -1
     "mean_likelihood_accuracy_at_start": (1 + 1 + 1 + 0.5) / 4,  # -3 > -3.6, -3.1 > -5, -1.5 > -2, -1 = -1
     "mean_likelihood_accuracy_gain": -0.5 / 4,
     "margin": (4 + 1 - 2 + 0) / 4,
-    "margin_std": 2.5,                                           # sqrt((3.25^2 + .25^2 + 2.75^2 + .75^2) / 3)
+    "margin_std": 2.5,  # sqrt((3.25^2 + .25^2 + 2.75^2 + .75^2) / 3)
     "chosen_logp_drift": (2 + 1 - 2 + 0) / 4,
     "rejected_logp_drift": -2 / 4,
     "chosen_logp_drift_per_token": (0.5 + 0.1 - 0.5 + 0) / 4,
     "rejected_logp_drift_per_token": -0.4 / 4,
     "displaced_fraction": 1 / 4,
-    "n": 4, "n_clusters": 4, "pairs_chosen_longer": 2, "pairs_chosen_shorter": 1,
+    "n": 4,
+    "n_clusters": 4,
+    "pairs_chosen_longer": 2,
+    "pairs_chosen_shorter": 1,
     "accuracy_chosen_longer": (1 + 0) / 2,
     "accuracy_chosen_shorter": 1.0,
     "accuracy_length_balanced": 0.75,
@@ -41,7 +44,7 @@ BY_HAND = {
     # Parts 0.9 * 4.5, 0.1 * 7, -0.5 * 3.5 and -0.05, 0.3, -0.25 of the shorter and the two longer.
     "length_bias_preference_part": (1 + 0) / 2 - 1,
     "length_bias_length_part": (1 + 0) / 2 - 0,
-    "length_spearman": 1 - 6 * (9 + 1 + 4 + 0) / (4 * 15),       # ranks 4 3 1 2 against 1 4 3 2
+    "length_spearman": 1 - 6 * (9 + 1 + 4 + 0) / (4 * 15),  # ranks 4 3 1 2 against 1 4 3 2
     "reward_length_correlation": 5 / math.sqrt(12.875 * 32),
     "length_slope": -4.5 / 29 * math.sqrt(29 / 3),
     "longer_wins_baseline": (0 + 1 + 1 + 0.5) / 4,
@@ -53,13 +56,16 @@ def test_metric_equals_the_value_derived_by_hand(name, four_pairs):
     assert getattr(metrics, name)(four_pairs) == pytest.approx(BY_HAND[name], abs=1e-12)
 
 
-@pytest.mark.parametrize(("reward", "now", "start", "length_bias"), [
-    ("log_ratio", 0.625, 0.5, -0.5),
-    ("mean_log_ratio", 0.625, 0.5, -0.5),
-    ("log_prob", 0.375, 0.5, 0 - 1),
-    ("mean_log_prob", 0.75, 0.875, (1 + 0.5) / 2 - 1),
-    ("log_odds", 0.75, 0.875, (1 + 0.5) / 2 - 1),  # the odds rise with the mean log-prob
-])
+@pytest.mark.parametrize(
+    ("reward", "now", "start", "length_bias"),
+    [
+        ("log_ratio", 0.625, 0.5, -0.5),
+        ("mean_log_ratio", 0.625, 0.5, -0.5),
+        ("log_prob", 0.375, 0.5, 0 - 1),
+        ("mean_log_prob", 0.75, 0.875, (1 + 0.5) / 2 - 1),
+        ("log_odds", 0.75, 0.875, (1 + 0.5) / 2 - 1),  # the odds rise with the mean log-prob
+    ],
+)
 def test_own_ruler_by_hand(reward, now, start, length_bias, four_pairs):
     assert metrics.reward_accuracy(four_pairs, reward) == pytest.approx(now)
     assert metrics.reward_accuracy_at_start(four_pairs, reward) == pytest.approx(start)
@@ -121,15 +127,20 @@ def test_swapping_chosen_and_rejected_mirrors_every_ruler(rows, pair_table, swap
     after = metrics.measure(swapped(pair_table(rows)), reward="mean_log_prob", beta=0.1, noise_floor=0.5)
     mirrored = {name: 1 - before[name] for name in before if name.endswith("accuracy")}
     mirrored |= {name: 1 - before[name] for name in ("longer_wins_baseline",)}
-    mirrored |= {name: -before[name] for name in before if name.endswith("_gain") or name in
-                 ("margin", "margin_preference_part", "margin_length_part")}
+    mirrored |= {
+        name: -before[name]
+        for name in before
+        if name.endswith("_gain") or name in ("margin", "margin_preference_part", "margin_length_part")
+    }
     mirrored |= {
         "accuracy_chosen_longer": 1 - before["accuracy_chosen_shorter"],
         "accuracy_length_balanced": 1 - before["accuracy_length_balanced"],
         "chosen_logp_drift": before["rejected_logp_drift"],
         "pairs_chosen_longer": before["pairs_chosen_shorter"],
-        "length_bias": before["length_bias"], "reward_length_bias": before["reward_length_bias"],
-        "length_spearman": before["length_spearman"], "margin_std": before["margin_std"],
+        "length_bias": before["length_bias"],
+        "reward_length_bias": before["reward_length_bias"],
+        "length_spearman": before["length_spearman"],
+        "margin_std": before["margin_std"],
         "undecided_fraction": before["undecided_fraction"],
         "preference_accuracy_se": before["preference_accuracy_se"],
     }
@@ -151,10 +162,13 @@ def test_a_uniform_drift_moves_length_bias_and_no_preference(pair_table):
     # a token adds -0.02 * 100 = -2 where the chosen answer is 100 tokens longer, so 3 of 8 are right, and +2 where
     # it is shorter: 5 of 8.
     def table(drift):
-        return pair_table([
-            (-100 + h + drift * nc, -100 + drift * nr, -100, -100, nc, nr)
-            for nc, nr in ((150, 50), (50, 150)) for h in range(-7, 8, 2)
-        ])
+        return pair_table(
+            [
+                (-100 + h + drift * nc, -100 + drift * nr, -100, -100, nc, nr)
+                for nc, nr in ((150, 50), (50, 150))
+                for h in range(-7, 8, 2)
+            ]
+        )
 
     before, after = table(0.0), table(-0.02)
     assert metrics.length_bias(before) == 0
@@ -168,9 +182,18 @@ def test_a_uniform_drift_moves_length_bias_and_no_preference(pair_table):
 
 def test_the_length_bias_of_the_preference_part_is_that_of_the_per_token_ruler(pair_table):
     random = np.random.default_rng(0)
-    pairs = pair_table([(-50 + x, -50 + y, -50, -50, nc, nr) for x, y, nc, nr in zip(
-        random.normal(0, 5, 60), random.normal(0, 5, 60), random.integers(5, 40, 60), random.integers(5, 40, 60),
-        strict=True)])  # fmt: skip
+    pairs = pair_table(
+        [
+            (-50 + x, -50 + y, -50, -50, nc, nr)
+            for x, y, nc, nr in zip(
+                random.normal(0, 5, 60),
+                random.normal(0, 5, 60),
+                random.integers(5, 40, 60),
+                random.integers(5, 40, 60),
+                strict=True,
+            )
+        ]
+    )
     part = metrics.estimate("length_bias_preference_part", pairs)
     ruler = metrics.estimate("reward_length_bias", pairs, reward="mean_log_ratio")
     assert part == pytest.approx(ruler) and part.se > 0
@@ -182,8 +205,12 @@ def test_a_uniform_drift_is_all_length_part(pair_table):
     assert metrics.margin_preference_part(falling) == pytest.approx(0)
 
 
-FIRST = ("policy_chosen_logp_first", "policy_rejected_logp_first", "reference_chosen_logp_first",
-         "reference_rejected_logp_first")  # fmt: skip
+FIRST = (
+    "policy_chosen_logp_first",
+    "policy_rejected_logp_first",
+    "reference_chosen_logp_first",
+    "reference_rejected_logp_first",
+)
 
 
 def test_drift_by_position_by_hand(pair_table):
@@ -194,8 +221,12 @@ def test_drift_by_position_by_hand(pair_table):
     assert metrics.chosen_logp_drift_rest(pairs) == pytest.approx(3 / 2)
     assert metrics.rejected_logp_drift_first(pairs) == pytest.approx((-5 / 10 + 1 / 2) / 2)
     assert metrics.rejected_logp_drift_rest(pairs) == pytest.approx(-1 / 4)
-    start = metrics.measure(pairs.assign(policy_chosen_logp=[-10, -4], policy_chosen_logp_first=[-9, -4]), reward=None,
-                            beta=None, noise_floor=0.0)  # fmt: skip
+    start = metrics.measure(
+        pairs.assign(policy_chosen_logp=[-10, -4], policy_chosen_logp_first=[-9, -4]),
+        reward=None,
+        beta=None,
+        noise_floor=0.0,
+    )
     assert start["chosen_logp_drift_first"] == start["chosen_logp_drift_rest"] == 0
 
 
@@ -210,10 +241,21 @@ def test_displacement_goes_with_similarity_where_alike_answers_fall(pair_table):
 def test_a_foreign_table_without_the_optional_columns_is_measured_and_lacks_these_metrics_alone(four_pairs):
     found = metrics.measure(four_pairs, reward="log_ratio", beta=0.1, noise_floor=0.0)
     absent = {name.removesuffix("_se") for name, value in found.items() if math.isnan(value)}
-    assert {"chosen_logp_drift_first", "chosen_logp_drift_rest", "rejected_logp_drift_first", "displacement_similarity",
-            "rejected_logp_drift_rest"} <= absent  # fmt: skip
-    for name in ("preference_accuracy", "margin", "chosen_logp_drift", "length_bias_length_part",
-                 "length_bias_preference_part", "reward_length_correlation"):  # fmt: skip
+    assert {
+        "chosen_logp_drift_first",
+        "chosen_logp_drift_rest",
+        "rejected_logp_drift_first",
+        "displacement_similarity",
+        "rejected_logp_drift_rest",
+    } <= absent
+    for name in (
+        "preference_accuracy",
+        "margin",
+        "chosen_logp_drift",
+        "length_bias_length_part",
+        "length_bias_preference_part",
+        "reward_length_correlation",
+    ):
         assert found[name] == pytest.approx(BY_HAND[name])
 
 
@@ -255,11 +297,13 @@ def test_an_empty_table_gives_missing_values_and_no_warning(four_pairs):
 @pytest.mark.filterwarnings("error")
 def test_unpaired_rows_count_in_the_drifts_of_their_side_only(pair_table):
     nothing = math.nan
-    pairs = pair_table([
-        (-8, -9, -10, -10, 2, 4),                     # a = 2, d = 1
-        (-6, nothing, -10, nothing, 4, nothing),      # a = 4
-        (nothing, -15, nothing, -10, nothing, 5),     # d = -5
-    ])
+    pairs = pair_table(
+        [
+            (-8, -9, -10, -10, 2, 4),  # a = 2, d = 1
+            (-6, nothing, -10, nothing, 4, nothing),  # a = 4
+            (nothing, -15, nothing, -10, nothing, 5),  # d = -5
+        ]
+    )
     assert metrics.preference_accuracy(pairs) == 1 and metrics.n(pairs) == 1
     assert metrics.chosen_logp_drift(pairs) == 3
     assert metrics.rejected_logp_drift(pairs) == -2
@@ -274,18 +318,31 @@ def test_nullable_counts_are_measured_like_plain_ones(four_pairs):
 
 
 def test_missing_split_step_and_cluster_still_give_values(four_pairs):
-    bare = four_pairs[["policy_chosen_logp", "policy_rejected_logp", "reference_chosen_logp",
-                       "reference_rejected_logp", "chosen_tokens", "rejected_tokens"]]
+    bare = four_pairs[
+        [
+            "policy_chosen_logp",
+            "policy_rejected_logp",
+            "reference_chosen_logp",
+            "reference_rejected_logp",
+            "chosen_tokens",
+            "rejected_tokens",
+        ]
+    ]
     assert metrics.preference_accuracy(bare) == 0.625
     assert math.isnan(metrics.estimate("preference_accuracy", bare).se)
     with pytest.raises(ValueError, match="lacks cluster_id, which standard errors need"):
         metrics.measure(bare, reward=None, beta=None, noise_floor=0.0)
 
 
-@pytest.mark.parametrize(("column", "values"), [
-    ("split", ["test", "test", "validation", "test"]), ("split", [None, "test", "validation", "test"]),
-    ("step", [1, 1, 1, 2]), ("cell", ["a", "a", "b", "b"]),
-])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("split", ["test", "test", "validation", "test"]),
+        ("split", [None, "test", "validation", "test"]),
+        ("step", [1, 1, 1, 2]),
+        ("cell", ["a", "a", "b", "b"]),
+    ],
+)
 def test_a_table_that_mixes_measurements_is_refused(column, values, four_pairs):
     with pytest.raises(ValueError, match=f"mixes 2 values of {column}"):
         metrics.preference_accuracy(four_pairs.assign(**{column: values}))
@@ -303,14 +360,17 @@ def test_missing_columns_are_named_with_those_found(four_pairs):
         metrics.margin(four_pairs.drop(columns=["reference_chosen_logp", "chosen_tokens"]))
 
 
-@pytest.mark.parametrize(("column", "value", "message"), [
-    ("policy_chosen_logp", -math.inf, "policy_chosen_logp is -inf in pair 'pair-1'; allowed are finite"),
-    ("reference_rejected_logp", math.inf, "reference_rejected_logp is inf in pair 'pair-1'"),
-    ("policy_chosen_logp", math.nan, "1 rows have some of policy_chosen_logp, reference_chosen_logp, chosen"),
-    ("rejected_tokens", 0, "rejected_tokens is 0 in pair 'pair-1'; allowed are counts of at least 1"),
-    ("policy_chosen_logp", "much", "policy_chosen_logp must hold numbers"),
-    ("cluster_id", None, "cluster_id is missing in pair 'pair-1'"),
-])
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("policy_chosen_logp", -math.inf, "policy_chosen_logp is -inf in pair 'pair-1'; allowed are finite"),
+        ("reference_rejected_logp", math.inf, "reference_rejected_logp is inf in pair 'pair-1'"),
+        ("policy_chosen_logp", math.nan, "1 rows have some of policy_chosen_logp, reference_chosen_logp, chosen"),
+        ("rejected_tokens", 0, "rejected_tokens is 0 in pair 'pair-1'; allowed are counts of at least 1"),
+        ("policy_chosen_logp", "much", "policy_chosen_logp must hold numbers"),
+        ("cluster_id", None, "cluster_id is missing in pair 'pair-1'"),
+    ],
+)
 def test_a_bad_value_is_refused_with_the_pair_it_is_in(column, value, message, four_pairs):
     bad = four_pairs.astype({column: object})
     bad.loc[1, column] = value

@@ -35,8 +35,15 @@ def runs(stored, pair_table, tmp_path):
             for seed in range(seeds):
                 shift = rng.normal(0, sd)
                 table = pair_table([(-10 + shift + h, -10, -10, -10, 5, 5) for h in rng.normal(0, 1, 40)])
-                stored(loss, f"{loss}{seed}", pairs=table, seed=seed, protocol="p", lr=1e-5,
-                       hyperparameters=json.dumps({"beta": 0.1}))  # fmt: skip
+                stored(
+                    loss,
+                    f"{loss}{seed}",
+                    pairs=table,
+                    seed=seed,
+                    protocol="p",
+                    lr=1e-5,
+                    hyperparameters=json.dumps({"beta": 0.1}),
+                )
         return tmp_path / "runs"
 
     return write

@@ -13,13 +13,28 @@ from results import columns, metrics, store
 @pytest.fixture
 def mixed(tmp_path, stored, four_pairs, curve_table):
     """Two finished cells of two suites, a failed one, a half-written one and a folder without a row."""
-    steps = pd.concat([four_pairs.assign(step=2), four_pairs.assign(step=4),
-                       four_pairs.assign(step=4, split="validation")], ignore_index=True)
-    stored("dpo", "c1", pairs=steps, curve=curve_table(3), beta=0.1, seed=0, control=False, epochs=1,
-           hyperparameters={"beta": 0.1}, later_column="kept")
+    steps = pd.concat(
+        [four_pairs.assign(step=2), four_pairs.assign(step=4), four_pairs.assign(step=4, split="validation")],
+        ignore_index=True,
+    )
+    stored(
+        "dpo",
+        "c1",
+        pairs=steps,
+        curve=curve_table(3),
+        beta=0.1,
+        seed=0,
+        control=False,
+        epochs=1,
+        hyperparameters={"beta": 0.1},
+        later_column="kept",
+    )
     stored("none", "c2", suite="other", pairs=four_pairs.assign(step=0), control=True)
-    store.write_failed(store.cell_folder(tmp_path / "runs", "toy", "kto", "c3"), cell={},
-                       row={"loss": "kto", "cell": "c3", "reason": "loss is nan"})
+    store.write_failed(
+        store.cell_folder(tmp_path / "runs", "toy", "kto", "c3"),
+        cell={},
+        row={"loss": "kto", "cell": "c3", "reason": "loss is nan"},
+    )
     (stored("ipo", "c4") / "row.json").write_text('{"status": "do')
     (tmp_path / "runs" / "toy" / "orpo-c5").mkdir()
     (tmp_path / "runs" / "report.md").write_text("")
@@ -34,7 +49,8 @@ def test_read_gives_one_typed_row_a_cell_in_declared_order(mixed):
     declared = columns.names(columns.ROW_COLUMNS)
     assert tuple(runs.columns) == (*declared, "later_column")
     assert {name: str(runs[name].dtype) for name in declared} == {
-        column.name: column.dtype for column in columns.ROW_COLUMNS}
+        column.name: column.dtype for column in columns.ROW_COLUMNS
+    }
 
 
 @pytest.mark.filterwarnings("ignore:skipped")
@@ -64,8 +80,11 @@ def test_a_row_with_a_value_of_another_type_is_skipped_and_named(stored):
 @pytest.mark.parametrize("read", [results.read, results.pairs, results.curves])
 def test_no_runs_is_one_clear_error(read, tmp_path):
     (tmp_path / "file").write_text("")
-    for path, message in ((tmp_path / "nowhere", "does not exist"), (tmp_path / "file", "is a file"),
-                          (tmp_path, "no row.json that can be read")):
+    for path, message in (
+        (tmp_path / "nowhere", "does not exist"),
+        (tmp_path / "file", "is a file"),
+        (tmp_path, "no row.json that can be read"),
+    ):
         with pytest.raises(FileNotFoundError, match=f"No runs at .*{message}"):
             read(path)
 

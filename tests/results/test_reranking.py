@@ -10,12 +10,18 @@ from results.rerank_columns import RERANK_COLUMNS
 
 def table(**changes) -> pd.DataFrame:
     """Two prompts with three answers each; implicit rewards (2, -1, 0) and (0, 1, 3)."""
-    frame = pd.DataFrame({
-        "prompt_id": ["a"] * 3 + ["b"] * 3, "cluster_id": ["a"] * 3 + ["b"] * 3, "sample": [0, 1, 2] * 2,
-        "answer": list("uvwxyz"), "tokens": [4, 5, 6, 1, 2, 3],
-        "logp": [-3.0, -6.0, -5.0, -2.0, -1.0, -1.0], "reference_logp": [-5.0, -5.0, -5.0, -2.0, -2.0, -4.0],
-        "gold_reward": [0.5, 0.9, 0.1, 0.2, 0.4, 0.6],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "prompt_id": ["a"] * 3 + ["b"] * 3,
+            "cluster_id": ["a"] * 3 + ["b"] * 3,
+            "sample": [0, 1, 2] * 2,
+            "answer": list("uvwxyz"),
+            "tokens": [4, 5, 6, 1, 2, 3],
+            "logp": [-3.0, -6.0, -5.0, -2.0, -1.0, -1.0],
+            "reference_logp": [-5.0, -5.0, -5.0, -2.0, -2.0, -4.0],
+            "gold_reward": [0.5, 0.9, 0.1, 0.2, 0.4, 0.6],
+        }
+    )
     return frame.assign(**changes)
 
 

@@ -18,8 +18,13 @@ def recorded(stored, tmp_path):
     """Cells c0 to c3, and a search that tried the first two and claimed on c2 and c3."""
     for place in range(4):
         stored("dpo", f"c{place}", seed=place, protocol="p")
-    cells = [entry("c0", trial=0, rung=0), entry("c1", trial=1, rung=0), entry("c2", "claim", 1, role="winner"),
-             entry("c3", "claim", role="default"), entry("later", "claim", 1, role="winner")]  # fmt: skip
+    cells = [
+        entry("c0", trial=0, rung=0),
+        entry("c1", trial=1, rung=0),
+        entry("c2", "claim", 1, role="winner"),
+        entry("c3", "claim", role="default"),
+        entry("later", "claim", 1, role="winner"),
+    ]
     record = {"search": "one", "protocol": "p", "claim_seeds": [2], "cells": cells}
     store.write_search(tmp_path / "runs" / "toy", record)
     return tmp_path / "runs"

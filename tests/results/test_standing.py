@@ -19,14 +19,32 @@ def cells(settings, seeds=3, noise=0.004, start=0):
         for seed in range(seeds):
             right = hard < PAIRS * (accuracy + draw.normal(0, noise))
             cell = f"{loss}{seed}"
-            rows.append({"loss": loss, "seed": seed, "cell": cell, "hyperparameters": "{}", "reward": "log_ratio",
-                         "beta": 0.1, "noise_floor": 0.0})  # fmt: skip
-            tables[cell] = pd.DataFrame({
-                "pair_id": [f"p{i}" for i in range(PAIRS)], "cluster_id": [f"c{i}" for i in range(PAIRS)],
-                "split": "test", "step": 4, "policy_chosen_logp": np.where(right, -9.0, -11.0),
-                "policy_rejected_logp": -10.0, "reference_chosen_logp": -10.0, "reference_rejected_logp": -10.0,
-                "chosen_tokens": 5, "rejected_tokens": 5, "prompt_tokens": 3,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "loss": loss,
+                    "seed": seed,
+                    "cell": cell,
+                    "hyperparameters": "{}",
+                    "reward": "log_ratio",
+                    "beta": 0.1,
+                    "noise_floor": 0.0,
+                }
+            )
+            tables[cell] = pd.DataFrame(
+                {
+                    "pair_id": [f"p{i}" for i in range(PAIRS)],
+                    "cluster_id": [f"c{i}" for i in range(PAIRS)],
+                    "split": "test",
+                    "step": 4,
+                    "policy_chosen_logp": np.where(right, -9.0, -11.0),
+                    "policy_rejected_logp": -10.0,
+                    "reference_chosen_logp": -10.0,
+                    "reference_rejected_logp": -10.0,
+                    "chosen_tokens": 5,
+                    "rejected_tokens": 5,
+                    "prompt_tokens": 3,
+                }
+            )
     return pd.DataFrame(rows), tables
 
 
@@ -58,8 +76,10 @@ def test_settings_with_two_seeds_are_not_placed():
 
 def test_settings_on_different_rows_have_no_common_standing():
     runs, tables = cells({"dpo": 0.6, "ipo": 0.7})
-    moved = {cell: table.assign(pair_id=table["pair_id"] + ("x" if cell.startswith("ipo") else ""))
-             for cell, table in tables.items()}  # fmt: skip
+    moved = {
+        cell: table.assign(pair_id=table["pair_id"] + ("x" if cell.startswith("ipo") else ""))
+        for cell, table in tables.items()
+    }
     with pytest.raises(ValueError, match="measured on different test rows"):
         standing(runs, moved)
 

@@ -20,8 +20,23 @@ def test_safe_names_are_kept_as_they_are(tmp_path):
     assert store.cell_folder(tmp_path, "My.Pairs.jsonl", "dpo", "c").parent.name == "My.Pairs.jsonl"
 
 
-HOSTILE = ["../x", "..", ".", "/etc/passwd", "a/../../b", "a\0b", "x" * 5000, "..\\x", ".hidden", "~", "é" * 300,
-           "a b", "-rf", "\udc80", "con\n"]
+HOSTILE = [
+    "../x",
+    "..",
+    ".",
+    "/etc/passwd",
+    "a/../../b",
+    "a\0b",
+    "x" * 5000,
+    "..\\x",
+    ".hidden",
+    "~",
+    "é" * 300,
+    "a b",
+    "-rf",
+    "\udc80",
+    "con\n",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
@@ -71,12 +86,16 @@ def test_out_itself_may_be_a_symlink(tmp_path):
 def test_a_finished_cell_has_all_its_files_and_is_done(stored, curve_table):
     folder = stored("dpo", "c", curve=curve_table())
     assert {path.name for path in folder.iterdir()} == {
-        "cell.json", "curve.parquet", "log.txt", "pairs.parquet", "row.json"}
+        "cell.json",
+        "curve.parquet",
+        "log.txt",
+        "pairs.parquet",
+        "row.json",
+    }
     assert store.is_done(folder)
     assert json.loads((folder / "cell.json").read_text()) == {"loss": "dpo"}
     row = store.read_row(folder)
-    assert row["status"] == "done" and set(row["files"]) == {
-        "cell.json", "curve.parquet", "log.txt", "pairs.parquet"}
+    assert row["status"] == "done" and set(row["files"]) == {"cell.json", "curve.parquet", "log.txt", "pairs.parquet"}
     assert row["files"]["log.txt"]["size"] == len("done\n")
 
 
@@ -97,10 +116,18 @@ def test_a_deleted_or_linked_file_undoes_the_cell(stored, tmp_path):
     assert not store.is_done(folder)
 
 
-@pytest.mark.parametrize("row", [
-    "", "{", "[]", '{"status": "done"}', '{"status": "done", "files": {}}',
-    '{"status": "done", "files": {"cell.json": 3}}', '{"status": "done", "files": {"cell.json": {}, "../x": {}}}',
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "",
+        "{",
+        "[]",
+        '{"status": "done"}',
+        '{"status": "done", "files": {}}',
+        '{"status": "done", "files": {"cell.json": 3}}',
+        '{"status": "done", "files": {"cell.json": {}, "../x": {}}}',
+    ],
+)
 def test_a_row_that_vouches_for_nothing_is_not_done(row, stored):
     folder = stored("dpo", "c")
     (folder / "row.json").write_text(row)
@@ -165,9 +192,18 @@ def test_a_bad_table_or_value_is_refused_before_anything_changes(stored, four_pa
 
 
 def test_rows_are_strict_json_with_missing_numbers_as_null(stored):
-    folder = stored("dpo", "c", margin=math.nan, kl=np.float64("inf"), seed=np.int64(3), beta=np.float32(0.5),
-                    control=np.bool_(True), lr=pd.NA, hyperparameters={"beta": np.float64(0.1), "x": -math.inf},
-                    reason="über \udc80")
+    folder = stored(
+        "dpo",
+        "c",
+        margin=math.nan,
+        kl=np.float64("inf"),
+        seed=np.int64(3),
+        beta=np.float32(0.5),
+        control=np.bool_(True),
+        lr=pd.NA,
+        hyperparameters={"beta": np.float64(0.1), "x": -math.inf},
+        reason="über \udc80",
+    )
 
     def refuse(word):
         raise AssertionError(word)
@@ -219,18 +255,22 @@ def test_a_table_of_an_earlier_attempt_does_not_outlive_it(stored, curve_table):
 
 def test_a_failed_cell_keeps_its_reason_and_curve_and_is_not_done(tmp_path, curve_table):
     folder = store.cell_folder(tmp_path, "toy", "dpo", "c")
-    store.write_failed(folder, cell={}, row={"loss": "dpo", "reason": "loss is nan at step 3"},
-                       curve=curve_table(), log="step 3\n")
+    store.write_failed(
+        folder, cell={}, row={"loss": "dpo", "reason": "loss is nan at step 3"}, curve=curve_table(), log="step 3\n"
+    )
     row = store.read_row(folder)
     assert (row["status"], row["reason"]) == ("failed", "loss is nan at step 3")
     assert (folder / "curve.parquet").exists() and not store.is_done(folder)
 
 
-@pytest.mark.parametrize(("row", "message"), [
-    ({"status": "failed"}, "A failed cell needs a reason; found None"),
-    ({"status": "skipped", "reason": ""}, "A skipped cell needs a reason; found ''"),
-    ({"status": "done", "reason": "x"}, "status 'failed' or 'skipped', not 'done'"),
-])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"status": "failed"}, "A failed cell needs a reason; found None"),
+        ({"status": "skipped", "reason": ""}, "A skipped cell needs a reason; found ''"),
+        ({"status": "done", "reason": "x"}, "status 'failed' or 'skipped', not 'done'"),
+    ],
+)
 def test_a_failure_without_reason_or_with_another_status_is_refused(row, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         store.write_failed(tmp_path / "toy" / "dpo-c", cell={}, row=row)

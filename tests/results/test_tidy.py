@@ -12,22 +12,43 @@ from results.tidy import _COUNTED_BY
 @pytest.fixture
 def runs(stored, four_pairs):
     measured = metrics.measure(four_pairs, reward="log_ratio", beta=0.1, noise_floor=0.0)
-    extra = {"preference_accuracy[mine]": 0.75, "preference_accuracy[mine]_se": 0.1, "n[mine]": 4,
-             "capability_everyday": -0.02, "capability_everyday_se": 0.01,
-             "capability_everyday_before": 0.7}  # fmt: skip
+    extra = {
+        "preference_accuracy[mine]": 0.75,
+        "preference_accuracy[mine]_se": 0.1,
+        "n[mine]": 4,
+        "capability_everyday": -0.02,
+        "capability_everyday_se": 0.01,
+        "capability_everyday_before": 0.7,
+    }
     stored("none", "n", control=True)
-    folder = stored("dpo", "d", control=False, beta=0.1, kl=2.0, kl_se=0.5, generated_prompts=8, steps=3,
-                    clipped_fraction=0.5, win_rate=0.6, judged_prompts=7, **measured, **extra)  # fmt: skip
+    folder = stored(
+        "dpo",
+        "d",
+        control=False,
+        beta=0.1,
+        kl=2.0,
+        kl_se=0.5,
+        generated_prompts=8,
+        steps=3,
+        clipped_fraction=0.5,
+        win_rate=0.6,
+        judged_prompts=7,
+        **measured,
+        **extra,
+    )
     return results.read(folder.parent)
 
 
 def test_a_number_stands_with_its_error_count_unit_and_direction(runs):
     long = results.metrics_long(runs).set_index("metric")
     told = {
-        "preference_accuracy": (0.625, 4, "share", "up"), "accuracy_chosen_longer": (0.5, 2, "share", "up"),
-        "kl": (2.0, 8, "nats", "none"), "win_rate": (0.6, 7, "share", "up"), "clipped_fraction": (0.5, 3, "share",
-        "none"), "preference_accuracy[mine]": (0.75, 4, "share", "up"),
-    }  # fmt: skip
+        "preference_accuracy": (0.625, 4, "share", "up"),
+        "accuracy_chosen_longer": (0.5, 2, "share", "up"),
+        "kl": (2.0, 8, "nats", "none"),
+        "win_rate": (0.6, 7, "share", "up"),
+        "clipped_fraction": (0.5, 3, "share", "none"),
+        "preference_accuracy[mine]": (0.75, 4, "share", "up"),
+    }
     for name, expected in told.items():
         row = long.loc[name]
         assert (row["value"], row["n"], row["unit"], row["better"]) == expected, name

@@ -16,8 +16,10 @@ NAN = math.nan
 def table(preference, **columns) -> pd.DataFrame:
     """A verdict table; every row is its own prompt and cluster unless told otherwise."""
     ids = [f"p{place}" for place in range(len(preference))]
-    return pd.DataFrame({"prompt_id": ids, "cluster_id": ids, "judge": "toy", "baseline": "reference",
-                         "preference": preference} | columns)
+    return pd.DataFrame(
+        {"prompt_id": ids, "cluster_id": ids, "judge": "toy", "baseline": "reference", "preference": preference}
+        | columns
+    )
 
 
 def test_ties_count_one_half_and_invalid_verdicts_nothing():
@@ -83,8 +85,11 @@ def drawn(prompts, quality, per_sd, seed, longer=0.0):
     random = np.random.default_rng(seed)
     difference = random.normal(longer, 50, prompts).round()
     chance = 1 / (1 + np.exp(-(quality + per_sd * np.tanh(difference / difference.std(ddof=1)))))
-    return table((random.random(prompts) < chance).astype(float), policy_tokens=200 + difference,
-                 baseline_tokens=np.full(prompts, 200.0))
+    return table(
+        (random.random(prompts) < chance).astype(float),
+        policy_tokens=200 + difference,
+        baseline_tokens=np.full(prompts, 200.0),
+    )
 
 
 def test_length_control_recovers_the_win_rate_at_equal_length():

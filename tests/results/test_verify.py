@@ -18,8 +18,16 @@ def sound(stored, four_pairs, curve_table):
     def write(loss="dpo", cell="0123456789ab", pairs=four_pairs, **row):
         curve = curve_table().assign(seconds=[1.0, 2.0])
         numbers = derived(pairs, curve, reward="log_ratio", beta=0.1, noise_floor=0.0)
-        given = {"beta": 0.1, "hyperparameters": json.dumps({"beta": 0.1}), "reward": "log_ratio", "noise_floor": 0.0,
-                 "protocol": "p", "versions": json.dumps({"torch": "2.13"}), "test_pairs": 4, "validation_pairs": 0}
+        given = {
+            "beta": 0.1,
+            "hyperparameters": json.dumps({"beta": 0.1}),
+            "reward": "log_ratio",
+            "noise_floor": 0.0,
+            "protocol": "p",
+            "versions": json.dumps({"torch": "2.13"}),
+            "test_pairs": 4,
+            "validation_pairs": 0,
+        }
         return stored(loss, cell, pairs=pairs, curve=curve, **given | numbers | row)
 
     return write

@@ -48,8 +48,17 @@ def encoded(tokenizer, pairs: Sequence[dict[str, str]], split: str) -> list[Row]
 
 
 def trained(
-    source, tokenizer, training: Sequence[dict[str, str]], held_out: Sequence[dict[str, str]], *,
-    loss: str | losses.Loss = "dpo", lr: float = 1e-3, beta: float = 0.1, evals: int = 1, model=None, **changes,
+    source,
+    tokenizer,
+    training: Sequence[dict[str, str]],
+    held_out: Sequence[dict[str, str]],
+    *,
+    loss: str | losses.Loss = "dpo",
+    lr: float = 1e-3,
+    beta: float = 0.1,
+    evals: int = 1,
+    model=None,
+    **changes,
 ) -> Trained:
     """One cell: trained on `training`, measured on `held_out` as validation and as test rows."""
     rows = encoded(tokenizer, training, "train")

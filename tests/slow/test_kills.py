@@ -32,9 +32,10 @@ BETAS = ",".join(f"{(i + 1) / 50:g}" for i in range(4 + 3 * COMMANDS))
 # any moment. kto comes last and measures a reference of its own.
 MIDDLE = ["results.store._write_whole:3", None, "os.replace:9", "results.store._write_whole:5", "os.fsync:7"]
 INSIDE = [
-    "harness.reference._write_block:2", *(MIDDLE[i % len(MIDDLE)] for i in range(COMMANDS - 2)),
+    "harness.reference._write_block:2",
+    *(MIDDLE[i % len(MIDDLE)] for i in range(COMMANDS - 2)),
     "harness.reference._write_block:1",
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -43,17 +44,29 @@ def sweep(tmp_path):
 
     def start(out: str, cache: str, **environment: str) -> subprocess.Popen:
         words = [
-            f"suite={path}", "losses=dpo,ipo,simpo,orpo,kto", f"dpo.beta={BETAS}", "model=tiny", "precision=fp32",
-            "train_pairs=96", "eval_pairs=12", "batch_size=8", "checkpoint_steps=3", "threads=1",
+            f"suite={path}",
+            "losses=dpo,ipo,simpo,orpo,kto",
+            f"dpo.beta={BETAS}",
+            "model=tiny",
+            "precision=fp32",
+            "train_pairs=96",
+            "eval_pairs=12",
+            "batch_size=8",
+            "checkpoint_steps=3",
+            "threads=1",
             f"out={tmp_path / out}",
-        ]  # fmt: skip
+        ]
         own = {"PREFERENCE_HARNESS_CACHE": str(tmp_path / cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "slow" / "killing.py"), "run", *words], cwd=ROOT,
-            env=os.environ | own | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            [sys.executable, str(ROOT / "tests" / "slow" / "killing.py"), "run", *words],
+            cwd=ROOT,
+            env=os.environ | own | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             # A shell starts its background jobs with SIGINT ignored, and a process inherits that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
+        )
 
     return start
 

@@ -162,9 +162,15 @@ def test_lora_trains_the_real_model_and_saves_an_adapter(tmp_path):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared/data/hh-rlhf beside the checkout")
 def test_real_preferences_train_the_real_model(tmp_path):
     words = (
-        "suite=hh-rlhf", f"suite.path={SHARED}", "suite.subset=helpful-base", "losses=dpo", "controls=false",
-        "train_pairs=96", "eval_pairs=64", "max_tokens=192",
-    )  # fmt: skip
+        "suite=hh-rlhf",
+        f"suite.path={SHARED}",
+        "suite.subset=helpful-base",
+        "losses=dpo",
+        "controls=false",
+        "train_pairs=96",
+        "eval_pairs=64",
+        "max_tokens=192",
+    )
     done = command(*words, out=tmp_path)
     row = results.read(tmp_path).iloc[0]
     assert row["steps"] == 6 and row["n"] == 64

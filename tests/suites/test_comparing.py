@@ -50,8 +50,10 @@ def test_all_pairs_or_the_best_against_the_worst(ratings, how, expected):
 
 def test_prompts_without_a_comparison_carry_their_problem():
     for answers, ratings, rule in (
-        (["a"], [1], "single_answer"), (["a", "b"], [1], "malformed"), (["a", "b"], [1, "x"], "malformed"),
-    ):  # fmt: skip
+        (["a"], [1], "single_answer"),
+        (["a", "b"], [1], "malformed"),
+        (["a", "b"], [1, "x"], "malformed"),
+    ):
         (only,) = rated("r", "p", answers, ratings, "all", "train")
         assert (only.id, only.problem.rule) == ("r", rule)
     assert [one.id for one in rated("r", "p", "abc", [1, 2, 3], "all", None)] == ["r/0-1", "r/0-2", "r/1-2"]

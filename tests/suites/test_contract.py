@@ -80,8 +80,23 @@ def test_no_rows_at_all_is_said(sample, tmp_path):
 
 
 WRONG = (
-    None, 5, -1.5, float("nan"), True, "", " ", "a\0b", "\ud800", [], {}, [None], [{}], "xxx", [["y"]], {"text": [1]},
-)  # fmt: skip
+    None,
+    5,
+    -1.5,
+    float("nan"),
+    True,
+    "",
+    " ",
+    "a\0b",
+    "\ud800",
+    [],
+    {},
+    [None],
+    [{}],
+    "xxx",
+    [["y"]],
+    {"text": [1]},
+)
 
 
 @each_sample
@@ -112,9 +127,18 @@ def _spoiled(value: object):
 
 WORDS = st.sampled_from(("", "Yes", "user", "\ud800", "a"))
 LEAVES = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | WORDS
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(("role", "content", "text", "score", "rank", "votes", "replies", "message_id")), inner, max_size=3
-), max_leaves=6)  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("role", "content", "text", "score", "rank", "votes", "replies", "message_id")),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
 
 
 @each_sample
@@ -135,6 +159,6 @@ def test_no_record_leads_to_anything_but_rows_or_a_suite_error(sample, tmp_path_
 
 @pytest.mark.parametrize("sample", [one for one in SAMPLES if one.suite in ("hh-rlhf", "shp", "tldr")], ids=str)
 def test_an_answer_of_five_megabytes_is_kept_whole(sample, tmp_path):
-    long = json.dumps(sample.rows).replace("Yes, tea.", "Tea. " * 1_000_000).replace(" Tea.\"", " Tea\"")
+    long = json.dumps(sample.rows).replace("Yes, tea.", "Tea. " * 1_000_000).replace(' Tea."', ' Tea"')
     suite = load(write(tmp_path, sample, json.loads(long.replace('" Tea"', '"' + "Tea. " * 1_000_000 + '"'))), sample)
     assert max(len(row.chosen) for row in suite.rows) > 4_999_000

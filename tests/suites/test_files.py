@@ -46,7 +46,7 @@ def test_text_is_kept_as_it_is_written(tmp_path):
         {"prompt": "Capital?", "chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, USER, BAD]},
         {"chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, USER, BAD]},
     ],
-)  # fmt: skip
+)
 def test_every_form_of_messages_gives_the_same_pair(tmp_path, row):
     pair = load(tmp_path, [row]).rows[0]
     assert pair.prompt == (Message("system", "Be brief."), Message("user", "Capital?"))
@@ -115,7 +115,7 @@ def test_tables_written_by_pandas_are_read(tmp_path):
         ({"chosen": [USER, GOOD], "rejected": [SYSTEM, USER, BAD]}, DIVERGES),
         (PAIR | {"chosen": [SYSTEM, GOOD], "rejected": [SYSTEM, BAD]}, DIVERGES),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_cannot_be_used_is_dropped_by_rule_and_counted(tmp_path, row, rule):
     suite = load(tmp_path, [PAIR, row])
     assert (len(suite.rows), dict(suite.dropped), suite.read) == (1, {rule: 1}, 2)

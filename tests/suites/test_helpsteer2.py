@@ -54,7 +54,9 @@ def test_negative_strength_prefers_the_first_and_votes_are_counted(tmp_path):
 def test_markers_part_the_turns_of_a_prompt():
     text = "Hi<extra_id_1>Assistant\nHello.\n<extra_id_1>User\nTea?\nOr coffee?"
     assert [(one.role, one.content) for one in turns(text)] == [
-        ("user", "Hi"), ("assistant", "Hello."), ("user", "Tea?\nOr coffee?"),
-    ]  # fmt: skip
+        ("user", "Hi"),
+        ("assistant", "Hello."),
+        ("user", "Tea?\nOr coffee?"),
+    ]
     with pytest.raises(RowDropped, match="does not end with the user's turn"):
         turns("Hi<extra_id_1>Assistant\nHello.")

@@ -33,12 +33,12 @@ def rows_about(questions: list[str]) -> list[tuple[str, str]]:
 
 def test_the_prompt_is_everything_before_the_last_shared_assistant_turn():
     shared = ("H: Hi", "A:  Hello! ", "H: Tea\n\nor coffee?")
-    prompt, chosen, rejected = split_transcripts(
-        say(*shared, "A: Tea. "), say(*shared, "A: Tea.\n\nOr coffee.")
-    )
+    prompt, chosen, rejected = split_transcripts(say(*shared, "A: Tea. "), say(*shared, "A: Tea.\n\nOr coffee."))
     assert prompt == (
-        Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Tea\n\nor coffee?"),
-    )  # fmt: skip
+        Message("user", "Hi"),
+        Message("assistant", "Hello!"),
+        Message("user", "Tea\n\nor coffee?"),
+    )
     assert (chosen, rejected) == ("Tea.", "Tea.\n\nOr coffee.")
 
 
@@ -68,7 +68,7 @@ DIVERGES = "diverges_before_last_turn"
         ("no turns", say("H: a", "A: c"), "malformed"),
         ("", "", "malformed"),
     ],
-)  # fmt: skip
+)
 def test_each_dirty_row_falls_under_its_rule_whichever_side_is_dirty(chosen, rejected, rule):
     for left, right in ((chosen, rejected), (rejected, chosen)):
         with pytest.raises(RowDropped) as dropped:
@@ -114,8 +114,11 @@ def test_real_test_files_are_cleaned_with_these_counts(hh_folder):
         assert {row.split for row in suite.rows} == {"train", "validation", "test"}
         assert all(row.split == split_of(suites.first_human_turn(row.prompt)) for row in suite.rows)
         assert all(row.chosen == row.chosen.strip() != row.rejected for row in suite.rows)
-        assert not any("\n\nHuman:" in answer or "\n\nAssistant:" in answer
-                       for row in suite.rows for answer in (row.chosen, row.rejected))  # fmt: skip
+        assert not any(
+            "\n\nHuman:" in answer or "\n\nAssistant:" in answer
+            for row in suite.rows
+            for answer in (row.chosen, row.rejected)
+        )
 
 
 def test_without_a_subset_all_folders_are_read_and_one_folder_is_enough(hh_folder):
@@ -180,9 +183,7 @@ def test_wrong_paths_and_subsets_say_what_is_there(tmp_path):
 def test_other_columns_and_rows_that_are_all_dirty_are_errors(tmp_path):
     path = tmp_path / "helpful-base" / "test.jsonl"
     write_split(path, [(say("H: a", "A: b"), say("H: a", "A: b"))])
-    with pytest.raises(
-        SuiteError, match=r"none of 1 rows is left .*identical 1 \(first: helpful-base/test/0"
-    ):
+    with pytest.raises(SuiteError, match=r"none of 1 rows is left .*identical 1 \(first: helpful-base/test/0"):
         suites.load("hh-rlhf", {"path": str(tmp_path)})
     path.write_text('{"chosen": null, "rejected": "x"}\n')
     with pytest.raises(SuiteError, match="malformed 1 .*chosen is missing, not text"):

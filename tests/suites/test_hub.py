@@ -40,13 +40,14 @@ SUBSET = {"subset": "helpful-base"}
 
 def load_all(home: Path, asked: list[tuple[str, dict]], **environment: str) -> list[dict]:
     """What loading each suite gives in a fresh process: the suite's fields, or {"error": message}."""
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))
-    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     done = subprocess.run(
         [sys.executable, "-c", LOAD, json.dumps(asked)],
-        env={**clean, "HF_HOME": str(home), **environment}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        env={**clean, "HF_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -159,11 +160,18 @@ def rated(questions: list[str]) -> bytes:
     def messages(question: str, answer: str) -> list[dict]:
         return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
-    return parquet([
-        {"prompt": q, "chosen": messages(q, "Yes."), "rejected": messages(q, "No."), "score_chosen": 9.0,
-         "score_rejected": 2.0}
-        for q in questions
-    ])  # fmt: skip
+    return parquet(
+        [
+            {
+                "prompt": q,
+                "chosen": messages(q, "Yes."),
+                "rejected": messages(q, "No."),
+                "score_chosen": 9.0,
+                "score_rejected": 2.0,
+            }
+            for q in questions
+        ]
+    )
 
 
 RATED = {
@@ -200,8 +208,10 @@ def test_shards_and_splits_of_a_parquet_set_come_in_order(downloaded_parquet, hu
     _, suite, _ = downloaded_parquet
     assert (suite["revision"], suite["source"], suite["read"]) == (hub_commit, ULTRA, 7)
     assert [row["id"] for row in suite["rows"]] == [
-        *(f"train_prefs/{number}" for number in range(5)), "test_prefs/0", "test_prefs/1",
-    ]  # fmt: skip
+        *(f"train_prefs/{number}" for number in range(5)),
+        "test_prefs/0",
+        "test_prefs/1",
+    ]
     assert [row["prompt"][0]["content"] for row in suite["rows"]] == list("abcdefg")
     assert suite["rows"][0]["score_chosen"] == 9.0
 
@@ -227,9 +237,7 @@ def test_the_offline_cache_and_a_folder_give_the_same_parquet_rows(
 
 
 @pytest.mark.parametrize("lost", ["train_prefs-00001-of-00002", "test_prefs-00000-of-00001"])
-def test_a_cache_that_lacks_a_shard_or_a_split_is_not_used(
-    downloaded_parquet, hub_commit, tmp_path, monkeypatch, lost
-):
+def test_a_cache_that_lacks_a_shard_or_a_split_is_not_used(downloaded_parquet, hub_commit, tmp_path, monkeypatch, lost):
     copy = shutil.copytree(downloaded_parquet[0], tmp_path / "home", symlinks=True)
     (snapshot,) = copy.glob(f"hub/datasets--*/snapshots/{hub_commit}")
     (snapshot / "data" / f"{lost}.parquet").unlink()

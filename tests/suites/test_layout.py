@@ -14,9 +14,12 @@ def names(files: list[DataFile]) -> list[str]:
 
 def test_rows_come_in_the_order_of_parts_splits_and_shards():
     listed = [
-        "data/validation-00000-of-00001.parquet", "data/train-00001-of-00002.parquet", "README.md",
-        "data/train-00000-of-00002.parquet", "dataset_infos.json",
-    ]  # fmt: skip
+        "data/validation-00000-of-00001.parquet",
+        "data/train-00001-of-00002.parquet",
+        "README.md",
+        "data/train-00000-of-00002.parquet",
+        "dataset_infos.json",
+    ]
     found = arrange(listed, HELD_OUT)
     assert names(found) == [listed[3], listed[1], listed[0]]
     assert [file.word for file in found] == ["train", "train", "validation"]

@@ -9,9 +9,15 @@ from suites import SuiteError
 from tests.suites.conftest import SHARED
 
 COUNTS = {
-    "natural": 100, "adv_gptinst": 92, "adv_gptout": 47, "adv_manual": 46, "adv_neighbor": 134,
-    "mtbench_human": 200, "faireval_human": 66, "llmeval2": 198,
-}  # fmt: skip
+    "natural": 100,
+    "adv_gptinst": 92,
+    "adv_gptout": 47,
+    "adv_manual": 46,
+    "adv_neighbor": 134,
+    "mtbench_human": 200,
+    "faireval_human": 66,
+    "llmeval2": 198,
+}
 
 
 @pytest.fixture

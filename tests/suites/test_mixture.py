@@ -35,8 +35,9 @@ def write(path: Path, rows: list[dict]) -> str:
 
 def test_parts_have_a_weight_and_a_label(toys):
     assert suites.read_parts("toy-a*0.7+toy-b*0.3", {}) == (
-        Part(1, "toy-a", 0.7, "toy-a"), Part(2, "toy-b", 0.3, "toy-b"),
-    )  # fmt: skip
+        Part(1, "toy-a", 0.7, "toy-a"),
+        Part(2, "toy-b", 0.3, "toy-b"),
+    )
     assert [part.weight for part in suites.read_parts("2*toy-a+toy-b", {})] == [2.0, 1.0]
     assert [part.label for part in suites.read_parts("dir/mine.jsonl*1+toy-a", {})] == ["mine", "toy-a"]
     assert [part.label for part in suites.read_parts("toy-a+toy-b+toy-a", {})] == ["toy-a-1", "toy-b", "toy-a-3"]
@@ -64,9 +65,12 @@ def test_a_part_without_a_name_or_a_positive_weight_is_refused(toys, text):
 def test_rows_carry_their_source_and_ids_stay_unique(toys):
     mixed = suites.load("toy-a*0.7+toy-b*0.3")
     assert [(row.id, row.source) for row in mixed.rows] == [
-        ("toy-a/all/one", "toy-a"), ("toy-a/all/two", "toy-a"), ("toy-a/all/three", "toy-a"),
-        ("toy-b/all/four", "toy-b"), ("toy-b/all/five", "toy-b"),
-    ]  # fmt: skip
+        ("toy-a/all/one", "toy-a"),
+        ("toy-a/all/two", "toy-a"),
+        ("toy-a/all/three", "toy-a"),
+        ("toy-b/all/four", "toy-b"),
+        ("toy-b/all/five", "toy-b"),
+    ]
     assert (mixed.name, mixed.kind, mixed.read) == ("toy-a_x0.7_plus_toy-b_x0.3", "pairs", 10)
     assert mixed.source == "toy-a source; toy-b source" and len(mixed.revision) == 12
 

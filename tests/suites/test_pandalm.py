@@ -26,8 +26,15 @@ def test_other_votes_are_dropped(votes):
 
 
 def test_published_rows_join_instruction_and_input_and_keep_truth_values_as_text(tmp_path):
-    row = {"instruction": "Is it?", "input": "The sky is blue.", "response1": False, "response2": "True.",
-           "annotator1": 2, "annotator2": 2, "annotator3": 0}  # fmt: skip
+    row = {
+        "instruction": "Is it?",
+        "input": "The sky is blue.",
+        "response1": False,
+        "response2": "True.",
+        "annotator1": 2,
+        "annotator2": 2,
+        "annotator3": 0,
+    }
     (tmp_path / "testset-v1.json").write_text(json.dumps([row]))
     (pair,) = suites.load("pandalm", {"path": str(tmp_path)}).rows
     assert pair.prompt[0].content == "Is it?\n\nThe sky is blue."

@@ -87,7 +87,7 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
         ("f.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "f.jsonl:2: not UTF-8 text"),
         ("f.jsonl", "[" * 200_000, "nested too deeply|not valid JSON"),
         ("f.json", '{"a": 1}\n{"a": \n', "f.json:2: not valid JSON"),
-        ("f.json", '[1]\n[2]', "f.json:2: not valid JSON"),
+        ("f.json", "[1]\n[2]", "f.json:2: not valid JSON"),
         ("f.json", '{"a": 1}', "top level is a dict; it must be a list"),
         ("f.json", "[1]", "f.json item 1: a int"),
         ("f.csv", 'a,b\n1,2\n"x', "f.csv:3: not valid CSV"),
@@ -97,7 +97,7 @@ def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
         ("f.jsonl.gz", "not gzip", "cannot be read: Not a gzipped file"),
         ("f.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999, mtime=0)[:40], "cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_file_is_one_error_that_says_where(tmp_path, name, content, words):
     with pytest.raises(SuiteError, match=words):
         list(read_records(write(tmp_path / name, content)))

@@ -50,9 +50,7 @@ def test_settings_must_be_writable_on_a_command_line():
 
 
 def test_an_unknown_suite_names_the_nearest_one():
-    with pytest.raises(
-        SuiteError, match=r"unknown suite 'hh-rlf'; did you mean 'hh-rlhf'\? Known: .*hh-rlhf, imdb"
-    ):
+    with pytest.raises(SuiteError, match=r"unknown suite 'hh-rlf'; did you mean 'hh-rlhf'\? Known: .*hh-rlhf, imdb"):
         suites.load("hh-rlf", {})
     with pytest.raises(SuiteError, match=r"unknown suite 'zzz'\. Known: .*\.jsonl"):
         suites.load("zzz", {})

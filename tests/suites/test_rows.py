@@ -12,9 +12,7 @@ from suites import rows as module
 from suites.rows import Rows
 
 PROMPT = (Message("system", "Be brief."), Message("user", "Höflich?"))
-PAIRS = [
-    Pair(str(n), PROMPT[: 1 + n % 2], f"yes {n}", "", "c", "train", None if n % 3 else n / 2) for n in range(25)
-]
+PAIRS = [Pair(str(n), PROMPT[: 1 + n % 2], f"yes {n}", "", "c", "train", None if n % 3 else n / 2) for n in range(25)]
 
 
 @dataclass(frozen=True)

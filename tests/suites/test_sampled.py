@@ -48,7 +48,7 @@ def test_bradley_terry_prefers_the_better_answer_as_often_as_the_model_says():
     gap = 1.0
     drafts = [pair_up(prompt(n), answers(0.0, gap), "bradley_terry", 0) for n in range(4000)]
     share = sum(draft.answers[0] == f"answer {gap}" for draft in drafts) / len(drafts)
-    assert share == pytest.approx(1 / (1 + 2.718281828 ** -gap), abs=0.03)  # four standard errors
+    assert share == pytest.approx(1 / (1 + 2.718281828**-gap), abs=0.03)  # four standard errors
     again = [pair_up(prompt(n), answers(0.0, gap), "bradley_terry", 0) for n in range(4000)]
     other = [pair_up(prompt(n), answers(0.0, gap), "bradley_terry", 1) for n in range(4000)]
     assert drafts == again and drafts != other

@@ -58,9 +58,7 @@ def test_no_turn_is_ever_in_test_and_in_another_split(rows):
     turns = [turn for turn, _ in rows]
     placed = place_rows(turns, [split for _, split in rows])
     tested = {turn for turn, split in zip(turns, placed, strict=True) if split == "test"}
-    assert not any(
-        turn in tested for turn, split in zip(turns, placed, strict=True) if split not in ("test", None)
-    )
+    assert not any(turn in tested for turn, split in zip(turns, placed, strict=True) if split not in ("test", None))
 
 
 @pytest.mark.parametrize("word", ["valid", "val", "dev", "Validation "])

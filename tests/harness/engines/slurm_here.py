@@ -52,8 +52,11 @@ def sbatch(folder: Path, script: str) -> int:
     _set(folder, number, state="PENDING", text=text)
     subprocess.Popen(
         [sys.executable, __file__, "job", str(folder), str(number), script],
-        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     print(f"Submitted batch job {number}")
     return 0
 
@@ -76,9 +79,12 @@ def job(folder: Path, number: str, script: str) -> int:
     _set(folder, mine, state="RUNNING", session=os.getpid())
     with open(out, "ab") as output, open(err, "ab") as errors:
         code = subprocess.run(
-            ["bash", script], env=os.environ | {"SLURM_JOB_ID": number}, stdout=output, stderr=errors,
+            ["bash", script],
+            env=os.environ | {"SLURM_JOB_ID": number},
+            stdout=output,
+            stderr=errors,
             preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
-        ).returncode  # fmt: skip
+        ).returncode
     if jobs(folder)[mine]["state"] == "RUNNING":
         _set(folder, mine, state="COMPLETED" if code == 0 else "FAILED")
     return 0

@@ -110,8 +110,10 @@ def test_a_worker_ends_with_its_parent_and_the_cell_can_be_claimed_again(command
     words = [plugin(tmp_path, "time.sleep(60)"), "losses=mine", "controls=false", "workers=1", out]
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "run", f"suite={pairs_file}", *SMALL[:-1], *words],
-        cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         holder = _until(lambda: next(iter(_claims(tmp_path / "runs")), None))
         assert holder != process.pid and psutil.Process(holder).ppid() == process.pid

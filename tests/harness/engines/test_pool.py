@@ -43,9 +43,10 @@ def made(monkeypatch):
     """A pool for trials of these names; `made.ended` and `made.failed` fill as it runs."""
     ended, failed, display = [], [], Silent()
     sweep = SimpleNamespace(
-        identity=SimpleNamespace(cell_id=lambda trial: trial.label), folder=lambda trial: trial.label,
+        identity=SimpleNamespace(cell_id=lambda trial: trial.label),
+        folder=lambda trial: trial.label,
         options=SimpleNamespace(micro_tokens=None),
-    )  # fmt: skip
+    )
     monkeypatch.setattr(pool, "store_lost", lambda identity, trial, folder, cause: failed.append((folder, cause)))
 
     def run(engine: Script, *names: str) -> None:

@@ -114,8 +114,14 @@ def test_a_disk_that_fills_up_under_what_an_actor_sends_stops_the_sweep_with_one
 
 
 def test_a_cell_is_stored_whole_when_it_has_ended_and_only_then_said_to_be_done(engine, tmp_path):
-    said = iter([("cell_finished", "dpo", "done"), ("file", Piece("log.txt", 0, b"log")),
-                 ("file", Piece("row.json", 0, b"{}")), ("ended", None, False)])  # fmt: skip
+    said = iter(
+        [
+            ("cell_finished", "dpo", "done"),
+            ("file", Piece("log.txt", 0, b"log")),
+            ("file", Piece("row.json", 0, b"{}")),
+            ("ended", None, False),
+        ]
+    )
     engine._orders[0].claim()
     for _ in range(3):
         engine._hear(0, said)

@@ -99,9 +99,13 @@ def serving(script: Callable[[Asked, int], Reply]) -> Iterator[Server]:
             choice = {"index": 0, "message": message, "finish_reason": reply.finish}
             usage = {"prompt_tokens": reply.tokens - 1, "completion_tokens": 1, "total_tokens": reply.tokens}
             return {
-                "id": "x", "object": "chat.completion", "created": 0, "model": "scripted", "choices": [choice],
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "scripted",
+                "choices": [choice],
                 "usage": usage,
-            }  # fmt: skip
+            }
 
         def log_message(self, *_: object) -> None: ...
 

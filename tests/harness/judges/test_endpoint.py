@@ -51,10 +51,16 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(brief):
 
 @pytest.mark.parametrize(
     "fault",
-    [Reply("broken", 500), Reply("busy", 503), Reply("good", cut=True), Reply(raw=b'{"choices": [{"mess'),
-     Reply(raw=b"<html>gateway</html>"), Reply(seconds=1.2)],
+    [
+        Reply("broken", 500),
+        Reply("busy", 503),
+        Reply("good", cut=True),
+        Reply(raw=b'{"choices": [{"mess'),
+        Reply(raw=b"<html>gateway</html>"),
+        Reply(seconds=1.2),
+    ],
     ids=["500", "503", "connection cut", "half a reply", "no JSON", "too slow"],
-)  # fmt: skip
+)
 def test_a_fault_that_passes_costs_one_more_request_and_no_verdict(fault, brief):
     with serving(lambda asked, count: fault if count == 1 else verdict(asked)) as server:
         found = endpoint(server, brief, timeout_seconds=1.0).compare(PROMPTS, GOOD, BAD)
@@ -154,8 +160,15 @@ def test_the_pacer_gives_turns_evenly_and_none_early():
 
 def test_the_id_follows_model_endpoint_and_reply_length_and_no_speed_setting(brief):
     local = brief.but({"base_url": "http://127.0.0.1:1/v1"})
-    ids = {Endpoint(model, local.but(changes)).id for model, changes in [
-        ("m", {}), ("n", {}), ("m", {"base_url": "http://127.0.0.1:2/v1"}), ("m", {"reply_tokens": 99})]}  # fmt: skip
+    ids = {
+        Endpoint(model, local.but(changes)).id
+        for model, changes in [
+            ("m", {}),
+            ("n", {}),
+            ("m", {"base_url": "http://127.0.0.1:2/v1"}),
+            ("m", {"reply_tokens": 99}),
+        ]
+    }
     assert len(ids) == 4
     assert Endpoint("m", local.but({"concurrency": 1, "retries": 0})).id in ids
 

@@ -18,9 +18,15 @@ def test_a_right_name_has_no_problem(spec):
 
 @pytest.mark.parametrize(
     ("spec", "said"),
-    [("opena:x", "did you mean 'openai'"), ("openai", "write openai:MODEL"), ("rm:", "write rm:MODEL"),
-     ("random:3", "write random"), ("gold:", "write gold[:SUITE]"), ("implicit:/no/such", "no such folder")],
-)  # fmt: skip
+    [
+        ("opena:x", "did you mean 'openai'"),
+        ("openai", "write openai:MODEL"),
+        ("rm:", "write rm:MODEL"),
+        ("random:3", "write random"),
+        ("gold:", "write gold[:SUITE]"),
+        ("implicit:/no/such", "no such folder"),
+    ],
+)
 def test_a_wrong_name_is_told_with_the_form_it_should_have(spec, said):
     assert said in check(spec)
     with pytest.raises(JudgeError, match="judge: "):
@@ -46,8 +52,10 @@ def test_gold_is_the_suites_own_reward(monkeypatch):
 
 def test_settings_are_read_from_text_with_every_problem_at_once():
     assert parse({"concurrency": "3", "base_url": "http://127.0.0.1:8000/v1/", "requests_per_minute": "auto"}) == {
-        "concurrency": 3, "base_url": "http://127.0.0.1:8000/v1", "requests_per_minute": None,
-    }  # fmt: skip
+        "concurrency": 3,
+        "base_url": "http://127.0.0.1:8000/v1",
+        "requests_per_minute": None,
+    }
     with pytest.raises(ValueError) as caught:
         parse({"concurency": "3", "max_invalid": "2", "base_url": "http://user:secret@host/v1", "baseline": "best"})
     said = str(caught.value)

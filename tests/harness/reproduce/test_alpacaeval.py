@@ -20,10 +20,17 @@ PREFERENCES = [1.0 + (i % 10) / 10 for i in range(40)] + [0, 1.5]
 def annotations(tmp_path, monkeypatch):
     """A folder with one model's judgments, and figures as if they had been published."""
     entries = [
-        {"instruction": f"question {i}", "output_1": "baseline " * (5 + i % 3), "generator_1": "gpt4_1106_preview",
-         "output_2": "answer " * (4 + i % 7), "generator_2": MODEL, "annotator": "judge", "preference": preference}
+        {
+            "instruction": f"question {i}",
+            "output_1": "baseline " * (5 + i % 3),
+            "generator_1": "gpt4_1106_preview",
+            "output_2": "answer " * (4 + i % 7),
+            "generator_2": MODEL,
+            "annotator": "judge",
+            "preference": preference,
+        }
         for i, preference in enumerate(PREFERENCES)
-    ]  # fmt: skip
+    ]
     shares = [0.5 if p in (0, 1.5) else p - 1 for p in PREFERENCES]
     figures = {
         "win_rate": 100 * statistics.fmean(shares),
@@ -42,8 +49,11 @@ def test_a_folder_s_models_match_their_figures(annotations, request_of):
     folder, _ = annotations
     checks = alpacaeval.reproduce(request_of(path=folder))
     assert {c.quantity: c.verdict for c in checks} == {
-        "win_rate": MATCH, "standard_error": MATCH, "avg_length": MATCH, "length_controlled_win_rate": REPORTED
-    }  # fmt: skip
+        "win_rate": MATCH,
+        "standard_error": MATCH,
+        "avg_length": MATCH,
+        "length_controlled_win_rate": REPORTED,
+    }
 
 
 def test_another_figure_is_a_mismatch(annotations, request_of):

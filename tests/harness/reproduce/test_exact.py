@@ -12,8 +12,16 @@ from harness.reproduce.catalogue import recipes
 from harness.reproduce.frame import ERRATUM, MATCH
 from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
 
-QUICK = ("kto_table1", "archangel", "dpo_walkthrough", "loss_goldens", "daa_blur_stats", "oxrl_stats",
-         "displacement_theory", "beta_against_lr")  # fmt: skip
+QUICK = (
+    "kto_table1",
+    "archangel",
+    "dpo_walkthrough",
+    "loss_goldens",
+    "daa_blur_stats",
+    "oxrl_stats",
+    "displacement_theory",
+    "beta_against_lr",
+)
 
 
 def run(name, request):

@@ -93,9 +93,12 @@ def test_where_it_can_run_it_trains_and_compares_the_order(request_of, tmp_path,
     pairs = write_jsonl(tmp_path / "pairs.jsonl", pair_rows(80))
     recipe = read_recipe("simpo-table4")
     small = replace(
-        recipe.settings[0], model="tiny", pairs=61135, options=(f"suite={pairs}", "max_tokens=512", "eval_pairs=4"),
+        recipe.settings[0],
+        model="tiny",
+        pairs=61135,
+        options=(f"suite={pairs}", "max_tokens=512", "eval_pairs=4"),
         losses={"dpo": {"beta": (0.01,), "lrs": (1e-3,)}, "simpo": {"beta": (2.0,), "lrs": (1e-3,)}},
-    )  # fmt: skip
+    )
     common = ("batch_size=8", "epochs=1", "controls=false", "precision=fp32", "device=cpu", "workers=0", "threads=1")
     checks = hub.run_recipe(replace(recipe, settings=(small,), common=common), request_of(rows=("dpo", "simpo")))
     assert [check.row for check in checks] == ["dpo", "simpo", "mistral-base"]

@@ -74,16 +74,20 @@ def test_dpo_with_swapped_sides_is_contradicted_by_its_margin(request_of, wrong)
     wrong("dpo", swapped("dpo"))
     checks = likelihood_displacement.reproduce(request_of(model="tiny", seeds=(0, 1), rows=("dpo",)))
     assert {c.quantity for c in checks if c.verdict == MISMATCH} == {
-        "no-never: change of the margin", "yes-no: change of the margin"
-    }  # fmt: skip
+        "no-never: change of the margin",
+        "yes-no: change of the margin",
+    }
 
 
 @pytest.mark.slow
 def test_displacement_measures_any_loss_that_is_asked_for(request_of):
     checks = likelihood_displacement.reproduce(request_of(model="tiny", seeds=(0, 1), rows=("dpo", "sppo_hard")))
     assert Counter((c.row, c.quantity.partition(":")[0]) for c in checks) == {
-        ("dpo", "no-never"): 2, ("sppo_hard", "no-never"): 1, ("dpo", "yes-no"): 2, ("sppo_hard", "yes-no"): 1
-    }  # fmt: skip
+        ("dpo", "no-never"): 2,
+        ("sppo_hard", "no-never"): 1,
+        ("dpo", "yes-no"): 2,
+        ("sppo_hard", "yes-no"): 1,
+    }
     assert {c.verdict for c in checks if c.row == "dpo"} <= {SEEN, NOT_SEEN}
     assert {c.verdict for c in checks if c.row == "sppo_hard"} == {REPORTED}
     assert all(check.ours != 0 for check in checks)

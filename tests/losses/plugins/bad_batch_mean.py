@@ -1,4 +1,5 @@
 """A plug-in that averages over the batch without saying so."""
+
 import torch.nn.functional as F
 
 import losses

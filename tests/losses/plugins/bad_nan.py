@@ -1,4 +1,5 @@
 """A plug-in that takes the logarithm of a log-prob."""
+
 import losses
 
 

@@ -1,4 +1,5 @@
 """A plug-in that reduces its values itself."""
+
 import losses
 
 

@@ -1,4 +1,5 @@
 """A pairwise plug-in of eight lines."""
+
 import losses
 
 
