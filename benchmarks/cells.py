@@ -20,16 +20,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import harness.cell
+import harness.cells.cell
 import harness.engines.worker
 import results
 from benchmarks.table import number, table
-from harness.bench import Bench
-from harness.names import read_options
+from harness.options.lookup import read_options
+from harness.options.words import SCALAR, split
 from harness.progress import silent
-from harness.run import run
-from harness.words import SCALAR, split
-from results.verify import verify
+from harness.sweeps.run import run
+from harness.training.loaded_model import Bench
+from results.cells.verify import verify
 
 PAIRS, TRAIN, HELD_OUT = 60, 16, 4
 
@@ -108,15 +108,15 @@ def _timed_run(words: Sequence[str]) -> dict[str, Any]:
         each.append(seconds - inside[0])
         inside[0] = 0.0
 
-    kept = harness.cell.train, Bench.evaluate, harness.engines.worker.Worker.run
-    harness.cell.train, Bench.evaluate = timed(kept[0], add), timed(kept[1], add)
+    kept = harness.cells.cell.train, Bench.evaluate, harness.engines.worker.Worker.run
+    harness.cells.cell.train, Bench.evaluate = timed(kept[0], add), timed(kept[1], add)
     harness.engines.worker.Worker.run = timed(kept[2], end)
     began, worked = time.perf_counter(), time.process_time()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             run(options, silent(), "python -m benchmarks.cells")
     finally:
-        harness.cell.train, Bench.evaluate, harness.engines.worker.Worker.run = kept
+        harness.cells.cell.train, Bench.evaluate, harness.engines.worker.Worker.run = kept
     return {"whole": time.perf_counter() - began, "cpu": time.process_time() - worked, "each": each}
 
 

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple, TextIO
 
 from benchmarks.table import gibibytes, number, table
 from benchmarks.turns import child
-from harness.machine import commit, peak_memory, reset_peak_memory, versions
-from harness.models import find, load_tokenizer
-from harness.options import UsageError
+from harness.compute.machine import commit, peak_memory, reset_peak_memory, versions
+from harness.data.tokens import make_encoder
+from harness.errors import UsageError
+from harness.model.sources import find, load_tokenizer
+from harness.options.parsers import Text, WholeNumber, unknown
 from harness.progress import Progress, on_stream
-from harness.tokens import make_encoder
-from harness.values import Text, WholeNumber, unknown
 from suites import audit, load
 
 SUBSET = "synthetic"

@@ -20,8 +20,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.table import table
-from harness.words import LIST, SCALAR, split
-from results.inference import LEVEL, difference
+from harness.options.words import LIST, SCALAR, split
+from results.inference.test import LEVEL, difference
 
 SEEDS, PAIRS, SWEEPS = (3, 5, 10), (192, 500, 2000), 2000
 DIFFICULTY, DIFFICULTY_SD = 0.65, 0.15

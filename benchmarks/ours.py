@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from benchmarks.task import Clock, Task
-from harness.bench import Bench
-from harness.logprobs import Scorer
+from harness.model.logprobs import Scorer
 from harness.progress import silent
-from harness.train import train
+from harness.training.loaded_model import Bench
+from harness.training.loop import train
 
 
 def step(task: Task) -> dict[str, Any]:

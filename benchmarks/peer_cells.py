@@ -20,8 +20,8 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from benchmarks.peer import Ready, common, ordered, paired, scratch
 from benchmarks.task import Clock, Task
-from harness.models import load_policy
-from harness.tokens import Row
+from harness.data.tokens import Row
+from harness.model.sources import load_policy
 
 Ids = dict[str, Any]
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from benchmarks.task import Task
-from harness.bench import Bench
-from harness.layout import LAYOUTS
-from harness.logprobs import CHUNK_LOGITS
-from harness.micro import split
-from harness.objective import item_of
+from harness.data.tokens import item_of
+from harness.model.layout import LAYOUTS
+from harness.model.logprobs import CHUNK_LOGITS
 from harness.progress import silent
+from harness.training.loaded_model import Bench
+from harness.training.micro_batches import split
 
 SECONDS_OF_A_SHAPE, FEWEST_RUNS = 0.1, 3
 

@@ -24,9 +24,9 @@ import pandas as pd
 import reports
 import results
 from benchmarks.table import number, table
-from harness.words import SCALAR, split
-from results import store
-from results.derived import derived
+from harness.options.words import SCALAR, split
+from results.cells import store
+from results.metrics.row import derived
 
 PAIRS, STEPS = 240, 64
 

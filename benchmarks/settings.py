@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.names import read_options
-from harness.options import UsageError
-from harness.values import Auto, Choice, Number, Several, Text, WholeNumber
+from harness.errors import UsageError
+from harness.options.lookup import read_options
+from harness.options.parsers import Auto, Choice, Number, Several, Text, WholeNumber
 
 PARTS = ("step", "lora", "sweep", "share", "limit")
 # Where the command names nothing else: real preferences, and conditions equal on both sides.
@@ -104,7 +104,7 @@ def random_llama() -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from harness.cache import building, cache_folder
-    from harness.models import find, load_tokenizer
+    from harness.model.sources import find, load_tokenizer
 
     target = cache_folder("models") / "random-1b-1"
     if not target.is_dir():

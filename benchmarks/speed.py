@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from benchmarks import limit, share, step, sweep
 from benchmarks.settings import KEYS, Settings, read
 from benchmarks.turns import Say
-from harness.machine import commit
-from harness.options import UsageError
+from harness.compute.machine import commit
+from harness.errors import UsageError
 
 
 class Part(NamedTuple):

@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 
-from harness.knobs import Knobs
-from harness.machine import peak_memory, reset_peak_memory, versions
-from harness.micro import row_tokens
-from harness.names import read_options
+from harness.cells.sweep import Sweep, prepare_sweep
+from harness.compute.machine import peak_memory, reset_peak_memory, resolve, versions
+from harness.data.knobs import Knobs
+from harness.data.selection import Batch, batches
+from harness.data.tokens import Row, row_tokens
+from harness.options.lookup import read_options
 from harness.progress import silent
-from harness.selection import Batch, batches
-from harness.sweep import Sweep, prepare_sweep
-from harness.tokens import Row
 
 
 class Clock:
@@ -75,7 +74,7 @@ class Task:
 def prepare(spec: Mapping[str, Any]) -> Task:
     """Reads the options and takes the run's batches from the suite, or from synthetic rows in its place."""
     options, _ = read_options(list(spec["words"]))
-    sweep = prepare_sweep(options, silent())
+    sweep = prepare_sweep(options, resolve(options), silent())
     if spec.get("share") is not None:
         rows = synthetic(
             options.train_pairs[0], spec["share"], spec["tokens"], sweep.tokenizer.vocab_size, spec["opening"]

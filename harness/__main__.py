@@ -7,11 +7,11 @@ published figure was not matched, 2 the command could not be carried out (every 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        from harness.faults import storage_failure
+        from harness.errors import storage_failure
 
         if told := storage_failure(error):
             return _refuse([told])
@@ -79,7 +79,8 @@ def _place(spec: ModuleSpec | None) -> Path | None:
 
 def _dispatch(argv: list[str]) -> int:
     """Choose the verb, or its help."""
-    from harness import launch, usage
+    from harness import launch
+    from harness.verbs import help as usage
 
     if not argv:
         print(usage.overview(), end="", file=sys.stderr)
@@ -96,160 +97,16 @@ def _dispatch(argv: list[str]) -> int:
     if wants_help:
         print(usage.of_verb(verb), end="")
         return 0
-    return VERBS[verb](words)
+    return _carry_out(verb, words)
 
 
-def _run(words: list[str]) -> int:
-    """One process, or the first of several, tells the story; the others help it."""
-    from harness import launch
-
-    if launch.processes() == 1:
-        return _sweep("run", words)
-    if launch.rank() > 0:
-        from harness.followers import follow
-
-        return follow()
-    from harness.ranks import leading
-
-    with leading():
-        return _sweep("run", words)
-
-
-def _plan(words: list[str]) -> int:
-    return _sweep("plan", words)
-
-
-def _sweep(verb: str, words: list[str]) -> int:
-    """Read the options, say what to know about them, and hand over to run.py or plan.py."""
-    from harness.names import read_options
-    from harness.options import UsageError
-    from harness.progress import on_stream
-    from harness.secrets import redacted
+def _carry_out(verb: str, words: list[str]) -> int:
+    """Hand over to the verb; what it cannot do is told in its own words."""
+    from harness.errors import UsageError
     from suites import SuiteError
 
     try:
-        options, notices = read_options(words)
-        command = redacted(shlex.join(["python", "-m", "harness", verb, *words]))
-        with on_stream(sys.stderr) as progress:
-            for notice in notices:
-                progress.warn(notice)
-            act = importlib.import_module(f"harness.{verb}")
-            return getattr(act, verb)(options, progress, command)
-    except UsageError as error:
-        return _refuse(error.messages)
-    except SuiteError as error:
-        return _refuse([str(error)])
-
-
-def _evaluate(words: list[str]) -> int:
-    """Measure models that were trained elsewhere."""
-    from harness.elsewhere import evaluate, read_evaluate_options
-    from harness.options import UsageError
-    from harness.progress import on_stream
-    from harness.secrets import redacted
-    from suites import SuiteError
-
-    try:
-        asked = read_evaluate_options(words)
-        command = redacted(shlex.join(["python", "-m", "harness", "evaluate", *words]))
-        with on_stream(sys.stderr) as progress:
-            for warning in asked.warnings:
-                progress.warn(warning)
-            return evaluate(asked, progress, command)
-    except UsageError as error:
-        return _refuse(error.messages)
-    except SuiteError as error:
-        return _refuse([str(error)])
-
-
-def _pairs(words: list[str]) -> int:
-    """Sample answers, rate them, and write the pairs as a suite file."""
-    from harness.options import UsageError
-    from harness.pairs import pairs, read_pairs_options
-    from harness.progress import on_stream
-    from suites import SuiteError
-
-    try:
-        options = read_pairs_options(words)
-        with on_stream(sys.stderr) as progress:
-            return pairs(options, progress)
-    except UsageError as error:
-        return _refuse(error.messages)
-    except SuiteError as error:
-        return _refuse([str(error)])
-
-
-def _report(words: list[str]) -> int:
-    """Write the report of a folder of results, its tables and figures where asked for, and print its table."""
-    from harness.options import UsageError
-    from harness.report import report
-
-    try:
-        print(report(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
-    except UsageError as error:
-        return _refuse(error.messages)
-    return 0
-
-
-def _verify(words: list[str]) -> int:
-    """Hold stored cells to their files and tables, and print what is not as it should be."""
-    from harness.options import UsageError
-    from harness.progress import on_stream
-    from harness.verify import verify
-    from suites import SuiteError
-
-    try:
-        with on_stream(sys.stderr) as progress:
-            return verify(words, progress)
-    except UsageError as error:
-        return _refuse(error.messages)
-    except (SuiteError, FileNotFoundError) as error:
-        return _refuse([str(error)])
-
-
-def _export(words: list[str]) -> int:
-    """Print a cell's settings as another trainer's."""
-    from harness.export import export
-    from harness.options import UsageError
-
-    try:
-        return export(words)
-    except UsageError as error:
-        return _refuse(error.messages)
-
-
-def _compare(words: list[str]) -> int:
-    """Print the verdicts on pairs of settings."""
-    from harness.compare import compare
-    from harness.options import UsageError
-
-    try:
-        print(compare(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
-    except UsageError as error:
-        return _refuse(error.messages)
-    return 0
-
-
-def _list(words: list[str]) -> int:
-    """Print what there is to choose from."""
-    from harness.listing import listing
-    from harness.options import UsageError
-
-    try:
-        print(listing(words), end="")
-    except UsageError as error:
-        return _refuse(error.messages)
-    return 0
-
-
-def _reproduce(words: list[str]) -> int:
-    """Set a published table beside ours."""
-    from harness.options import UsageError
-    from harness.reproduce.command import reproduce
-    from suites import SuiteError
-
-    try:
-        return reproduce(words)
+        return importlib.import_module(f"harness.verbs.{verb}").main(words)
     except UsageError as error:
         return _refuse(error.messages)
     except SuiteError as error:
@@ -263,18 +120,8 @@ def _refuse(messages: Sequence[str]) -> int:
     return 2
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {
-    "run": _run,
-    "plan": _plan,
-    "evaluate": _evaluate,
-    "report": _report,
-    "compare": _compare,
-    "pairs": _pairs,
-    "reproduce": _reproduce,
-    "verify": _verify,
-    "export": _export,
-    "list": _list,
-}
+VERBS = ("run", "plan", "evaluate", "report", "compare", "pairs", "reproduce", "verify", "export", "list")
+"""Each is a module of `harness.verbs` whose `main` takes the words of the command and returns the exit code."""
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.options import UsageError
-from results.claims import is_running
+from harness.errors import UsageError
+from results.cells.lock import is_running
 
 
 def cache_folder(*parts: str) -> Path:

@@ -20,9 +20,9 @@ from losses import noise, divergences, lengths, displacement, wpo  # noqa: F401 
 from losses import hinge, exo, nca, bco, targets, apo, aot, discopop  # noqa: F401  isort: skip
 from losses import alphapo, cpo, simper, unlikelihood  # noqa: F401  isort: skip
 
+from losses.checks.probe import probe, probe_settings, random_examples, random_pairs
 from losses.combine import combine, is_sum, named
 from losses.plugins import load_entry_points, load_plugin
-from losses.probe import probe, probe_settings, random_examples, random_pairs
 
 __all__ = [
     "REWARDS",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
+
+from losses.numerics import is_finite_number, nearest
 
 if TYPE_CHECKING:
     from losses.registry import Loss
@@ -54,18 +54,3 @@ def check_hyperparameters(loss: Loss, given: Mapping[str, float]) -> dict[str, f
     if problems:
         raise ValueError(" ".join(problems))
     return {key: float(given.get(key, default)) for key, default in loss.defaults.items()}
-
-
-def is_finite_number(value: object) -> bool:
-    """True for an int or float that is neither NaN, infinite, nor a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """ "did you mean 'dpo'? ", or nothing where no known word is close."""
-    written = {name.lower(): name for name in known}
-    word = word.lower()
-    # Swapped letters first: to difflib, "dop" is nearer to "dpop" than to "dpo".
-    swapped = [name for name in written if sorted(name) == sorted(word)]
-    close = swapped or difflib.get_close_matches(word, written, n=1)
-    return f"did you mean {written[close[0]]!r}? " if close else ""

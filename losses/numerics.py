@@ -1,5 +1,9 @@
 """Exponentials of log-probs that cannot overflow: shared by the losses that leave log space."""
 
+import difflib
+import math
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -16,3 +20,18 @@ def exp_or_tangent(x: Tensor) -> Tensor:
     """
     inside = x.clamp(max=TANGENT_FROM)
     return torch.exp(inside) * (1.0 + x - inside)
+
+
+def is_finite_number(value: object) -> bool:
+    """True for an int or float that is neither NaN, infinite, nor a bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "did you mean 'dpo'? ", or nothing where no known word is close."""
+    written = {name.lower(): name for name in known}
+    word = word.lower()
+    # Swapped letters first: to difflib, "dop" is nearer to "dpop" than to "dpo".
+    swapped = [name for name in written if sorted(name) == sorted(word)]
+    close = swapped or difflib.get_close_matches(word, written, n=1)
+    return f"did you mean {written[close[0]]!r}? " if close else ""

@@ -19,7 +19,7 @@ from typing import Literal
 from torch import Tensor
 
 from losses.batch import ExampleBatch, PairBatch
-from losses.hyperparameters import is_finite_number, nearest
+from losses.numerics import is_finite_number, nearest
 from losses.rewards import REWARDS
 
 LossFunction = Callable[..., Tensor]

@@ -14,25 +14,21 @@ template libraries load at first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from reports.text.forms import FIGURES, TABLES
+
 if TYPE_CHECKING:
-    from reports.compare import across, comparison
     from reports.console import terminal
+    from reports.content.comparisons import across, comparison
+    from reports.content.tables import main_table
     from reports.exports import table
     from reports.report import write
-    from reports.tables import main_table
-
-TABLES = {"latex": "tex", "markdown": "md", "csv": "csv"}
-"""The forms of a table as a file, with how its name ends."""
-
-FIGURES = ("svg", "png")
-"""The forms of a figure as a file."""
 
 _DOOR = {
-    "across": ("reports.compare", "across"),
-    "comparison": ("reports.compare", "comparison"),
+    "across": ("reports.content.comparisons", "across"),
+    "comparison": ("reports.content.comparisons", "comparison"),
     "write": ("reports.report", "write"),
     "table": ("reports.exports", "table"),
-    "main_table": ("reports.tables", "main_table"),
+    "main_table": ("reports.content.tables", "main_table"),
     "terminal": ("reports.console", "terminal"),
 }
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pandas
 
-from reports import headline, notes, render, verdict
-from reports.evidence import Evidence, held_out_tables
-from reports.fields import ANSWERS, MEASURES
-from reports.grids import Grid, grid
-from reports.judgements import JUDGE, JUDGED, judgements
-from reports.render import Field
-from reports.tables import (
+from reports.content import headline, notes, verdict
+from reports.content.evidence import Evidence, held_out_tables
+from reports.content.fields import ANSWERS, MEASURES
+from reports.content.judges import JUDGE, JUDGED, judgements
+from reports.content.tables import (
     Protocol,
     answered,
     detail_fields,
@@ -22,6 +20,9 @@ from reports.tables import (
     source_fields,
     with_parameters,
 )
+from reports.text import numbers
+from reports.text.grids import Grid, grid
+from reports.text.numbers import Field
 
 _FALLBACK_WIDTH = 120
 _GAP = "  "
@@ -122,7 +123,7 @@ def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int, evidence: 
     if hidden:
         texts.append(f"Not shown at this width: {', '.join(field.column for field in hidden)}.")
     if len(protocol.unfinished):
-        texts.append(f"{render.counted(len(protocol.unfinished), 'cell')} without a result:")
+        texts.append(f"{numbers.counted(len(protocol.unfinished), 'cell')} without a result:")
     lines = [line for text in texts if text for line in _filled(text, width)]
     return lines + [line for text in notes.unfinished(protocol) for line in _filled(text, width, "  ")]
 

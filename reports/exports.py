@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import pandas
 
 import results
-from reports import FIGURES, TABLES, drawing, escape, headline, notes, render, tables
-from reports.evidence import Evidence, read_evidence
-from reports.fields import ANSWERS, DETAILS, HEADLINE, MEASURES
-from reports.grids import Grid, Line, grid
-from reports.render import Field
-from reports.tables import Protocol
+from reports.content import headline, notes, tables
+from reports.content.evidence import Evidence, read_evidence
+from reports.content.fields import ANSWERS, DETAILS, HEADLINE, MEASURES
+from reports.content.tables import Protocol
+from reports.figures import drawing
+from reports.text import escape, numbers
+from reports.text.forms import FIGURES, TABLES
+from reports.text.grids import Grid, Line, grid
+from reports.text.numbers import Field
 
 if TYPE_CHECKING:
     from reports.page import Section
@@ -95,7 +98,7 @@ def _texts(protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics
     for form in forms:
         if form == "csv":
             names = [name for field in fields for name in (field.column, f"{field.column}_se") if name in rows.columns]
-            yield render.csv_text(rows[[*names, "control", "protocol"]])
+            yield numbers.csv_text(rows[[*names, "control", "protocol"]])
         elif form == "markdown":
             yield f"{markdown(made)}\n{escape.markdown(caption)}\n"
         else:
@@ -105,7 +108,7 @@ def _texts(protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics
 def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
     """How some row columns are shown. Raises: ValueError naming those that are no numbers of a row."""
     known = {field.column: field for field in (*DETAILS, *ANSWERS, *MEASURES)}
-    declared = {name: column for name, column in render.COLUMNS.items() if column.dtype in ("float64", "Int64")}
+    declared = {name: column for name, column in numbers.COLUMNS.items() if column.dtype in ("float64", "Int64")}
     strange = [name for name in metrics if name not in declared]
     if strange:
         raise ValueError(f"unknown metrics {', '.join(strange)}; `list metrics` shows those there are.")

@@ -9,21 +9,24 @@ from typing import Any
 import pandas
 from markupsafe import Markup
 
-from reports import escape, figures, headline, notes, render, strips, tables, verdict
-from reports.axis_figures import axis_blocks
-from reports.blocks import FigureBlock
-from reports.data_notes import DataNotes, data_notes
-from reports.drawing import Drawing
-from reports.evidence import Evidence
-from reports.fields import ANSWERS, DETAILS, MEASURES
-from reports.frontier_figures import frontier_blocks
-from reports.grids import Grid, grid
-from reports.sensitivity_figures import sensitivity_block
-from reports.tables import Protocol
-from reports.tuning_figures import tuning_block
-from reports.verdict import Verdict
-from results.columns import ROW_COLUMNS
-from results.schema import LETTERS
+from reports.content import headline, notes, tables, verdict
+from reports.content.data_notes import DataNotes, data_notes
+from reports.content.evidence import Evidence
+from reports.content.fields import ANSWERS, DETAILS, MEASURES
+from reports.content.tables import Protocol
+from reports.content.verdict import Verdict
+from reports.figures import curves as figures
+from reports.figures import strips
+from reports.figures.axes import axis_blocks
+from reports.figures.blocks import FigureBlock
+from reports.figures.drawing import Drawing
+from reports.figures.frontiers import frontier_blocks
+from reports.figures.sensitivity import sensitivity_block
+from reports.figures.tuning import tuning_block
+from reports.text import escape, numbers
+from reports.text.grids import Grid, grid
+from results.schema.column import LETTERS
+from results.schema.row import ROW_COLUMNS
 
 _CURVE_ENDS = ("reward_chosen", "reward_rejected", "margin", "accuracy", "chosen_logp")
 
@@ -109,22 +112,22 @@ def page(
         "environment": _environment(runs),
         "letters": LETTERS,
         "definitions": [column for column in ROW_COLUMNS if column.name in shown],
-        "arrows": render.ARROWS,
+        "arrows": numbers.ARROWS,
     }
 
 
 def _title(sections: Sequence[Section]) -> str:
     """What the report is about: the data and model of its protocols, at most three by name."""
     titles = list(dict.fromkeys(section.title for section in sections))
-    rest = f" and {render.counted(len(titles) - 3, 'protocol')} more" if len(titles) > 3 else ""
+    rest = f" and {numbers.counted(len(titles) - 3, 'protocol')} more" if len(titles) > 3 else ""
     return ", ".join(titles[:3]) + rest
 
 
 def _extent(shown: int, stored: int) -> str:
     """How many of the stored cells the report shows."""
     if shown == stored:
-        return f"{render.counted(shown, 'cell')}, all that this folder holds."
-    return f"{render.number(shown, 'count')} of the {render.counted(stored, 'cell')} that this folder holds."
+        return f"{numbers.counted(shown, 'cell')}, all that this folder holds."
+    return f"{numbers.number(shown, 'count')} of the {numbers.counted(stored, 'cell')} that this folder holds."
 
 
 def _section(
@@ -175,11 +178,11 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
         "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
         "strips": drawn if any(drawn) else (),
         "reading": notes.reading(protocol, is_tested=bool(found), has_claim=headline.has_claim(protocol)),
-        "span": tuple(render.tick(end) for end in span) if any(drawn) else (),
+        "span": tuple(numbers.tick(end) for end in span) if any(drawn) else (),
     }
 
 
-def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Any]:
+def _answers(rows: pandas.DataFrame, settings: Sequence[numbers.Field]) -> dict[str, Any]:
     """The table of generated answers with its note; none where no cell was asked."""
     asked = tables.answered(rows)
     if asked.empty:
@@ -188,7 +191,7 @@ def _answers(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[s
     return {"answers": grid(asked, fields), "answers_note": notes.answers(asked)}
 
 
-def _details(rows: pandas.DataFrame, settings: Sequence[render.Field]) -> dict[str, Grid]:
+def _details(rows: pandas.DataFrame, settings: Sequence[numbers.Field]) -> dict[str, Grid]:
     """The further measures of every cell, a table for each of their groups."""
     shown = itertools.groupby(tables.detail_fields(rows), key=lambda field: field.group)
     return {group: grid(rows, (*settings, *(replace(field, group="") for field in fields))) for group, fields in shown}
@@ -208,24 +211,24 @@ def _figures(protocol: Protocol, evidence: Evidence, colours: Mapping[str, str],
 def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[figures.LossCurves]) -> str:
     """How many losses have curves that are not drawn, in words; empty where all are."""
     count = int(done.loc[done["cell"].isin(curves.keys()), "loss"].nunique()) - len(drawn)
-    most = render.number(figures.LOSSES_DRAWN, "count")
-    return f"Not drawn: {render.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
+    most = numbers.number(figures.LOSSES_DRAWN, "count")
+    return f"Not drawn: {numbers.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
 
 
 def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ...]:
     cards = []
     for loss, rows in protocol.done.groupby("loss", sort=False):
         records = rows.to_dict("records")
-        told = dict.fromkeys(render.settings(row, seed=False) for row in records)
+        told = dict.fromkeys(numbers.settings(row, seed=False) for row in records)
         first = records[0]
         words = (_or_empty(first.get(name)) for name in ("formula", "conventions", "paper", "reward"))
-        name = render.number(loss, "text")
+        name = numbers.number(loss, "text")
         cards.append(LossCard(name, colours[name], *words, tuple(text for text in told if text)))
     return tuple(cards)
 
 
 def _or_empty(value: Any) -> str:
-    return "" if render.is_missing(value) else render.number(value, "text")
+    return "" if numbers.is_missing(value) else numbers.number(value, "text")
 
 
 def _curve_block(
@@ -235,14 +238,14 @@ def _curve_block(
     *,
     seed: bool,
 ) -> CurveBlock:
-    labels = [render.settings(row, seed=seed) or "default settings" for row in drawn.rows]
-    name = render.number(drawn.loss, "text")
+    labels = [numbers.settings(row, seed=seed) or "default settings" for row in drawn.rows]
+    name = numbers.number(drawn.loss, "text")
     return CurveBlock(
         loss=name,
         colour=colours[name],
-        cells=tuple(zip(labels, (render.opacity(value) for value in drawn.opacities), strict=True)),
-        left_out=render.counted(drawn.left_out, "more cell") if drawn.left_out else "",
-        smoothing=f"smoothed over {render.counted(drawn.window, 'step')}" if drawn.window > 1 else "not smoothed",
+        cells=tuple(zip(labels, (numbers.opacity(value) for value in drawn.opacities), strict=True)),
+        left_out=numbers.counted(drawn.left_out, "more cell") if drawn.left_out else "",
+        smoothing=f"smoothed over {numbers.counted(drawn.window, 'step')}" if drawn.window > 1 else "not smoothed",
         drawings=drawn.drawings,
         ends=tuple((label, *_ends(curves[row["cell"]])) for label, row in zip(labels, drawn.rows, strict=True)),
     )
@@ -252,7 +255,7 @@ def _ends(table: pandas.DataFrame) -> tuple[str, ...]:
     """Where each curve began and ended: means of the first and the last tenth of the logged steps."""
     window = max(1, round(len(table) / figures.SMOOTHED_SHARE))
     return tuple(
-        render.change(table[name].head(window).mean(), table[name].tail(window).mean(), name) for name in _CURVE_ENDS
+        numbers.change(table[name].head(window).mean(), table[name].tail(window).mean(), name) for name in _CURVE_ENDS
     )
 
 

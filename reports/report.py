@@ -15,11 +15,12 @@ import pandas
 from markupsafe import Markup
 
 import results
-from reports import escape, exports, palette, render
-from reports.evidence import read_evidence
-from reports.grids import Grid
+from reports import exports
+from reports.content.evidence import read_evidence
 from reports.page import page
-from results.claims import is_running
+from reports.text import escape, numbers, palette
+from reports.text.grids import Grid
+from results.cells.lock import is_running
 
 
 def write(
@@ -48,8 +49,8 @@ def write(
     frame = results.read(folder) if runs is None else runs
     shown = frame if cells is None else frame[frame["cell"].isin(list(cells))]
     if shown.empty:
-        asked = "no cell" if cells is None else f"none of the {render.counted(len(cells), 'cell')} asked for"
-        stored = render.counted(len(frame), "stored cell")
+        asked = "no cell" if cells is None else f"none of the {numbers.counted(len(cells), 'cell')} asked for"
+        stored = numbers.counted(len(frame), "stored cell")
         raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
     evidence = read_evidence(folder, shown)
@@ -57,7 +58,7 @@ def write(
     contents = {
         "report.md": _template("report.md", html=False).render(content).encode(),
         "report.html": _template("report.html", html=True).render(content).encode(),
-        "results.csv": render.csv_text(frame).encode(),
+        "results.csv": numbers.csv_text(frame).encode(),
         "results.parquet": _parquet(frame),
         **{f"tables/{name}": text.encode() for name, text in exports.table_files(shown, evidence, tables, metrics)},
         **{f"figures/{name}": drawn for name, drawn in exports.figure_files(content["sections"], figures)},
@@ -112,7 +113,7 @@ def _parquet(frame: pandas.DataFrame) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if render.is_missing(value):
+    if numbers.is_missing(value):
         return None
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 

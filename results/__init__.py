@@ -19,40 +19,40 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.annotations import read_annotations
-    from results.comparison import compare
-    from results.folders import across
-    from results.pilot import seeds_needed
-    from results.reading import audits, curves, pairs, read
-    from results.searches import search
-    from results.tidy import metrics_long
+    from results.cells.long_form import metrics_long
+    from results.cells.read import audits, curves, pairs, read, search
+    from results.inference.compare import compare
+    from results.inference.seeds_needed import seeds_needed
+    from results.inference.two_folders import across
+    from results.literature.alpacaeval import read_annotations
 
 _FUNCTIONS = {
-    "across": "folders",
-    "audits": "reading",
-    "compare": "comparison",
-    "curves": "reading",
-    "metrics_long": "tidy",
-    "pairs": "reading",
-    "read": "reading",
-    "read_annotations": "annotations",
-    "search": "searches",
-    "seeds_needed": "pilot",
+    "across": "inference.two_folders",
+    "audits": "cells.read",
+    "compare": "inference.compare",
+    "curves": "cells.read",
+    "metrics_long": "cells.long_form",
+    "pairs": "cells.read",
+    "read": "cells.read",
+    "read_annotations": "literature.alpacaeval",
+    "search": "cells.read",
+    "seeds_needed": "inference.seeds_needed",
 }
-_MODULES = (
-    "annotations",
-    "columns",
-    "comparison",
-    "diagnosis",
-    "exponents",
-    "frontiers",
-    "metrics",
-    "settings",
-    "statistics",
-    "store",
-    "tuning",
-    "verdicts",
-)
+_MODULES = {
+    "annotations": "literature.alpacaeval",
+    "columns": "schema.row",
+    "comparison": "inference.compare",
+    "diagnosis": "metrics.diagnosis",
+    "exponents": "inference.exponents",
+    "frontiers": "inference.frontiers",
+    "inference": "inference",
+    "metrics": "metrics",
+    "settings": "inference.settings",
+    "statistics": "metrics.statistics",
+    "store": "cells.store",
+    "tuning": "inference.best_of_n_trials",
+    "verdicts": "metrics.win_rates",
+}
 
 __all__ = [
     "across",
@@ -65,6 +65,7 @@ __all__ = [
     "diagnosis",
     "exponents",
     "frontiers",
+    "inference",
     "metrics",
     "metrics_long",
     "pairs",
@@ -85,7 +86,7 @@ def __getattr__(name: str) -> Any | ModuleType:
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"results.{_FUNCTIONS[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"results.{name}")
+        return importlib.import_module(f"results.{_MODULES[name]}")
     raise AttributeError(f"module 'results' has no attribute {name!r}; it has: {', '.join(__all__)}.")
 
 

@@ -4,31 +4,32 @@ Text only: no tokens, no tensors. Importing this package is cheap; readers of he
 client are imported by the call that needs them. `suites.audit` says what is wrong with a loaded suite.
 """
 
-from suites import (  # noqa: F401  (each but audit and rewards registers itself)
-    audit,
+from suites import audit, rewards
+from suites.load import load
+from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
+from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
+from suites.reading.records import FILE_ENDINGS
+from suites.registry import SuiteEntry, get, names, register
+from suites.sampled import Sampled
+from suites.splits import cluster_of, split_of
+
+# Each of these registers itself.
+from suites.packaged import imdb_sentiment, persona, sentiment  # noqa: F401  isort: skip
+from suites.public import (  # noqa: F401  isort: skip
     helpsteer2,
     helpsteer3,
     hh_rlhf,
-    imdb_sentiment,
     kto_mix,
     llmbar,
     oasst,
     orca_dpo_pairs,
     pandalm,
-    persona,
-    rewards,
     shp,
     tldr,
     tulu3,
     ultrafeedback,
     webgpt,
 )
-from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
-from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
-from suites.reading import FILE_ENDINGS
-from suites.registry import SuiteEntry, get, load, names, register
-from suites.sampled import Sampled
-from suites.splits import cluster_of, split_of
 
 __all__ = [
     "FILE_ENDINGS",

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from suites.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
-from suites.forms import read_label
-from suites.messages import read_prompt, read_side, shared_prompt
 from suites.pair import Suite, SuiteError
-from suites.reading import FILE_ENDINGS, Record, digest_files, read_records
-from suites.sharegpt import own_columns
+from suites.reading.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
+from suites.reading.forms import read_label
+from suites.reading.messages import read_prompt, read_side, shared_prompt
+from suites.reading.records import FILE_ENDINGS, Record, digest_files, read_records
+from suites.reading.sharegpt import own_columns
 from suites.splits import declared_split
 
 PAIR_COLUMNS = ("chosen", "rejected")

@@ -10,14 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from suites.pair import Suite, SuiteError
-from suites.reading import FILE_ENDINGS
-from suites.registry import load, names
-from suites.splits import LEAKS
+from suites.pair import SuiteError
+from suites.reading.records import FILE_ENDINGS
+from suites.registry import names
 
 
 @dataclass(frozen=True)
@@ -72,64 +70,6 @@ def settings_of(parts: Sequence[Part], settings: Mapping[str, str]) -> dict[Part
         for part in meant:
             own[part][name] = value
     return own
-
-
-def load_mixture(text: str, settings: Mapping[str, str]) -> Suite:
-    """All rows of all parts, their ids under their source's name.
-
-    A row is dropped where another part has its cluster in test (`leaks_into_test`), and one that trains also where
-    another part has it in validation (`leaks_into_validation`): parts with files for their splits and parts without
-    place the same first turn differently.
-    Raises: SuiteError, also where pairs and unpaired examples would be mixed.
-    """
-    parts = read_parts(text, settings)
-    own = settings_of(parts, settings)
-    loaded = {part: load(part.name, own[part]) for part in parts}
-    kinds = {suite.kind for suite in loaded.values()}
-    if len(kinds) > 1:
-        told = ", ".join(f"{part.label} {suite.kind}" for part, suite in loaded.items())
-        raise SuiteError(f"suite {text!r} mixes pairs and unpaired examples ({told}); mix suites of one kind")
-    leaks = _leaks(loaded)
-    kept = {part: [place for place, rule in enumerate(found) if rule is None] for part, found in leaks.items()}
-    dropped = sum((Counter(suite.dropped) for suite in loaded.values()), Counter())
-    dropped.update(rule for found in leaks.values() for rule in found if rule is not None)
-    rows = (
-        replace(row, id=f"{part.label}/{row.id}", source=part.label)
-        for part, suite in loaded.items()
-        for row in suite.rows.take(kept[part])
-    )
-    return Suite(
-        "_plus_".join(f"{part.label}_x{part.weight:g}" for part in parts),
-        rows,
-        kinds.pop(),
-        dict(dropped),
-        sum(suite.read for suite in loaded.values()),
-        "; ".join(suite.source for suite in loaded.values()),
-        _digest(f"{part.label} {suite.revision}" for part, suite in loaded.items()),
-    )
-
-
-def _leaks(loaded: Mapping[Part, Suite]) -> dict[Part, list[str | None]]:
-    """For each part the rule that drops each of its rows, None for a row that stays."""
-    columns = {
-        part: list(zip(*(suite.rows.column(name).to_pylist() for name in ("cluster", "split")), strict=True))
-        for part, suite in loaded.items()
-    }
-    held_out: dict[str, set[Part]] = {}  # cluster -> the parts that validate on it
-    tested: set[str] = set()
-    for part, rows in columns.items():
-        for cluster, split in rows:
-            if split == "test":
-                tested.add(cluster)
-            elif split == "validation":
-                held_out.setdefault(cluster, set()).add(part)
-
-    def rule(part: Part, cluster: str, split: str) -> str | None:
-        if split != "test" and cluster in tested:
-            return LEAKS
-        return "leaks_into_validation" if split == "train" and held_out.get(cluster, {part}) != {part} else None
-
-    return {part: [rule(part, *row) for row in rows] for part, rows in columns.items()}
 
 
 def _labels(stems: Sequence[str], settings: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from suites.cleaning import RowDropped
-from suites.messages import read_prompt
 from suites.pair import SuiteError, first_human_turn
-from suites.reading import read_records
+from suites.reading.cleaning import RowDropped
+from suites.reading.messages import read_prompt
+from suites.reading.records import read_records
 from suites.sampled import Prompt
 from suites.splits import cluster_of, split_of
 

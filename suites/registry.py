@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from suites.pair import Suite, SuiteError
-from suites.reading import FILE_ENDINGS
+from suites.reading.records import FILE_ENDINGS
 from suites.sampled import Sampled
 
 Maker = Callable[..., Suite | Sampled]
@@ -67,32 +67,6 @@ def get(name: str) -> SuiteEntry:
 def names() -> tuple[str, ...]:
     """All registered suite names, sorted."""
     return tuple(sorted(_entries))
-
-
-def load(name_or_file: str, settings: Mapping[str, str] | None = None) -> Suite | Sampled:
-    """Load a registered suite, a user's own file, or a mixture of them, with the given settings.
-
-    Raises: SuiteError for an unknown name or setting, and for everything wrong with the data.
-    """
-    from suites.mixture import is_mixture, load_mixture
-
-    given = dict(settings or {})
-    if is_mixture(name_or_file):
-        return load_mixture(name_or_file, given)
-    if name_or_file not in _entries and name_or_file.lower().endswith(FILE_ENDINGS):
-        from suites.files import load_file
-
-        if given:
-            raise SuiteError(f"suite {name_or_file!r} is a file and has no settings; given: {', '.join(sorted(given))}")
-        return load_file(name_or_file)
-    entry = get(name_or_file)
-    if unknown := sorted(set(given) - set(entry.settings)):
-        known = ", ".join(entry.settings) or "none"
-        raise SuiteError(
-            f"unknown setting {unknown[0]!r} of suite {entry.name!r}"
-            f"{_did_you_mean(unknown[0], tuple(entry.settings))} Known: {known}"
-        )
-    return entry.fn(**given)
 
 
 def _settings(name: str, fn: Maker) -> dict[str, str | None]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from suites.cleaning import Draft, RowDropped, check_text
 from suites.pair import Message, last_user_turn
+from suites.reading.cleaning import Draft, RowDropped, check_text
 
 Label = Literal["deterministic", "bradley_terry"]
 LABELS: tuple[Label, ...] = ("deterministic", "bradley_terry")

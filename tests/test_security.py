@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.__main__ import main
-from harness.models import find, folder, load_policy, load_tokenizer
-from harness.options import UsageError
-from harness.reference import BLOCK, ReferenceStore
+from harness.errors import UsageError
+from harness.model.reference import BLOCK, ReferenceStore
+from harness.model.sources import find, folder, load_policy, load_tokenizer
 from tests.harness.conftest import pair_rows, write_jsonl
 
 TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
@@ -65,8 +65,8 @@ def edit(path: Path, **changes) -> None:
 
 
 def test_a_pickle_in_the_reference_store_is_measured_over_and_never_loaded(tmp_path):
-    from harness.layout import Item
-    from harness.logprobs import Scorer
+    from harness.model.layout import Item
+    from harness.model.logprobs import Scorer
 
     scorer = Scorer(load_policy(find("tiny"), "cpu"))
     items = [Item([5, 6, 7], [[8, 9], [10]])]

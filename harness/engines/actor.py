@@ -17,14 +17,14 @@ from queue import Queue
 from typing import Any
 
 from harness.cache import cache_folder
-from harness.engines.cluster import machine_here
+from harness.compute.machine import machine_here
 from harness.engines.parcels import Piece, cell_files, keep, pieces, put
-from harness.engines.pool import Message
+from harness.engines.protocol import Message
 from harness.engines.worker import Duty, Relay, Worker, ending, guarded, register_losses
-from harness.grid import Trial
-from harness.identity import NUMERICS
-from harness.models import find
-from harness.options import UsageError
+from harness.errors import UsageError
+from harness.experiment.identity import NUMERICS
+from harness.experiment.trial import Trial
+from harness.model.sources import find
 
 PATIENCE = 8  # messages that wait to be fetched before the worker waits too
 

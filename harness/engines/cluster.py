@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.machine import Machine, resolve
-from harness.options import Options, UsageError
+from harness.errors import UsageError
+from harness.options.run import Options
 
 if TYPE_CHECKING:
-    from harness.progress import Progress
+    pass
 
 SECONDS_OF_PATIENCE = 15.0  # before a cluster that is busy is said to be
 _GIB = 2**30
@@ -89,46 +89,3 @@ def _described() -> str:
         for node in _nodes()
     )
     return "; ".join(f"{count} with {what}" for what, count in kinds.items()) or "no nodes"
-
-
-def machine_of(options: Options, progress: Progress, *, planned: bool = False) -> Machine:
-    """The machine that cells run on: this one, or one of the cluster's, which is asked.
-
-    planned: cells are only planned, for which nothing waits in the queue of Slurm.
-    Raises: UsageError where there is no such device, or no cluster with room for a cell.
-    """
-    if options.engine == "slurm" and not planned:
-        from harness.engines.slurm import machine_there
-
-        return machine_there(options, progress)
-    if options.engine != "ray":
-        return resolve(options)
-    import ray
-    from ray.exceptions import RayError
-
-    connect(options.ray_address)
-    asked = request(options)
-    require_room(asked)
-    answer = ray.remote(machine_here).options(**asked, max_retries=3).remote(options, asked)
-    if not ray.wait([answer], timeout=SECONDS_OF_PATIENCE)[0]:
-        progress.note("waiting for room on the Ray cluster, which is at other work")
-    try:
-        return ray.get(answer)
-    except UsageError:
-        raise
-    except RayError as error:
-        last = (str(error).strip().splitlines() or [""])[-1]
-        raise UsageError(
-            [
-                f"engine=ray: a node of the cluster cannot run cells ({last}); preference-harness and its libraries "
-                "must be installed there in the versions that are here"
-            ]
-        ) from None
-
-
-def machine_here(options: Options, asked: Mapping[str, float]) -> Machine:
-    """The machine on the node that runs this. Raises: UsageError for a device that is not there."""
-    changed = {"threads": options.threads or int(asked["num_cpus"])}
-    if not asked["num_gpus"] and options.device == "auto":
-        changed["device"] = "cpu"  # Ray hides no GPU from those who asked for none
-    return resolve(options.model_copy(update=changed))

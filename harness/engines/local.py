@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from harness import ranks
-from harness.cell import store_lost
-from harness.engines.pool import AfterCell, Message
+from harness.cells.cell import store_lost
+from harness.cells.sweep import Sweep
+from harness.compute import ranks
+from harness.engines.protocol import AfterCell, Message
 from harness.engines.worker import Duty, Relay, Worker, duty_of, ending, register_losses
-from harness.faults import SweepStopped, memory_failure, stopping_failure
-from harness.grid import Trial
+from harness.errors import SweepStopped, memory_failure, stopping_failure
+from harness.experiment.trial import Trial
 from harness.progress import Progress
-from harness.sweep import Sweep
 
 SECONDS_TO_END = 10.0
 

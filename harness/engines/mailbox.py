@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from harness.engines.pool import Message
+from harness.engines.protocol import Message
 from harness.engines.worker import Duty, Relay, Worker, ending, register_losses
 
 ORDERS, ANSWERS = "orders.jsonl", "answers.jsonl"

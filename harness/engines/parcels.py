@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from harness.cache import writing
-from harness.sweep import CHECKPOINTS, MODEL_FOLDER
-from results.claims import CLAIM
-from results.store import ROW
+from results.cells import store
+from results.cells.lock import CLAIM
+from results.cells.store import ROW
 
 PIECE = 32 * 2**20  # bytes
 
@@ -48,7 +48,7 @@ def put(root: Path, piece: Piece) -> None:
 
 def cell_files(folder: Path, *, model: bool) -> list[Path]:
     """The files of a cell, without what is at work there, its checkpoints and, where not asked for, its model."""
-    left_out = {CLAIM, CHECKPOINTS, *(() if model else (MODEL_FOLDER,))}
+    left_out = {CLAIM, store.CHECKPOINTS, *(() if model else (store.MODEL,))}
     files = []
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         parts = path.relative_to(folder).parts
@@ -71,9 +71,9 @@ def deliver(parcel: Path, folder: Path) -> None:
     for path in cell_files(folder, model=False):
         if not (parcel / path.relative_to(folder)).exists():
             path.unlink()
-    if (parcel / MODEL_FOLDER).is_dir():
-        shutil.rmtree(folder / MODEL_FOLDER, ignore_errors=True)
-        os.replace(parcel / MODEL_FOLDER, folder / MODEL_FOLDER)
+    if (parcel / store.MODEL).is_dir():
+        shutil.rmtree(folder / store.MODEL, ignore_errors=True)
+        os.replace(parcel / store.MODEL, folder / store.MODEL)
     for path in sorted(parcel.iterdir(), key=lambda path: path.name == ROW):
         os.replace(path, folder / path.name)
 

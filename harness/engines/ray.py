@@ -19,17 +19,16 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from harness.cache import cache_folder
+from harness.cells.sweep import Sweep
 from harness.engines.actor import Actor, Errand, Hello, Order, place_here
 from harness.engines.cluster import connect, places, request, require_room
 from harness.engines.parcels import Piece, cell_files, deliver, keep, pieces, put
-from harness.engines.pool import Message
+from harness.engines.protocol import Message
 from harness.engines.worker import duty_of, was_made_meanwhile
-from harness.faults import SweepStopped, storage_failure
-from harness.grid import Trial
-from harness.options import UsageError
+from harness.errors import SweepStopped, UsageError, storage_failure
+from harness.experiment.trial import Trial
 from harness.progress import Progress
-from harness.sweep import Sweep
-from results import store
+from results.cells import store
 
 SECONDS_BETWEEN_LOOKS = 5.0  # at the nodes, while nothing is said
 PARCEL = ".parcel.tmp"  # in a claimed cell's folder, where whoever claims it next removes what was left behind

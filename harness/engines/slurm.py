@@ -19,16 +19,16 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
-from harness.engines.cluster import machine_here
+from harness.cells.sweep import Sweep
+from harness.compute.machine import Machine, machine_here
 from harness.engines.mailbox import ANSWERS, CELL, HERE, LEAVE, ORDERS, STILL_HERE, Lines, serve
-from harness.engines.pool import Message
+from harness.engines.protocol import Message
 from harness.engines.worker import duty_of
-from harness.grid import Trial
-from harness.machine import Machine
-from harness.options import Options, UsageError
+from harness.errors import UsageError
+from harness.experiment.trial import Trial
+from harness.options.run import Options
 from harness.progress import Progress
-from harness.sweep import Sweep
-from results import store
+from results.cells import store
 
 MOST_JOBS = 8  # where workers= does not say
 CPUS = 4

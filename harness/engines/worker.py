@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import losses
-from harness import ranks
-from harness.bench import Bench
-from harness.cell import CellFailed, run_cell, store_lost
-from harness.engines.pool import Message
-from harness.estimate import Rates, seconds, work
-from harness.faults import memory_failure, stopping_failure
-from harness.grid import Trial
+from harness.cells.cell import CellFailed, CellRunner, run_cell, store_lost
+from harness.cells.estimate import Rates, seconds, work
+from harness.cells.rounds import Before
+from harness.cells.sweep import Sweep
+from harness.compute import ranks
+from harness.engines.protocol import Message
+from harness.errors import memory_failure, stopping_failure
+from harness.experiment.trial import Trial
 from harness.progress import Progress, estimate
-from harness.rounds import Before
-from harness.sweep import Sweep
-from results import store
+from harness.training.loaded_model import Bench
+from results.cells import store
 
 Send = Callable[..., None]
 
@@ -43,13 +43,13 @@ class Worker:
     progress: Progress
     workers: int = 1
     micro_tokens: int | None = None
-    _bench: Bench | None = field(default=None, init=False)
+    _runner: CellRunner | None = field(default=None, init=False)
 
     def run(self, trial: Trial, *, save: bool) -> None:
         """One cell, from starting weights to a stored row, told to `progress`; a failed one is told too."""
         if not self._may_begin(trial):
             return
-        bench = self._bench = self._bench or self._load()
+        runner = self._runner = self._runner or self._load()
         folder = self.sweep.folder(trial)
         try:
             with store.claim(folder):
@@ -58,7 +58,7 @@ class Worker:
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
                 row = run_cell(
-                    bench,
+                    runner,
                     trial,
                     folder,
                     save=save,
@@ -102,35 +102,38 @@ class Worker:
 
     def measure_reference(self) -> list[Path]:
         """Makes what all cells need of the starting weights; the files of the cache that hold it."""
-        self._bench = self._bench or self._load()
-        return self._bench.measure_reference(self.todo)
+        self._runner = self._runner or self._load()
+        return self._runner.bench.measure_reference(self.todo)
 
     @property
     def worn(self) -> bool:
         """Whether memory ran out here, so that a fresh process should go on."""
-        return self._bench is not None and self._bench.memory_ran_out
+        return self._runner is not None and self._runner.bench.memory_ran_out
 
     @property
     def fitting_tokens(self) -> int | None:
         """The micro-batch that memory held in the end."""
-        return self._bench.micro_tokens if self._bench else self.micro_tokens
+        return self._runner.bench.micro_tokens if self._runner else self.micro_tokens
 
-    def _load(self) -> Bench:
+    def _load(self) -> CellRunner:
         """Loads the model and says how long the work will take."""
         sweep, progress = self.sweep, self.progress
         with progress.stage(f"loading {sweep.options.model}", 1):
-            bench = ranks.together(
-                lambda: Bench(
-                    sweep.identity,
-                    sweep.tokenizer,
-                    sweep.machine,
-                    progress,
-                    workers=self.workers,
-                    command=sweep.command,
+            runner = ranks.together(
+                lambda: CellRunner(
+                    Bench(
+                        sweep.identity,
+                        sweep.tokenizer,
+                        sweep.machine,
+                        progress,
+                        workers=self.workers,
+                        command=sweep.command,
+                    )
                 ),
                 "load",
                 duty_of(sweep, self.todo, 1),
             )
+        bench = runner.bench
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
@@ -140,7 +143,7 @@ class Worker:
             f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
             f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
         )
-        return bench
+        return runner
 
 
 def was_made_meanwhile(sweep: Sweep, trial: Trial, save: bool) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.judges.protocol import JudgeError, Verdict, invalid
 from harness.judges.question import INSTRUCTIONS, LONGEST_REASON, Question, does_it_decline, read, which_is_better
-from harness.judges.settings import JudgeSettings
+from harness.options.judges import JudgeSettings
 
 KEY = "OPENAI_API_KEY"
 HOME = "https://api.openai.com/v1"

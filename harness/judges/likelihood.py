@@ -20,17 +20,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from harness.data.tokens import Encoder, item_of, make_encoder
+from harness.errors import UsageError
 from harness.judges.protocol import JudgeError
 from harness.judges.scored import ScoreJudge
-from harness.judges.settings import JudgeSettings
-from harness.layout import Item
-from harness.logprobs import Scorer
-from harness.models import Source, find, load_policy, load_tokenizer
-from harness.objective import item_of
-from harness.options import UsageError
-from harness.reference import measure
-from harness.tokens import Encoder, make_encoder
-from results import store
+from harness.model.layout import Item
+from harness.model.logprobs import Scorer
+from harness.model.policy import load_trained
+from harness.model.reference import measure
+from harness.model.sources import Source, find, load_policy, load_tokenizer
+from harness.options.judges import JudgeSettings
+from results.cells import store
 from suites import Example, Message
 
 
@@ -90,15 +90,6 @@ def implicit_judge(place: str, settings: JudgeSettings) -> ScoreJudge:
         return [float("nan") if p is None or r is None else (p.sum() - r.sum()).item() for p, r in pairs]
 
     return ScoreJudge(f"implicit:{row['loss']}-{row['cell']}-{settings.max_tokens}", score)
-
-
-def load_trained(folder: Path, base: Source, device: str) -> Any:
-    """A cell's saved model in fp32: a transformers folder, or an adapter put on the model it was trained from."""
-    if (folder / "adapter_config.json").is_file():
-        from peft import PeftModel
-
-        return PeftModel.from_pretrained(load_policy(base, device), folder).to(device).eval()
-    return load_policy(find(str(folder)), device)
 
 
 def _cell(folder: Path) -> tuple[dict[str, Any], Source]:

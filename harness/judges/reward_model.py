@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from harness.data.tokens import plain_text
 from harness.judges.protocol import JudgeError
 from harness.judges.scored import ScoreJudge
-from harness.judges.settings import JudgeSettings
-from harness.models import Source, find, load_tokenizer
-from harness.tokens import plain_text
+from harness.model.sources import Source, find, load_tokenizer
+from harness.options.judges import JudgeSettings
 from suites import Message
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness.reproduce.frame import Check, Request
-from harness.reproduce.hub import NAMES as HUB_NAMES
+from harness.reproduce.hub.recipe import NAMES as HUB_NAMES
 
 GROUPS = {
     1: "exact, anywhere",
@@ -36,22 +36,22 @@ class Recipe:
     takes_rows: bool = True
 
 
-def _module(name: str) -> Callable[[Request], list[Check]]:
-    """The `reproduce` of a module of this package, imported when it is called."""
+def _module(folder: str, name: str) -> Callable[[Request], list[Check]]:
+    """The `reproduce` of a module of a wing of this package, imported when it is called."""
 
     def run(request: Request) -> list[Check]:
-        return importlib.import_module(f"harness.reproduce.{name}").reproduce(request)
+        return importlib.import_module(f"harness.reproduce.{folder}.{name}").reproduce(request)
 
     return run
 
 
 def _exact(name: str, what: str, paper: str, time: str = "seconds") -> Recipe:
-    return Recipe(name, 1, what, paper, "nothing", time, _module(name.replace("-", "_")))
+    return Recipe(name, 1, what, paper, "nothing", time, _module("exact", name.replace("-", "_")))
 
 
 def _measured(name: str, what: str, paper: str, minutes: int, takes_rows: bool = False) -> Recipe:
     paper = f"arXiv:{paper}" if paper else "tutorials"
-    run = _module(name.replace("-", "_"))
+    run = _module("phenomena", name.replace("-", "_"))
     return Recipe(name, 3, what, paper, "packaged model", f"{minutes} min", run, takes_rows)
 
 
@@ -77,7 +77,7 @@ def recipes() -> dict[str, Recipe]:
         "AlpacaEval 2",
         "path=FILE or DIR",
         "seconds",
-        _module("alpacaeval"),
+        _module("exact", "alpacaeval"),
     )
     measured = [
         _measured(
@@ -100,7 +100,7 @@ def recipes() -> dict[str, Recipe]:
 
 def _hub(name: str) -> Recipe:
     """The card of a recipe that is data."""
-    from harness.reproduce.hub import read_recipe, run_recipe
+    from harness.reproduce.hub.recipe import read_recipe, run_recipe
 
     data = read_recipe(name)
     needs, hours = f"hub, {data.gpu_memory_gib:.0f} GiB GPU", max(1, round(data.gpu_hours))

@@ -10,7 +10,7 @@ import pytest
 
 import suites
 from benchmarks.data import KEYS, SUBSET, lines, main, read, stages, write_pairs
-from harness.options import UsageError
+from harness.errors import UsageError
 
 
 @pytest.fixture(autouse=True)

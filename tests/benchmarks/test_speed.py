@@ -13,9 +13,9 @@ from benchmarks.settings import read
 from benchmarks.speed import main, usage
 from benchmarks.task import prepare, synthetic
 from benchmarks.turns import measured, ratio
-from harness.layout import packed
-from harness.objective import item_of
-from harness.options import UsageError
+from harness.data.tokens import item_of
+from harness.errors import UsageError
+from harness.model.layout import packed
 
 # TRL and transformers speak of names that will go; which ones TRL uses is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed:FutureWarning")

@@ -27,8 +27,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from harness.layout import Item
-from harness.tokens import Row
+from harness.data.tokens import Row
+from harness.model.layout import Item
 
 VOCABULARY = 97
 WINDOW = 8  # shorter than most of the sequences below

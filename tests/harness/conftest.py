@@ -12,11 +12,11 @@ import torch
 
 import losses
 import reports
-from harness.names import read_options
+from harness.options.lookup import read_options
 from harness.progress import Progress, Silent
-from harness.run import run
+from harness.sweeps.run import run
 from losses.registry import forget
-from results.columns import VOLATILE
+from results.schema.row import VOLATILE
 
 WORDS = "sun moon river stone quiet bright cold green early small glass paper cloud winter summer light".split()
 
@@ -43,7 +43,7 @@ def losses_of_the_test_alone():
 
 @pytest.fixture(scope="session")
 def source(private_cache):
-    from harness.models import find
+    from harness.model.sources import find
 
     return find("tiny")
 
@@ -51,14 +51,14 @@ def source(private_cache):
 @pytest.fixture
 def model(source) -> torch.nn.Module:
     """A fresh tiny llama in fp32."""
-    from harness.models import load_policy
+    from harness.model.sources import load_policy
 
     return load_policy(source, "cpu")
 
 
 @pytest.fixture(scope="session")
 def tokenizer(source):
-    from harness.models import load_tokenizer
+    from harness.model.sources import load_tokenizer
 
     return load_tokenizer(source)
 
@@ -103,7 +103,7 @@ def pairs_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def rows(tokenizer):
     """24 token rows of unlike lengths."""
-    from harness.tokens import make_encoder
+    from harness.data.tokens import make_encoder
     from suites import Message, Pair
 
     encoder = make_encoder(tokenizer, template="auto", max_tokens=512, overlong="drop")

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import torch
 
 import losses
-from harness.gradient import accumulate_gradient
-from harness.job import Job, Schedule
-from harness.logprobs import Scorer
-from harness.objective import item_of
-from harness.reference import measure
-from harness.selection import batches, mismatched
-from harness.state import TrainState
-from harness.tokens import Row
+from harness.data.selection import batches, mismatched
+from harness.data.tokens import Row, item_of
+from harness.experiment.learning_rate import Schedule
+from harness.model.logprobs import Scorer
+from harness.model.reference import measure
+from harness.training.checkpoint import TrainState
+from harness.training.gradient import accumulate_gradient
+from harness.training.job import Job
 
 
 def make_job(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import store
+from results.cells import store
 
 PAIRS = pd.DataFrame(
     {

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from harness import ranks
+from harness.compute import ranks
 
 
 def several(task: Callable[..., Any], *arguments: Any, processes: int = 2, patience: float = 120.0) -> list[Any]:

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 import losses
-from harness import ranks
-from harness.gradient import NonFinite, accumulate_gradient
-from harness.logprobs import Scorer
-from harness.models import find, load_policy
-from harness.objective import Statistics, item_of
-from harness.reference import ReferenceStore
-from harness.sharding import shard, whole
-from harness.tokens import Row
-from harness.train import Curve, train
+from harness.compute import ranks
+from harness.compute.sharding import shard, whole
+from harness.data.tokens import Row, item_of
+from harness.errors import NonFinite
+from harness.model.logprobs import Scorer
+from harness.model.reference import ReferenceStore
+from harness.model.sources import find, load_policy
+from harness.training.gradient import accumulate_gradient
+from harness.training.loop import Curve, train
+from harness.training.objective import Statistics
 from tests.harness.jobs import COUPLED, drift, gradient, make_job, state, unregistered
 
 Rows = Sequence[Row]

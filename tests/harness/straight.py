@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 import losses
-from harness.job import Job
-from harness.micro import split
-from harness.tokens import Row
+from harness.data.tokens import Row
+from harness.training.job import Job
+from harness.training.micro_batches import split
 
 Gradients = dict[str, Tensor]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cache import building, cache_folder, remembered_sha256, sha256_of_file, writing
-from harness.options import UsageError
+from harness.errors import UsageError
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -17,13 +17,12 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 import losses
 import suites
-from harness.data import prepare
-from harness.knobs import PLAIN
-from harness.layout import plain
-from harness.objective import item_of
-from harness.option_cards import make
+from harness.cells.inputs import rows_to_train_on
+from harness.data.knobs import PLAIN
+from harness.data.tokens import Encoder, item_of, make_encoder
+from harness.model.layout import plain
+from harness.options.cards import make
 from harness.progress import silent
-from harness.tokens import Encoder, make_encoder
 from tests.harness.conftest import pair_rows, write_jsonl
 from tests.suites.samples import FILE_OF, SAMPLES
 
@@ -171,7 +170,7 @@ def test_every_loss_gets_the_same_ids(source, tokenizer, tmp_path):
     path = write_jsonl(tmp_path / "pairs.jsonl", pair_rows(60))
     expected = None
     for loss in losses.names():
-        data = prepare(make({"suite": str(path), "losses": [loss]}), source, tokenizer, silent())
+        data = rows_to_train_on(make({"suite": str(path), "losses": [loss]}), source, tokenizer, silent())
         seen = [list(rows) for rows in (data.training_rows(0, PLAIN), data.validation, data.test)]
         expected = expected or seen
         assert seen == expected, loss

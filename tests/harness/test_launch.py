@@ -7,9 +7,11 @@ import torch
 
 from harness import launch
 from harness.__main__ import main
-from harness.options import Options, UsageError
+from harness.errors import UsageError
+from harness.options.checks import launch_problems
+from harness.options.run import Options
 from harness.progress import silent
-from harness.run import run
+from harness.sweeps.run import run
 
 WORLD = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
 
@@ -22,7 +24,7 @@ def second(monkeypatch):
 
 
 def problems(**changed: object) -> list[str]:
-    return launch.problems(Options(suite="pairs.jsonl", losses=["dpo"], **changed))
+    return launch_problems(Options(suite="pairs.jsonl", losses=["dpo"], **changed))
 
 
 def test_a_command_of_its_own_is_the_first_of_one_and_may_do_what_it_likes():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import __main__ as door
-from harness.options import UsageError
+from harness.errors import UsageError
 from suites import SuiteError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def sweep(monkeypatch):
         seen.calls.append((options, progress, command))
         return seen.does()
 
-    monkeypatch.setitem(sys.modules, "harness.run", types.SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "harness.sweeps.run", types.SimpleNamespace(run=run))
     return seen
 
 
@@ -74,8 +74,8 @@ def test_the_help_of_run_lists_keys_with_defaults(capsys):
 
 
 def test_the_examples_in_the_help_are_accepted_words(capsys):
-    from harness.option_cards import kinds, make, values_of
-    from harness.words import split
+    from harness.options.cards import kinds, make, values_of
+    from harness.options.words import split
 
     for verb in ("run", "plan"):
         door.main([verb, "--help"])

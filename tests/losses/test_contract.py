@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import losses
-from losses.probe import with_leaves
+from losses.checks.probe import with_leaves
 
 PLUGINS = {"my_hinge": "hinge.py", "my_pointwise": "pointwise.py", "my_centred": "pointwise.py"}
 BUILT_IN = losses.names()

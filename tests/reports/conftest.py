@@ -10,8 +10,8 @@ import numpy
 import pandas
 import pytest
 
-from results import store
-from results.columns import CURVE_COLUMNS, ROW_COLUMNS
+from results.cells import store
+from results.schema.row import CURVE_COLUMNS, ROW_COLUMNS
 
 REWARDS = {
     "dpo": "log_ratio",

@@ -11,8 +11,10 @@ from markdown_it import MarkdownIt
 
 import reports
 import results
-from reports import escape, exports, tables
-from reports.evidence import Evidence
+from reports import exports
+from reports.content import tables
+from reports.content.evidence import Evidence
+from reports.text import escape
 
 LOSSES = ("dpo", "ipo", "kto", "simpo", "orpo")
 METRICS = (

@@ -12,7 +12,7 @@ import pytest
 
 import reports
 import results
-from results import store
+from results.cells import store
 
 COMMAND = "python -m harness run suite=hh-rlhf losses=dpo,ipo"
 ATTACK = '<script>alert("x")</script>|`=HYPERLINK("a")`\x1b[31m'

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from results import store
-from results.columns import CURVE_COLUMNS, names
+from results.cells import store
+from results.schema.row import CURVE_COLUMNS, names
 
 # c, r, c0, r0, nc, nr                          a   d   h   a/nc  d/nr
 FOUR_PAIRS = (

@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 
 import losses
-from harness.evaluate import pair_table
-from harness.logprobs import Scorer
-from harness.models import load_policy
-from harness.objective import item_of
-from harness.tokens import Row, make_encoder
-from harness.train import train
+from harness.data.tokens import Row, item_of, make_encoder
+from harness.evaluation.pair_table import pair_table
+from harness.model.logprobs import Scorer
+from harness.model.sources import load_policy
+from harness.training.loop import train
 from results import metrics
 from suites import Message, Pair
 from tests.harness.jobs import make_job, scores

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import results
-from results import store
+from results.cells import store
 from tests.harness.conftest import comparable, pair_rows, write_jsonl
 
 pytestmark = pytest.mark.slow
@@ -30,11 +30,17 @@ COMMANDS = KILLS // 2  # in each one a worker dies, then the command itself
 BETAS = ",".join(f"{(i + 1) / 50:g}" for i in range(4 + 3 * COMMANDS))
 # The nth call at which a process dies: before a block of the reference, a file of a cell, a rename or a flush. None: at
 # any moment. kto comes last and measures a reference of its own.
-MIDDLE = ["results.store._write_whole:3", None, "os.replace:9", "results.store._write_whole:5", "os.fsync:7"]
+MIDDLE = [
+    "results.cells.store._write_whole:3",
+    None,
+    "os.replace:9",
+    "results.cells.store._write_whole:5",
+    "os.fsync:7",
+]
 INSIDE = [
-    "harness.reference._write_block:2",
+    "harness.model.reference._write_block:2",
     *(MIDDLE[i % len(MIDDLE)] for i in range(COMMANDS - 2)),
-    "harness.reference._write_block:1",
+    "harness.model.reference._write_block:1",
 ]
 
 

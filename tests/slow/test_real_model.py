@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import results
-from harness.layout import LAYOUTS, Item
-from harness.layout_check import EXACT, check_layout, stock_logps
-from harness.logprobs import Scorer
-from harness.models import find, load_policy, load_tokenizer
-from harness.tokens import make_encoder
-from results.columns import VOLATILE
+from harness.data.tokens import make_encoder
+from harness.model.layout import LAYOUTS, Item
+from harness.model.layout_check import EXACT, check_layout, stock_logps
+from harness.model.logprobs import Scorer
+from harness.model.sources import find, load_policy, load_tokenizer
+from results.schema.row import VOLATILE
 from suites import Message, Pair
 
 pytestmark = pytest.mark.slow

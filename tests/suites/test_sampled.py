@@ -3,7 +3,7 @@
 import pytest
 
 from suites import Message
-from suites.cleaning import RowDropped
+from suites.reading.cleaning import RowDropped
 from suites.sampled import Answer, Prompt, in_hash_order, pair_up
 
 

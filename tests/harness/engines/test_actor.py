@@ -8,19 +8,21 @@ import pandas as pd
 import pytest
 
 import results
+from harness.cells.sweep import prepare_sweep
+from harness.compute.machine import resolve
 from harness.engines.actor import Actor, Errand, Order
 from harness.engines.parcels import Piece, cell_files, pieces, put
 from harness.engines.worker import duty_of
-from harness.names import read_options
+from harness.options.lookup import read_options
 from harness.progress import silent
-from harness.sweep import prepare_sweep
 from tests.harness.conftest import SMALL, comparable
 
 
 @pytest.fixture
 def sweep(pairs_file, tmp_path):
     words = [f"suite={pairs_file}", *SMALL, "losses=dpo", "threads=1", f"out={tmp_path / 'there'}"]
-    return prepare_sweep(read_options(words).options, silent())
+    options = read_options(words).options
+    return prepare_sweep(options, resolve(options), silent())
 
 
 def actor(sweep, **changed) -> Actor:

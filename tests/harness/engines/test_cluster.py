@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.engines import cluster
-from harness.names import read_options
-from harness.options import UsageError
+from harness.errors import UsageError
+from harness.options.lookup import read_options
 
 GIB = 2**30
 NODES = [{"CPU": 4.0, "memory": 8 * GIB}, {"CPU": 16.0, "GPU": 2.0, "memory": 64 * GIB}]

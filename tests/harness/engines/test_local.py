@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 import results
-from harness.engines.pool import Pool, WorkerFault, _Lane
-from harness.grid import trials
-from harness.option_cards import make
+from harness.engines.pool import Pool, _Lane
+from harness.engines.protocol import WorkerFault
+from harness.experiment.grid import trials
+from harness.options.cards import make
 from tests.harness.conftest import SMALL, comparable
 
 ROOT = Path(__file__).resolve().parents[3]

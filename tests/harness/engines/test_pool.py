@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.engines import pool
-from harness.engines.pool import Pool, WorkerFault
-from harness.faults import SweepStopped
+from harness.engines.pool import Pool
+from harness.engines.protocol import WorkerFault
+from harness.errors import SweepStopped
 from harness.progress import Progress, Silent
 
 

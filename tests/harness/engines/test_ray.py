@@ -14,9 +14,8 @@ import pytest
 
 import results
 from harness.engines.parcels import Piece
-from harness.faults import SweepStopped
-from harness.options import UsageError
-from results import store
+from harness.errors import SweepStopped, UsageError
+from results.cells import store
 from tests.harness.conftest import comparable
 
 ray = pytest.importorskip("ray")

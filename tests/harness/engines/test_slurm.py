@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import results
-from harness.engines.cluster import machine_of
-from harness.names import read_options
-from harness.options import UsageError
+from harness.engines.run import machine_of
+from harness.errors import UsageError
+from harness.options.lookup import read_options
 from harness.progress import silent
-from results import store
+from results.cells import store
 from tests.harness.conftest import comparable
 from tests.harness.engines import slurm_here
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.judges import JudgeSettings
+from harness.options.judges import JudgeSettings
 
 KEY = "sk-not-a-real-key-0123456789"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.judges import JudgeError, JudgeSettings, make
-from harness.models import find, load_policy
+from harness.judges import JudgeError, make
+from harness.model.sources import find, load_policy
+from harness.options.judges import JudgeSettings
 from results import read
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judges.canaries import INJECTION
+from harness.evaluation.judging import INJECTION
 from harness.judges.question import does_it_decline, read, which_is_better
 
 

@@ -5,15 +5,15 @@ import types
 
 import pytest
 
-from harness.judges import KINDS, JudgeError, JudgeSettings, check, make
-from harness.judges.settings import SETTINGS, defaults, parse
+from harness.judges import JudgeError, make
+from harness.options.judges import KINDS, SETTINGS, JudgeSettings, defaults, judge_problem, parse
 
 
 @pytest.mark.parametrize(
     "spec", ["gold", "gold:imdb-sentiment", "rm:owner/name", "openai:gpt-x", "logprob:tiny", "random", "length"]
 )
 def test_a_right_name_has_no_problem(spec):
-    assert check(spec) is None
+    assert judge_problem(spec) is None
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_right_name_has_no_problem(spec):
     ],
 )
 def test_a_wrong_name_is_told_with_the_form_it_should_have(spec, said):
-    assert said in check(spec)
+    assert said in judge_problem(spec)
     with pytest.raises(JudgeError, match="judge: "):
         make(spec, JudgeSettings())
 

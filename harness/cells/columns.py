@@ -1,0 +1,85 @@
+"""What is known of a cell besides its measurements: the columns of its settings and of its rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import losses
+from harness.data.dataset import Data
+from harness.data.knobs import eligible
+from harness.experiment.identity import Identity
+from harness.experiment.rounds import reference_of
+from harness.experiment.trial import Trial
+from harness.options.run import Options
+from losses.checks.card import conventions
+
+# Columns that are not known of models trained elsewhere.
+OF_TRAINING = ("train_pairs", "dropped_pairs", "batch_size", "epochs", "tuning", "precision")
+
+
+def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
+    """The columns that are known before a cell runs; of a later round's training rows nothing is."""
+    options, data = identity.options, identity.data
+    loss = losses.get(trial.loss) if trial.loss in losses.names() else None
+    trained = trial.lr is not None
+    knobs, later = trial.knobs, trial.parent is not None
+    row = {
+        "loss": trial.loss,
+        "beta": trial.hyperparameters.get("beta"),
+        "lr": trial.lr,
+        "seed": trial.seed,
+        "hyperparameters": json.dumps(dict(trial.hyperparameters), sort_keys=True),
+        "control": trial.control,
+        "reward": loss.reward if loss else None,
+        "paper": loss.paper if loss else None,
+        "formula": loss.formula if loss else None,
+        "conventions": conventions(loss) if loss else None,
+        "suite": data.suite.name,
+        "model": identity.source.name,
+        "protocol": identity.protocol,
+        "cell": identity.cell_id(trial),
+        "round": trial.round if trained else None,
+        "parent": identity.cell_id(trial.parent) if later else None,
+        "reference": reference_of(trial, options) if later else None,
+        "rated_by": identity.asking.scorer if later else None,
+        **(_PENDING | {"train_pairs": data.count(knobs)} if later else rows_of(data, trial, options)),
+        "label_noise": knobs.label_noise if trained else None,
+        "length_balance": knobs.length_balance if trained else None,
+        "min_margin": knobs.min_margin,
+        "eval_pairs": options.eval_pairs,
+        "validation_pairs": len(data.validation),
+        "test_pairs": len(data.test),
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "max_tokens": data.encoder.max_tokens,
+        "evals": options.evals,
+        "similarity": options.similarity,
+        "tuning": options.tuning,
+        "precision": identity.precision,
+        "start": options.start,
+        "template": data.encoder.template,
+        "eval_rows_digest": data.digest(data.validation + data.test)[:12],
+        "plugin_digest": loss.source if loss else None,
+        "suite_revision": data.suite.revision,
+        "model_revision": identity.source.revision,
+        "trained_model": trial.given.name if trial.given else None,
+        "trained_model_revision": trial.given.revision if trial.given else None,
+    }
+    return row if identity.trains else row | dict.fromkeys(OF_TRAINING)
+
+
+_PENDING = dict.fromkeys(("train_pairs", "pool_pairs", "dropped_pairs", "train_rows_digest"))
+
+
+def rows_of(data: Data, trial: Trial, options: Options) -> dict[str, Any]:
+    """The columns of the training rows."""
+    if trial.lr is None:
+        return _PENDING | {"train_pairs": 0, "dropped_pairs": 0}
+    count = len(data.training_rows(trial.seed, trial.knobs))
+    return {
+        "train_pairs": count,
+        "pool_pairs": len(eligible(data.pool, trial.knobs)),
+        "dropped_pairs": count % options.batch_size * options.epochs,
+        "train_rows_digest": data.training_digest(trial.seed, trial.knobs)[:12],
+    }

@@ -1,0 +1,110 @@
+"""Rounds of sampling and training: from the second on, a cell learns from what its own policy answers.
+
+Round 1 is the ordinary cell. A later round begins with the weights of the round before: that policy answers training
+prompts, a scorer rates the answers, the best and the worst make a pair, and the cell trains on these pairs with a fresh
+optimizer and schedule (iterative DPO, arXiv:2312.16682). Every loss is asked the same prompts in a round, equally often
+and with the same random numbers; the pairs differ, because the policies do. Evaluation rows, and the reference that
+metrics are measured against, are the first round's throughout; `reference=previous` trains against the weights that
+the round began with (a hard update of the reference, arXiv:2404.09656), `first` against the starting weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cache import remembered_sha256
+from harness.data.dataset import Data
+from harness.digests import digest
+from harness.errors import TooFewPairs
+from harness.experiment.rounds import _reward, questions_of
+from harness.experiment.trial import Trial
+from harness.generation.completions import Author, kept_answers
+from harness.generation.suites import labelled
+from harness.judges.scorers import make_scorer
+from results.cells import store
+from results.cells.frames import read_parquet
+from results.schema.row import PAIR_COLUMNS
+from suites import SuiteError
+from suites.reading.cleaning import Tally, finish
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from harness.training.loaded_model import Bench
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the round before left: the folder of its cell, and the weights that it ended with."""
+
+    cell: Path
+    weights: Path
+
+    def table(self) -> DataFrame:
+        """Its last evaluation, which is this round's evaluation before the first update: the same rows and weights."""
+        pairs = read_parquet(self.cell / store.PAIRS, PAIR_COLUMNS, "pair")
+        return pairs[pairs["step"] == pairs["step"].max()].assign(step=0)
+
+
+def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
+    """The rows of a later round: the data of the command with the pairs of the policy in `weights` to train on.
+
+    Raises: TooFewPairs.
+    """
+    data, identity = bench.data, bench.identity
+    asking = identity.asking
+    questions = questions_of(asking, trial, data.encoder)
+    # Numbers of its own for each round and seed; all losses draw from the same.
+    sampling = replace(asking.sampling, seed=int(digest(["round", trial.round, trial.seed])[:7], 16))
+    author = Author(
+        digest([identity.weights, *_digests(weights)], length=64),
+        lambda: bench.policy.load(weights),
+        bench.tokenizer,
+        data.encoder.end_of_turn,
+        bench.machine.precision,
+    )
+    with bench.progress.stage(f"{trial.label}: answers to learn from", len(questions)) as stage:
+        written = kept_answers(
+            author, [q.asked for q in questions], sampling, samples=asking.samples, advance=stage.advance
+        )
+    prompts = [question.prompt for question in questions]
+    scorer = make_scorer(bench.options.score, _reward(data), bench.machine.device)
+    scores = scorer.score([p for p in prompts for _ in range(asking.samples)], [answer.text for answer in written])
+    tally = Tally()
+    drafts = list(labelled(prompts, written, scores, asking.label, asking.label_seed, tally))
+    found = _trained_on(data, drafts, tally, trial)
+    count, knobs = found.count(trial.knobs), trial.knobs
+    if count < bench.options.batch_size:
+        raise TooFewPairs(
+            f"round {trial.round}: {len(prompts)} prompts made {count} training pairs, too few for a batch of "
+            f"{bench.options.batch_size} (dropped: {tally.words() or 'none'})"
+        )
+    if count < data.count(knobs):
+        bench.progress.note(
+            f"{trial.label}: {count} training pairs in place of {data.count(knobs)} (dropped: {tally.words()})"
+        )
+    bench.check_longest(found.pool)
+    return found
+
+
+def _trained_on(data: Data, drafts: Iterable[Any], tally: Tally, trial: Trial) -> Data:
+    try:
+        suite = finish(
+            drafts,
+            tally,
+            name=data.suite.name,
+            kind="pairs",
+            source=f"answers of {trial.parent.label}",
+            revision=data.suite.revision,
+        )
+    except SuiteError as error:
+        raise TooFewPairs(f"round {trial.round}: {error}") from None
+    encoded = data.encoder.encode(suite.rows)
+    return replace(data, suite=suite, pool=encoded.rows, dropped={**suite.dropped, **encoded.dropped})
+
+
+def _digests(weights: Path) -> list[str]:
+    return [remembered_sha256(path) for path in sorted(weights.glob("*.safetensors"))]

@@ -1,0 +1,1 @@
+"""Text becomes token rows; which rows train and which are held out."""

@@ -1,0 +1,60 @@
+"""How alike the two answers of a pair are to the reference: the centred hidden embedding similarity.
+
+It needs the model's hidden states, so it is measured once for the rows of a run, by a pass without gradient over the
+starting weights in the plain layout. Letters: h = the hidden state that predicts a token, as the head sees it,
+s = its sum over an answer's tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from harness.model.layout import LAYOUTS, Item
+from harness.model.logprobs import Scorer
+from harness.model.reference import BATCH, Advance
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Ches(NamedTuple):
+    """s_chosen . s_rejected - |s_chosen|^2, and the same with means over tokens in place of sums."""
+
+    score: float
+    normalized: float
+
+
+@torch.no_grad()
+def ches(scorer: Scorer, items: Sequence[Item], *, pad: int, advance: Advance = lambda n: None) -> list[Ches]:
+    """The similarity of each item's two answers (chosen, rejected).
+
+    Source: arXiv:2410.08847, definitions 2 (score) and 3 (normalized). The higher, the more a step that raises the
+    margin is expected to lower the chosen answer; both are below 0 for most pairs.
+    """
+    device = next(scorer.parameters()).device
+    found = []
+    for start in range(0, len(items), BATCH):
+        chunk = items[start : start + BATCH]
+        layout = LAYOUTS["plain"](chunk, pad=pad).to(device)
+        hidden = scorer.hidden(layout).double()  # [M, width]
+        sequence = layout.place // layout.mask.shape[1]  # [M]
+        sums = hidden.new_zeros(len(layout.counts), hidden.shape[1]).index_add_(0, sequence, hidden)
+        means = sums / layout.counts[:, None]
+        score, normalized = ((of[0::2] * of[1::2]).sum(-1) - (of[0::2] ** 2).sum(-1) for of in (sums, means))
+        found += [Ches(*pair) for pair in zip(score.tolist(), normalized.tolist(), strict=True)]
+        advance(len(chunk))
+    return found
+
+
+def with_ches(pairs: DataFrame, known: dict[str, Ches]) -> DataFrame:
+    """The pair table with the columns `ches` and `ches_normalized`, by pair_id; missing for unpaired rows."""
+    columns = {"ches": "score", "ches_normalized": "normalized"}
+    return pairs.assign(
+        **{
+            column: [getattr(known.get(row), name, float("nan")) for row in pairs["pair_id"]]
+            for column, name in columns.items()
+        }
+    )

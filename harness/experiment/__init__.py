@@ -1,0 +1,1 @@
+"""What is asked, and its name: trials, grids, spaces, identities."""

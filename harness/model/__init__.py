@@ -1,0 +1,1 @@
+"""The policy: its files, its layout of rows, its log-probs and its reference."""

@@ -1,0 +1,1 @@
+"""Recipes that need a GPU and the hub."""

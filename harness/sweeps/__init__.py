@@ -1,0 +1,1 @@
+"""Many cells, in stages: a grid, a search, its confirmation."""

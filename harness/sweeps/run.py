@@ -1,0 +1,285 @@
+"""The story of a sweep: which cells are finished, run the others, then the report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import reports
+import results
+from harness.cells.columns import describe
+from harness.cells.sweep import Sweep, prepare_sweep
+from harness.compute.machine import device_here
+from harness.compute.ranks import ProcessesLost
+from harness.data.audits import audited, record
+from harness.data.knobs import Knobs, combinations
+from harness.engines.run import machine_of, run_cells
+from harness.errors import SweepStopped, UsageError, storage_failure
+from harness.evaluation.answer_tables import prompts_of
+from harness.evaluation.judging import judge_cells
+from harness.evaluation.refusal import count_refusals
+from harness.evaluation.reranked_judging import judge_reranked
+from harness.experiment.rounds import told
+from harness.experiment.trial import Trial
+from harness.options.checks import launch_problems
+from harness.options.judges import JudgeSettings
+from harness.options.run import Options
+from harness.options.search import budget_words
+from harness.progress import Progress
+from harness.sweeps.alignment_tax import complete, measure_start
+from harness.sweeps.search import Stage, outlook, stages, words
+from results.cells import store
+from results.cells.searches import CLAIM
+
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+PLAN_ONLY = ("devices", "device_hour_price", "device_tflops", "show")
+SECONDS_BETWEEN_LOOKS = 0.3  # at the claims of another command
+
+
+def run(options: Options, progress: Progress, command: str) -> int:
+    """Runs a sweep and reports it; the exit code.
+
+    Raises: UsageError, SuiteError for what cannot be run, before anything is written.
+    """
+    idle = [f"{key}= is for plan alone; leave it out" for key in PLAN_ONLY if key in options.model_fields_set]
+    if problems := idle + launch_problems(options):
+        raise UsageError(problems)
+    return carry_out(prepare_sweep(options, machine_of(options, progress), progress, command), progress)
+
+
+def carry_out(sweep: Sweep, progress: Progress) -> int:
+    """Runs the cells of a sweep that are not finished, and reports all of them; the exit code.
+
+    Raises: UsageError where nothing can be written.
+    """
+    _require_writable(Path(sweep.options.out))
+    if sweep.options.engine == "local":  # else a machine that runs cells measures its own start
+        measure_start(sweep, progress)
+    _announce(sweep, progress)
+    interrupted = stopped = False
+    failures: list[str] = []
+    rows = None
+    try:
+        for stage in stages(sweep):
+            sweep = stage.sweep
+            _begin(stage, progress)
+            if sweep.options.engine == "local":
+                complete(sweep, progress)
+            _run_cells(sweep, stage.fresh, progress)
+        failures = _judge(sweep, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+        progress.warn("interrupted: finished cells are kept; the same command goes on from here")
+    except (SweepStopped, ProcessesLost) as error:
+        stopped = True
+        progress.warn(f"stopped: {error}")
+    try:
+        rows = _report(sweep, progress)
+    except OSError as error:
+        stopped = True
+        progress.warn(f"no report: {storage_failure(error) or error}")
+    if interrupted:
+        return EXIT_INTERRUPTED
+    finished = rows is not None and not stopped and not failures
+    return EXIT_DONE if finished and all(map(sweep.is_finished, outlook(sweep).trials)) else EXIT_FAILED
+
+
+def _require_writable(out: Path) -> None:
+    """Tries to write where the results will go. Raises: UsageError, with nothing left behind."""
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"0")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise UsageError([f"out={out}: nothing can be written in {place} ({reason}); name another folder"]) from None
+
+
+def _announce(sweep: Sweep, progress: Progress) -> None:
+    """Says what a preset and a search mean here, before the first step."""
+    budget = [budget_words(sweep.options)] if sweep.options.budget != "none" else []
+    searched = words(sweep) if sweep.options.search != "none" else []
+    for line in [*budget, *searched]:
+        progress.note(line)
+    progress.expect(len(outlook(sweep).trials))
+
+
+def _begin(stage: Stage, progress: Progress) -> None:
+    """Tells what was decided, and writes it down before a cell that follows from it is run."""
+    for line in stage.news:
+        progress.note(line)
+    if stage.record is not None:
+        store.write_search(stage.sweep.place, stage.record)
+
+
+def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> None:
+    todo = []
+    for trial in trials:
+        if trial.skip:
+            _store_skipped(sweep, trial)
+            progress.cell_kept(trial.label, f"skipped: {trial.skip}")
+        elif sweep.is_finished(trial):
+            _tidy(sweep, trial)
+            progress.cell_kept(trial.label, "finished earlier")
+        elif sweep.options.retry == "none" and (reason := sweep.failure(trial)) is not None:
+            progress.cell_kept(trial.label, f"failed earlier: {reason}; retry=failed runs it again")
+        else:
+            todo.append(trial)
+    _tell_retrained(sweep, todo, progress)
+    keep = sweep.options.save
+    if todo and (said := told(sweep.options, sweep.data)):
+        progress.note(said)
+    _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
+    unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
+    for best in unsaved:
+        progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
+    if unsaved:
+        run_cells(sweep, unsaved, progress, lambda trial: None, save=True)
+
+
+def _judge(sweep: Sweep, progress: Progress) -> list[str]:
+    """Puts the finished cells' answers to the judges asked for; a sentence for each judgement that failed."""
+    options = sweep.options
+    if not options.judge and options.refusal == "none":
+        return []
+    folders = [sweep.folder(trial) for trial in sweep.trials if not trial.skip and store.is_done(sweep.folder(trial))]
+    settings = JudgeSettings(suite=sweep.data.suite.name, device=device_here(sweep.machine.device))
+    settings = settings.but(options.judge_settings)
+    prompts, failures = prompts_of(sweep.data), []
+    if options.judge:
+        failures += judge_cells(folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings)
+    if options.judge and options.rerank:
+        failures += judge_reranked(folders, options.judge, progress, prompts=prompts, settings=settings)
+    if options.refusal != "none":
+        failures += count_refusals(folders, options.refusal, progress, prompts=prompts, settings=settings)
+    for failure in failures:
+        progress.warn(failure)
+    return failures
+
+
+def _tidy(sweep: Sweep, trial: Trial) -> None:
+    """Removes what a process killed right after it stored the cell left in its folder."""
+    folder = sweep.folder(trial)
+    store.clear_dead(folder)
+    if store.holder(folder) is None:
+        shutil.rmtree(folder / store.CHECKPOINTS, ignore_errors=True)
+        sweep.forget(trial)
+
+
+def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, *, save: bool) -> None:
+    """Runs the cells; those that another command of this host is at work on are waited for, and run if it dies."""
+    while todo:
+        run_cells(sweep, todo, progress, _dropping_beaten_models(sweep), save=save)
+        # A cell that is stored but lacks a measurement was ours, and the measurement failed: it is not tried again.
+        todo = [t for t in todo if not store.is_done(sweep.folder(t)) and sweep.failure(t) is None]
+        if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
+            for trial in foreign:
+                progress.cell_kept(trial.label, f"not run: {store.holder(sweep.folder(trial))} is at work on it")
+            todo = [trial for trial in todo if not any(step in foreign for step in trial.chain)]
+        if todo:
+            progress.note(f"waiting for another command that is at work on {len(todo)} of these cells")
+        # A round waits for the one before; where that is another's, so is the wait.
+        first = [trial for trial in todo if trial.parent not in todo]
+        while first and all(store.holder(sweep.folder(trial)) for trial in first):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> None:
+    """Says which finished cells are trained again because their answers are asked for and their model is gone."""
+    for trial in todo:
+        if trial.lr is None or not store.is_done(sweep.folder(trial)) or sweep.has_answers(trial):
+            continue
+        if not sweep.model_folder(trial).is_dir():
+            options = sweep.options
+            asked = f"generate={options.generate}" + (f" rerank={options.rerank}" if options.rerank else "")
+            progress.note(
+                f"{asked}: {trial.label} was finished without its model, so it is trained again; save=all keeps models"
+            )
+
+
+def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:
+    """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
+    setting of the knobs and round, because cells of unlike training rows are not ranked against each other. The cut
+    training rows of a race are no such setting."""
+    found: dict[tuple[Knobs, int], Trial] = {}
+    highest: dict[tuple[Knobs, int], float] = {}
+    asked = combinations(sweep.options)
+    for trial in sweep.trials if among is None else among:
+        if trial.control or trial.skip or trial.knobs not in asked or not store.is_done(sweep.folder(trial)):
+            continue
+        accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
+        kind = trial.knobs, trial.round
+        if accuracy is not None and accuracy > highest.get(kind, -1.0):
+            found[kind], highest[kind] = trial, accuracy
+    return list(found.values())
+
+
+def _dropping_beaten_models(sweep: Sweep) -> Callable[[Trial], None]:
+    """What, under save=best, drops the saved models that are no longer a best one each time a cell has ended.
+
+    All cells are looked at once, here; then only the one that has ended is held against the best so far.
+    """
+    if sweep.options.save != "best":
+        return lambda trial: None
+    best: list[Trial] = []
+
+    def hold(rivals: Sequence[Trial]) -> None:
+        best[:] = _best(sweep, rivals)
+        for beaten in rivals:
+            if beaten not in best and not sweep.is_needed(beaten):
+                shutil.rmtree(sweep.model_folder(beaten), ignore_errors=True)
+
+    hold([trial for trial in sweep.trials if not trial.skip])
+    return lambda ended: hold([t for t in sweep.trials if t in (ended, ended.parent) or t in best])
+
+
+def _store_skipped(sweep: Sweep, trial: Trial) -> None:
+    row = describe(sweep.identity, trial) | {"status": "skipped", "reason": trial.skip}
+    store.write_failed(sweep.folder(trial), cell=dict(sweep.identity.cell(trial)), row=row)
+
+
+def _store_audit(sweep: Sweep, place: Path, progress: Progress) -> None:
+    """Keeps what was found about the rows beside the cells that used them, once for each protocol."""
+    protocol = sweep.identity.protocol
+    if protocol not in results.audits(place):
+        store.write_audit(place, protocol, record(sweep.data, audited(sweep.data, progress)))
+
+
+def _report(sweep: Sweep, progress: Progress) -> Any:
+    """Writes the report of this command's cells and prints its table; None where no cell has ended."""
+    place = sweep.place
+    if not place.is_dir():
+        return None
+    cells = [sweep.identity.cell_id(trial) for trial in sweep.trials]
+    try:
+        runs = results.read(place)
+    except FileNotFoundError:  # stopped in the first cell
+        return None
+    runs = runs[runs["cell"].isin(cells)]
+    if runs.empty:
+        return None
+    _store_audit(sweep, place, progress)
+    paths = reports.write(place, cells=cells, command=sweep.command)
+    sys.stdout.write(f"{_table(sweep, runs)}\n\nreport: {paths['report.html']}\nrepeat: {sweep.command}\n")
+    for best in _best(sweep):
+        if sweep.model_folder(best).is_dir():
+            sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
+    return runs
+
+
+def _table(sweep: Sweep, runs: Any) -> str:
+    """The table of this command's cells; after a claim that of the claim's, with the verdicts."""
+    claimed = runs[(runs["stage"] == CLAIM) & (runs["status"] == "done") & ~runs["control"].astype(bool)]
+    if sweep.options.search == "none" or claimed.empty:
+        return reports.terminal(runs, folder=sweep.place)
+    shown = reports.terminal(runs[runs["stage"] == CLAIM])
+    try:
+        return f"{shown}\n\n\n{reports.comparison(results.compare(sweep.place))}"
+    except ValueError:  # a claim of one setting, or cut off before its second
+        return shown

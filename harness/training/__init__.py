@@ -1,0 +1,1 @@
+"""One cell's training: the objective, its gradient, the loop."""

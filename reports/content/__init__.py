@@ -1,0 +1,1 @@
+"""What a report says: verdicts, tables and notes, as data."""

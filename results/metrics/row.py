@@ -1,0 +1,45 @@
+"""The columns of a row that follow from its tables: computed once when a cell is stored, again to verify it."""
+
+from typing import TYPE_CHECKING
+
+from results import metrics
+from results.metrics.by_source import by_source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_AT_START = ("margin", "chosen_logp_drift")
+"""What a later round is measured for before its first update."""
+
+
+def derived(
+    pairs: "pd.DataFrame", curve: "pd.DataFrame | None", *, reward: str | None, beta: float | None, noise_floor: float
+) -> dict[str, float | int]:
+    """Every column of the last evaluation, and of the training curve where there is one.
+
+    `pairs` holds one cell's evaluations, all steps and splits; `reward` is the loss's own ruler and `beta` its
+    strength, None where it has none; `noise_floor` in nats.
+    Raises: ValueError for a bad pair table.
+    """
+    if pairs.empty:
+        raise ValueError("The pair table holds no rows; a finished cell has measured some.")
+    last = pairs[pairs["step"] == pairs["step"].max()]
+    test, validation = (last[last["split"] == split] for split in ("test", "validation"))
+    numbers: dict[str, float | int] = {"steps": int(last["step"].iloc[0])}
+    numbers |= metrics.measure(test, reward=reward, beta=beta, noise_floor=noise_floor)
+    numbers |= by_source(test)
+    begun = pairs[(pairs["step"] == 0) & (pairs["split"] == "test")]
+    if numbers["steps"] > 0 and len(begun):
+        numbers |= {f"{name}_at_start": metrics.estimate(name, begun).value for name in _AT_START}
+    if len(validation):
+        found = metrics.estimate("preference_accuracy", validation)
+        numbers["validation_preference_accuracy"] = found.value
+        numbers["validation_preference_accuracy_se"] = found.se
+        numbers["validation_preference_accuracy_at_start"] = metrics.preference_accuracy_at_start(validation)
+    if curve is not None and len(curve):
+        seconds, tokens = float(curve["seconds"].iloc[-1]), int(curve["tokens"].iloc[-1])
+        numbers["train_seconds"] = seconds
+        numbers["tokens_per_second"] = tokens / seconds
+        numbers["clipped_fraction"] = metrics.clipped_fraction(curve)
+    return numbers

@@ -1,0 +1,1 @@
+"""Suites that packages bring along or that are made here."""

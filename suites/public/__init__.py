@@ -1,0 +1,1 @@
+"""Public sets, one a file."""
