@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import reports
 import results
@@ -24,6 +24,31 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
     `warn` gets what was left out. Raises: UsageError for words that are not understood, a folder without runs, an
     unknown metric, or nothing to compare.
     """
+    asked = _read(words)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            if len(asked.places) > 1:
+                return _across(asked.places, asked.given, warn)
+            return reports.comparison(results.compare(asked.places[0], **asked.given))
+        except UsageError:
+            raise
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError([str(error)]) from error
+        finally:  # what was left out may be why there is nothing to compare
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                warn(message)
+
+
+class _Asked(NamedTuple):
+    """The folders to compare, and the arguments of `results.compare`."""
+
+    places: list[Path]
+    given: dict[str, Any]
+
+
+def _read(words: Sequence[str]) -> _Asked:
+    """What the words ask for. Raises: UsageError with every problem."""
     found = split(words, KEYS, dotted=False)
     errors = list(found.errors)
     if len(found.bare) > 2:
@@ -43,23 +68,7 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
         "against": found.values.get("against"),
         "search": found.values.get("search"),
     }
-    places = [Path(word).expanduser() for word in found.bare or ["runs"]]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            text = (
-                _across(places, given, warn)
-                if len(places) > 1
-                else reports.comparison(results.compare(places[0], **given))
-            )
-        except UsageError:
-            raise
-        except (FileNotFoundError, ValueError) as error:
-            raise UsageError([str(error)]) from error
-        finally:  # what was left out may be why there is nothing to compare
-            for message in dict.fromkeys(str(warning.message) for warning in caught):
-                warn(message)
-    return text
+    return _Asked([Path(word).expanduser() for word in found.bare or ["runs"]], given)
 
 
 def _across(places: Sequence[Path], given: Mapping[str, Any], warn: Callable[[str], None]) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import suites
 from harness.compute.machine import resolve
@@ -19,7 +19,7 @@ from harness.generation.completions import BLOCK, Author, kept_answers
 from harness.generation.sampler import Generation, Sampling
 from harness.generation.suites import author_of, provenance_path, write_suite
 from harness.judges.scorers import AnswerScorer, make_scorer
-from harness.model.sources import find, load_tokenizer, token_limit
+from harness.model.sources import Source, find, load_tokenizer, token_limit
 from harness.model.weights import require_whole
 from harness.options.cards import kinds, make, values_of
 from harness.options.pairs import PairsOptions
@@ -70,11 +70,7 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     )
     scorer = make_scorer(options.score, asked.name if options.suite else None, machine.device)
     made = {
-        **options.model_dump(exclude={"to", "device", "threads"}),
-        "model_digest": source.digest,
-        "tokenizer_digest": source.tokenizer_digest,
-        "template": encoder.template,
-        "max_tokens": encoder.max_tokens,
+        **_made(options, source, encoder),
         "max_new_tokens": asked.limit,
         "precision": machine.precision,
         "scorer": scorer.id,
@@ -90,12 +86,27 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
         revision=digest(made),
     )
     write_suite(path, suite, made)
+    _tell(path, suite)
+    return 0
+
+
+def _made(options: PairsOptions, source: Source, encoder: Encoder) -> dict[str, Any]:
+    """What the pairs are made of, as far as the options and the model say."""
+    return {
+        **options.model_dump(exclude={"to", "device", "threads"}),
+        "model_digest": source.digest,
+        "tokenizer_digest": source.tokenizer_digest,
+        "template": encoder.template,
+        "max_tokens": encoder.max_tokens,
+    }
+
+
+def _tell(path: Path, suite: suites.Suite) -> None:
     dropped = ", ".join(f"{count} {rule}" for rule, count in suite.dropped.items()) or "none"
     sys.stdout.write(
         f"{len(suite.rows)} pairs (dropped: {dropped})\npairs: {path}\nmade of: {provenance_path(path)}\n"
         f"train: python -m harness run suite={path} losses=dpo,ipo\n"
     )
-    return 0
 
 
 def _sample(
