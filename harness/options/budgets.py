@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-OF_SEARCH = ("trials", "search_seed", "claim_seeds")
-
 # Where the user names a key, the preset leaves it alone; numbers of rows are lowered where the suite has fewer.
 BUDGETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {"search": "random", "trials": 3, "claim_seeds": (3,), "train_pairs": (128,), "eval_pairs": 128},
@@ -14,15 +12,6 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"search": "random", "trials": 16, "claim_seeds": (5,), "train_pairs": (2048,), "eval_pairs": 1000},
 }
 NUMBERS_OF_ROWS = {"train_pairs", "eval_pairs"}
-
-
-def with_budget(values: Any) -> Any:
-    """The given values, and those of the named preset that are not given."""
-    preset = BUDGETS.get(str(values.get("budget"))) if isinstance(values, Mapping) else None
-    if not preset:
-        return values
-    idle = OF_SEARCH if values.get("search") == "none" else ()
-    return {key: value for key, value in preset.items() if key not in idle} | dict(values)
 
 
 def presets_in_words() -> str:

@@ -6,39 +6,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from harness.options.cards import OptionCard, cards, kinds
-from harness.options.fields import option, required
+from harness.options.cards import cards, kinds
+from harness.options.fields import OptionCard, Scope, option, required
 from harness.options.parsers import Auto, Number, Several, Text, WholeNumber
 from harness.options.words import AXIS, LIST
 
-SHARED = frozenset(
-    {
-        "suite",
-        "plugins",
-        "eval_pairs",
-        "max_tokens",
-        "template",
-        "overlong",
-        "precision",
-        "similarity",
-        "generate",
-        "rerank",
-        "prompts",
-        "max_new_tokens",
-        "temperature",
-        "top_p",
-        "judge",
-        "lm_eval",
-        "refusal",
-        "device",
-        "threads",
-        "workers",
-        "layout",
-        "store",
-        "retry",
-        "out",
-    }
-)
+SHARED = frozenset(card.name for card in cards() if card.evaluate)
 """Keys that mean what they mean for `run`; those of training have nothing to act on."""
 
 
@@ -48,31 +21,42 @@ class EvaluateOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Annotated[tuple[str, ...], BeforeValidator(Several(Text()))] = required(
-        "the trained models: folders of whole models or of adapters, or hub ids", AXIS
+        "the trained models: folders of whole models or of adapters, or hub ids",
+        AXIS,
+        scope=Scope.GRID,
+        example="my-dpo-model",
     )
     model_revision: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
-        None, "commit or branch of a hub model; auto = its newest", shown="auto"
+        None, "commit or branch of a hub model; auto = its newest", shown="auto", scope=Scope.GRID
     )
     reference: Annotated[str, BeforeValidator(Text())] = required(
-        "what they were trained from: a name of `list models`, a folder, or a hub id"
+        "what they were trained from: a name of `list models`, a folder, or a hub id",
+        scope=Scope.GRID,
+        example="smollm2-135m",
     )
     reference_revision: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
-        None, "commit or branch of a hub reference; auto = its newest", shown="auto"
+        None, "commit or branch of a hub reference; auto = its newest", shown="auto", scope=Scope.GRID
     )
     loss: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
         None,
         "the loss of `list losses` that they were trained with, whose own ruler is then used; auto = unknown, "
         "the model's name stands in its place",
         shown="auto",
+        scope=Scope.GRID,
     )
     beta: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
-        None, "the strength that they were trained with, for effective_beta; auto = unknown", shown="auto"
+        None,
+        "the strength that they were trained with, for effective_beta; auto = unknown",
+        shown="auto",
+        scope=Scope.GRID,
     )
     seeds: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(0, 2**31 - 1)))] = option(
         (),
         "the seed of each model, in their order: says that they are runs of one setting, as `compare` needs it",
         LIST,
         shown="unknown",
+        scope=Scope.GRID,
+        example="0,1,2",
     )
 
     @model_validator(mode="after")
@@ -97,6 +81,6 @@ def evaluate_cards() -> tuple[OptionCard, ...]:
 
 
 def evaluate_kinds() -> dict[str, str]:
-    """Key -> SCALAR, LIST or AXIS, as `option_cards.kinds`."""
+    """Key -> SCALAR, LIST or AXIS, as `cards.kinds`."""
     own = kinds(EvaluateOptions)
     return {**own, **{name: kind for name, kind in kinds().items() if name in SHARED}}

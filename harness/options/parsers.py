@@ -2,7 +2,7 @@
 
 A parser is a small frozen object: calling it returns the value or raises ValueError with a sentence that
 quotes what was seen; `allowed` says in words what it accepts, for error messages and `list options`.
-Names are not looked up here (that is names.py), nor are words split (words.py).
+Names are not looked up here (that is lookup.py), nor are words split (words.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The options of a run: every key, its type, default and meaning, in one place.
 
-Built from command-line words by `names.read_options`, from text by `option_cards.make`, or in Python:
+Built from command-line words by `lookup.read_options`, from text by `cards.make`, or in Python:
 `Options(suite="hh-rlhf", losses=["dpo"])`. Values are checked here one by one and against each other; whether
-a named loss or suite exists is checked in names.py, because that needs their packages.
+a named loss or suite exists is checked in lookup.py, because that needs their packages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pydantic import model_validator
 
 from harness.options import checks
 from harness.options import search as search_options
-from harness.options.budgets import with_budget
 from harness.options.run_fields import RunFields
 
 
@@ -27,7 +26,7 @@ class Options(RunFields):
     @model_validator(mode="wrap")
     @classmethod
     def _budgeted(cls, values: Any, make: Any) -> Options:
-        options = make(with_budget(values))
+        options = make(search_options.with_budget(values))
         if isinstance(values, Mapping):
             options.model_fields_set.difference_update(search_options.lowered(options, set(values)))
         return options

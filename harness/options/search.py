@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import Any
 
-from harness.options.budgets import BUDGETS, NUMBERS_OF_ROWS, OF_SEARCH, typed
-
-if TYPE_CHECKING:
-    from harness.options.run_fields import RunFields
+from harness.options.budgets import BUDGETS, NUMBERS_OF_ROWS, typed
+from harness.options.fields import Scope, cards_of, fields_in, is_changed
+from harness.options.run_fields import RunFields
+from harness.options.words import AXIS
 
 TRIALS, CLAIM_SEEDS = 6, 3  # of each loss, where search= is given and they are not
+OF_SEARCH = fields_in(RunFields, Scope.SEARCH)
+_SEARCHED = ("losses", "betas", "lrs")  # axes whose values a search tries; of each other one it wants one value
+
+
+def with_budget(values: Any) -> Any:
+    """The given values, and those of the named preset that are not given."""
+    preset = BUDGETS.get(str(values.get("budget"))) if isinstance(values, Mapping) else None
+    if not preset:
+        return values
+    idle = OF_SEARCH if values.get("search") == "none" else ()
+    return {key: value for key, value in preset.items() if key not in idle} | dict(values)
 
 
 def lowered(options: RunFields, given: set[str]) -> set[str]:
@@ -45,25 +57,34 @@ def claim_seeds(options: RunFields) -> tuple[int, ...]:
 
 def problems(options: RunFields) -> list[str]:
     """A sentence for each thing that does not fit together."""
-    if options.search == "none":
-        idle = [key for key in OF_SEARCH if getattr(options, key) != type(options).model_fields[key].default]
-        meant = "; for several seeds without a search write seeds=1,2,3" if "claim_seeds" in idle else ""
-        keys = ", ".join(f"{key}=" for key in idle)
-        return [f"{keys} does nothing without a search; add search=random, say{meant}"] if idle else []
-    found = []
-    for key in ("seeds", "train_pairs", "label_noise", "length_balance", "min_margin"):
-        values = getattr(options, key)
+    return _idle(options) if options.search == "none" else [*_wide_axes(options), *_of_claim(options)]
+
+
+def _idle(options: RunFields) -> list[str]:
+    """What is set for a search, where there is none."""
+    idle = [key for key in OF_SEARCH if is_changed(options, key)]
+    meant = "; for several seeds without a search write seeds=1,2,3" if "claim_seeds" in idle else ""
+    keys = ", ".join(f"{key}=" for key in idle)
+    return [f"{keys} does nothing without a search; add search=random, say{meant}"] if idle else []
+
+
+def _wide_axes(options: RunFields) -> Iterator[str]:
+    """Axes of several values that a search would have to multiply with each of its own."""
+    axes = [card for card in cards_of(RunFields) if card.kind == AXIS and card.field not in _SEARCHED]
+    for name, values in ((card.name, getattr(options, card.field)) for card in axes):
         if len(values) > 1:
-            name = key if key in ("seeds", "train_pairs") else f"suite.{key}"
-            found.append(
+            yield (
                 f"search={options.search} tries every setting on one seed and one kind of training rows, seen "
                 f"{name}={','.join(str(value).lower() for value in values)}; give {name} one value"
             )
+
+
+def _of_claim(options: RunFields) -> Iterator[str]:
+    """Seeds that cannot confirm what the search selects."""
     if options.claim_seeds == (0,):
-        found.append("claim_seeds=0 is a count of no seeds; write claim_seeds=none, or give three")
+        yield "claim_seeds=0 is a count of no seeds; write claim_seeds=none, or give three"
     if options.seeds[0] in claim_seeds(options):
-        found.append(
+        yield (
             f"claim_seeds={','.join(map(str, claim_seeds(options)))} contains the seed of the search, "
             f"{options.seeds[0]}; what was selected on a seed proves nothing on it: name other seeds"
         )
-    return found

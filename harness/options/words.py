@@ -1,7 +1,7 @@
 """Command-line words: `key=value` text split into plain, suite, judge and per-loss settings.
 
 Only the shape is read here: which key, which text, where commas separate values. What a value means is
-the options' business (options.py, values.py), and whether a name exists is that of names.py.
+the options' business (run_fields.py, parsers.py), and whether a name exists is that of lookup.py.
 """
 
 from __future__ import annotations
