@@ -1,82 +1,104 @@
-"""Options that are each allowed and do not fit together. No heavy import."""
+"""Options that are each allowed and do not fit together, grouped by what they are about. No heavy import."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from harness.launch import local_processes, processes
 from harness.options.engines import EngineOptions
-
-if TYPE_CHECKING:
-    from harness.options.run_fields import RunFields
+from harness.options.fields import OptionCard, Scope, cards_of, fields_in, is_changed
+from harness.options.run_fields import RunFields
 
 
 def problems(options: RunFields) -> list[str]:
-    """A sentence for each thing that does not fit together; search and claim are in search_options.py."""
-    found = []
+    """A sentence for each thing that does not fit together; search and claim are in search.py."""
+    groups = (_of_rows, _of_rounds, _of_micro_batch, _of_judging, _of_controls, _of_reranking, _of_prompts)
+    return [problem for group in groups for problem in group(options)]
+
+
+def _of_rows(options: RunFields) -> Iterator[str]:
+    """Too few training rows for a batch, or several numbers of them for one start."""
     if options.batch_size > min(options.train_pairs):
-        found.append(
+        yield (
             f"batch_size={options.batch_size} is larger than train_pairs={min(options.train_pairs)}, so no batch is "
             "full and nothing would be trained; lower batch_size or raise train_pairs"
         )
     if options.start == "sft" and len(options.train_pairs) > 1:
-        found.append(
+        yield (
             f"start=sft tunes one start for all cells, but train_pairs={','.join(map(str, options.train_pairs))} "
             "gives it several sizes; name one train_pairs, or use start=model"
         )
-    idle = {"reference": "first", "score": "gold"} if options.rounds == 1 else {}
-    found += [
-        f"{key}={getattr(options, key)} is for later rounds, but rounds=1; add rounds=3, say"
-        for key, default in idle.items()
-        if getattr(options, key) != default
-    ]
-    if options.rounds > 1 and options.search != "none":
-        found.append(
+
+
+def _of_rounds(options: RunFields) -> Iterator[str]:
+    """What only later rounds read, and what they cannot be together with."""
+    if options.rounds == 1:
+        for key in ("reference", "score"):
+            if is_changed(options, key):
+                yield f"{key}={getattr(options, key)} is for later rounds, but rounds=1; add rounds=3, say"
+    elif options.search != "none":
+        yield (
             f"rounds={options.rounds}: search={options.search} tries one round of each setting; search first, "
             "and name what it found with rounds="
         )
+
+
+def _of_micro_batch(options: RunFields) -> Iterator[str]:
     if options.micro_batch is not None and options.micro_batch > options.batch_size:
-        found.append(
+        yield (
             f"micro_batch={options.micro_batch} is larger than batch_size={options.batch_size}; "
             f"allowed: 1 to {options.batch_size}, or auto"
         )
+
+
+def _of_judging(options: RunFields) -> Iterator[str]:
+    """Readers of completions where none are generated."""
     if options.judge and not options.generate:
         judges = ",".join(options.judge)
-        found.append(f"judge={judges} compares generated answers, but generate=0; add generate=128, say")
+        yield f"judge={judges} compares generated answers, but generate=0; add generate=128, say"
     if options.refusal != "none" and not options.generate:
-        found.append(f"refusal={options.refusal} reads generated answers, but generate=0; add generate=128, say")
-    compared = bool(options.judge) and options.judge_settings.get("baseline", "reference") == "reference"
-    if (compared or options.refusal != "none") and not options.controls:
-        asking = "judge=" if compared else "refusal="
-        found.append(
-            f"{asking} reads the answers of the control `none` beside a loss's, but controls=false; leave "
-            "controls=true" + (", or compare with judge.baseline=chosen" if compared else "")
-        )
+        yield f"refusal={options.refusal} reads generated answers, but generate=0; add generate=128, say"
+
+
+def _of_controls(options: RunFields) -> Iterator[str]:
+    """Measurements that read the completions of the untrained control, where it is left out."""
+    if options.controls:
+        return
+    if options.judge and options.judge_settings.get("baseline", "reference") == "reference":
+        asking, instead = "judge=", ", or compare with judge.baseline=chosen"
+    elif options.refusal != "none":
+        asking, instead = "refusal=", ""
+    else:
+        return
+    yield (
+        f"{asking} reads the answers of the control `none` beside a loss's, but controls=false; leave "
+        f"controls=true{instead}"
+    )
+
+
+def _of_reranking(options: RunFields) -> Iterator[str]:
+    """Nothing to choose from: no prompts, or completions that are all alike."""
     if options.rerank and not options.generate:
-        found.append(f"rerank={options.rerank} chooses among answers to prompts, but generate=0; add generate=128")
+        yield f"rerank={options.rerank} chooses among answers to prompts, but generate=0; add generate=128"
     if options.rerank == 1 or (options.rerank and not options.temperature):
-        found.append(
+        yield (
             f"rerank={options.rerank} at temperature={options.temperature:g} gives one answer to a prompt, "
             "so there is nothing to choose from; write rerank=8 and temperature=1, say"
         )
+
+
+def _of_prompts(options: RunFields) -> Iterator[str]:
     if options.prompts is not None and not options.generate:
-        found.append("prompts= names what is to be answered, but generate=0; add generate=128, say")
-    return found
+        yield "prompts= names what is to be answered, but generate=0; add generate=128, say"
 
 
-# What reads or writes whole weights, or passes the model in one process alone.
-ALONE = {
-    "tuning=lora": lambda o: o.tuning == "lora",
-    "rounds=": lambda o: o.rounds > 1,
-    "start=sft": lambda o: o.start == "sft",
-    "generate=": lambda o: o.generate > 0,
-    "similarity=ches": lambda o: o.similarity == "ches",
-    "lm_eval=": lambda o: bool(o.lm_eval),
-    "save=": lambda o: o.save != "none",
-    "checkpoint_steps=": lambda o: o.checkpoint_steps > 0,
-}
+def plan_problems(options: RunFields) -> list[str]:
+    """A sentence for each key that a plan alone reads, where one was given to `run`."""
+    given = [key for key in fields_in(RunFields, Scope.PLAN) if key in options.model_fields_set]
+    return [f"{key}= is for plan alone; leave it out" for key in given]
+
 
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
@@ -87,14 +109,9 @@ def engine_problems(options: RunFields) -> list[str]:
 
 
 def _of_other_engines(options: RunFields) -> list[str]:
-    given = [
-        name
-        for name, field in sorted(EngineOptions.model_fields.items())
-        if not name.startswith(options.engine) and getattr(options, name) != field.default
-    ]
-    return [
-        f"{name.replace('_', '.')}= is for engine={name.partition('_')[0]}; add it, or leave this out" for name in given
-    ]
+    cards = [card for card in cards_of(EngineOptions) if is_changed(options, card.field)]
+    idle = sorted(card.name for card in cards if not card.name.startswith(f"{options.engine}."))
+    return [f"{name}= is for engine={name.partition('.')[0]}; add it, or leave this out" for name in idle]
 
 
 def _beyond_this_machine(options: RunFields) -> list[str]:
@@ -139,38 +156,61 @@ def _of_ray(options: RunFields) -> list[str]:
 
 def launch_problems(options: RunFields) -> list[str]:
     """What in the options does not go with several processes at one cell, a sentence each."""
-    count = processes()
-    if count == 1:
+    if processes() == 1:
         alone = "shard=true splits weights over the processes of a launch, but this command was started as one"
         return [f"{alone}; start it with torchrun or accelerate launch, or leave shard= out"] if options.shard else []
-    import torch
+    groups = (_of_own_processes(options), _of_devices(options), _of_launcher(), _of_shards(options))
+    return [problem for group in groups for problem in group]
 
-    found = []
+
+def _of_own_processes(options: RunFields) -> Iterator[str]:
     if options.workers:
-        found.append(
-            f"workers={options.workers} starts processes of its own, but this command was launched as {count} "
+        yield (
+            f"workers={options.workers} starts processes of its own, but this command was launched as {processes()} "
             "processes that share each cell; leave workers= out"
         )
+
+
+def _of_devices(options: RunFields) -> Iterator[str]:
+    """One device for several processes, or fewer than there are processes."""
+    import torch
+
     if options.device == "mps" or options.device.startswith("cuda:"):
-        found.append(
-            f"device={options.device} names one device, but this command was launched as {count} processes, each on "
-            "its own; allowed: auto, cuda, cpu"
+        yield (
+            f"device={options.device} names one device, but this command was launched as {processes()} processes, "
+            "each on its own; allowed: auto, cuda, cpu"
         )
     gpus = torch.cuda.device_count()
     if options.device in ("auto", "cuda") and 0 < gpus < local_processes():
-        found.append(
+        yield (
             f"{local_processes()} processes were launched on this machine, which has {gpus} GPU{'s' * (gpus > 1)}; "
             f"launch {gpus} at most, or add device=cpu"
         )
+
+
+def _of_launcher() -> Iterator[str]:
+    """Switches of `accelerate launch` that would split the weights as well."""
     for switch, what in (("ACCELERATE_USE_FSDP", "--use_fsdp"), ("ACCELERATE_USE_DEEPSPEED", "--use_deepspeed")):
         if os.environ.get(switch, "").lower() in ("1", "true"):
-            found.append(
-                f"accelerate launch {what}: how weights are split is said by shard=true here (FSDP); leave {what} out"
-            )
-    words = [word for word, given in ALONE.items() if given(options)]
+            yield f"accelerate launch {what}: how weights are split is said by shard=true here (FSDP); leave {what} out"
+
+
+def _of_shards(options: RunFields) -> Iterator[str]:
+    """What reads or writes whole weights, or passes the model in one process alone."""
+    words = [_as_word(card) for card in cards_of(RunFields) if _needs_whole_model(options, card)]
     if options.shard and words:
-        found.append(
+        yield (
             f"shard=true: {', '.join(words)} needs the whole model in one process; leave it out, or shard= where the "
             "model fits on one device"
         )
-    return found
+
+
+def _needs_whole_model(options: RunFields, card: OptionCard) -> bool:
+    if isinstance(card.whole_model, str):
+        return getattr(options, card.field) == card.whole_model
+    return card.whole_model and is_changed(options, card.field)
+
+
+def _as_word(card: OptionCard) -> str:
+    """The key, and the one value that needs the whole model, where not every value does."""
+    return f"{card.name}={card.whole_model}" if isinstance(card.whole_model, str) else f"{card.name}="

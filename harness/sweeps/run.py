@@ -27,7 +27,7 @@ from harness.evaluation.refusal import count_refusals
 from harness.evaluation.reranked_judging import judge_reranked
 from harness.experiment.rounds import told
 from harness.experiment.trial import Trial
-from harness.options.checks import launch_problems
+from harness.options.checks import launch_problems, plan_problems
 from harness.options.judges import JudgeSettings
 from harness.options.run import Options
 from harness.options.search import budget_words
@@ -38,7 +38,6 @@ from results.cells import store
 from results.cells.searches import CLAIM
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
-PLAN_ONLY = ("devices", "device_hour_price", "device_tflops", "show")
 SECONDS_BETWEEN_LOOKS = 0.3  # at the claims of another command
 
 
@@ -47,8 +46,7 @@ def run(options: Options, progress: Progress, command: str) -> int:
 
     Raises: UsageError, SuiteError for what cannot be run, before anything is written.
     """
-    idle = [f"{key}= is for plan alone; leave it out" for key in PLAN_ONLY if key in options.model_fields_set]
-    if problems := idle + launch_problems(options):
+    if problems := plan_problems(options) + launch_problems(options):
         raise UsageError(problems)
     return carry_out(prepare_sweep(options, machine_of(options, progress), progress, command), progress)
 
