@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +20,9 @@ from harness.engines.run import machine_of
 from harness.engines.worker import Worker
 from harness.errors import UsageError
 from harness.experiment.trial import Trial
-from harness.options.cards import kinds
-from harness.options.evaluate import evaluate_kinds
+from harness.options.cards import cards
+from harness.options.evaluate import evaluate_cards
+from harness.options.fields import OptionCard, Scope
 from harness.options.lookup import read_options
 from harness.progress import Progress
 from harness.verbs.evaluate import prepare_evaluation, read_evaluate_options
@@ -35,9 +36,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REMEDY = "the stored cell does not come out of its command here: look for what differs, and trust neither before"
-_LEFT_OUT = ("judge", "lm_eval", "generate", "prompts", "refusal", "rerank", "ray", "slurm")
-"""Keys of measurements that are added to a cell, with what belongs to them (judge.KEY), and of other machines."""
-_OF_THE_RERUN = ("out", "store", "engine", "workers", "save", "retry", "checkpoint_steps", "device", "shard")
+_OF_ITS_OWN = (Scope.MACHINE, Scope.MEASUREMENT)
+"""What a rerun decides itself, and measurements that were added to the cell, which it does not make again."""
 
 
 class Rerun(NamedTuple):
@@ -96,24 +96,34 @@ def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Pa
     if verb not in recorded and not changed:
         raise UsageError([f"{folder}: its row records no command; give the words of the run after rerun="])
     words = recorded[recorded.index(verb) + 1 :] if verb in recorded else []
-    machine = {
-        "threads": row.get("threads"),
-        "micro_batch": row.get("micro_batch"),
-        "micro_tokens": row.get("micro_tokens"),
-        "layout": row.get("layout"),
-        "precision": row.get("precision"),
-        "store": "false",
-        "workers": 0,
-        "out": out,
-    }
-    if str(row.get("device", "")).startswith("cpu"):
-        machine["device"] = "cpu"
-    mine = [f"{key}={value}" for key, value in machine.items() if value is not None]
-    replaced = {word.partition("=")[0] for word in (*changed, *mine)} | set(_OF_THE_RERUN)
-    kept = [w for w in words if (key := w.partition("=")[0]) not in replaced and key.split(".")[0] not in _LEFT_OUT]
-    given = {word.partition("=")[0] for word in changed}
-    known = evaluate_kinds() if verb == "evaluate" else kinds()
-    return [*kept, *changed, *(w for w in mine if (key := w.partition("=")[0]) not in given and key in known)]
+    keys = {card.name: card for card in (evaluate_cards() if verb == "evaluate" else cards())}
+    given = set(map(_key, changed))
+    settled = _as_computed(row, keys.values()) | _of_the_rerun(row, out)
+    settled = {key: value for key, value in settled.items() if key in keys and key not in given}
+    kept = [word for word in words if _key(word) not in given | settled.keys() and not _is_its_own(_key(word), keys)]
+    return [*kept, *changed, *(f"{key}={value}" for key, value in settled.items())]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _is_its_own(key: str, keys: Mapping[str, OptionCard]) -> bool:
+    """Whether a recorded key, or the one that a judge's setting belongs to, is decided by the rerun."""
+    card = keys.get("judge" if key.startswith("judge.") else key)
+    return card is not None and card.scope in _OF_ITS_OWN
+
+
+def _as_computed(row: Mapping[str, Any], keys: Iterable[OptionCard]) -> dict[str, Any]:
+    """What `auto` came to where the cell was trained: last bits follow from it."""
+    decided = [card for card in keys if card.scope in (Scope.TRAINING, Scope.COMPUTATION) and card.default == "auto"]
+    return {card.name: row[card.field] for card in decided if row.get(card.field) is not None}
+
+
+def _of_the_rerun(row: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Where a rerun takes place: in this process, on a cell's kind of device, with nothing kept."""
+    device = {"device": "cpu"} if str(row.get("device", "")).startswith("cpu") else {}
+    return {"store": "false", "workers": 0, "out": out, **device}
 
 
 def _as_stored(row: Mapping[str, Any]) -> Trial:
