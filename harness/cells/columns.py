@@ -11,11 +11,12 @@ from harness.data.knobs import eligible
 from harness.experiment.identity import Identity
 from harness.experiment.rounds import reference_of
 from harness.experiment.trial import Trial
+from harness.options.fields import Scope, fields_in
 from harness.options.run import Options
 from losses.checks.card import conventions
 
-# Columns that are not known of models trained elsewhere.
-OF_TRAINING = ("train_pairs", "dropped_pairs", "batch_size", "epochs", "tuning", "precision")
+# What is not known of models trained elsewhere, as far as it is a column.
+OF_TRAINING = {*fields_in(Options, Scope.TRAINING), "dropped_pairs"}
 
 
 def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "trained_model": trial.given.name if trial.given else None,
         "trained_model_revision": trial.given.revision if trial.given else None,
     }
-    return row if identity.trains else row | dict.fromkeys(OF_TRAINING)
+    return row if identity.trains else row | dict.fromkeys(OF_TRAINING & row.keys())
 
 
 _PENDING = dict.fromkeys(("train_pairs", "pool_pairs", "dropped_pairs", "train_rows_digest"))

@@ -15,11 +15,21 @@ from harness.experiment.learning_rate import Schedule, default_rate
 from harness.experiment.rounds import Asking, asking_of, reference_of
 from harness.experiment.trial import Trial
 from harness.model.sources import Source, base_learning_rate
+from harness.options.fields import Scope, fields_in, is_changed
 from harness.options.run import Options
 
 # Raised by hand when a change of code changes trained weights or measured log-probs: finished cells and
 # stored reference blocks of another number are not reused. tests/harness/test_identity.py forces it.
 NUMERICS = 7
+
+# Options of data and training that have a place of their own in an id, or in what it is made of.
+PLACED = frozenset(
+    (
+        "suite eval_pairs max_tokens template overlong "
+        "train_pairs label_noise length_balance min_margin batch_size epochs weight_decay warmup clip lr_schedule "
+        "rounds reference score tuning lora_rank lora_alpha precision"
+    ).split()
+)
 
 # The rows of `start=sft` are the draw of one seed, because the start is one for all cells.
 START_SEED = 0
@@ -64,7 +74,17 @@ class Identity:
                 "test": self.data.digest(self.data.test),
             },
             "start": self.start,
+            **self._further(Scope.DATA),
         }
+
+    def _further(self, scope: Scope) -> dict[str, Any]:
+        """The options of a scope that have no place of their own and are not at their defaults, by name.
+
+        So an option that is new is a part of every id from the first, and the ids of finished cells stay.
+        """
+        o = self.options
+        names = [name for name in fields_in(type(o), scope) if name not in PLACED and is_changed(o, name)]
+        return {name: getattr(o, name) for name in names}
 
     def _training(self, knobs: Knobs) -> dict[str, Any]:
         """What every trained cell of this command with these training rows shares."""
@@ -78,6 +98,7 @@ class Identity:
             "tuning": self._tuning,
             "precision": self.precision,
             **({"knobs": changed} if changed else {}),
+            **self._further(Scope.TRAINING),
         }
 
     @property
@@ -196,16 +217,7 @@ NOT_IN_CELL = frozenset(
     {
         "commit",
         "versions",
-        "device",
-        "threads",
-        "micro_batch",
-        "micro_tokens",
-        "layout",
-        "workers",
-        "engine",
-        "out",
-        "store",
-        "activation_checkpointing",
+        *fields_in(Options, Scope.COMPUTATION, Scope.MACHINE, Scope.MEASUREMENT, Scope.PLAN),
     }
 )
 
