@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import pytest
 import torch
 
 from harness.cells.inputs import rows_to_train_on
 from harness.experiment.grid import trials
-from harness.experiment.identity import NUMERICS, Identity
+from harness.experiment.identity import NOT_IN_CELL, NOT_IN_PROTOCOL, NUMERICS, PLACED, Identity, cell_id, protocol_id
 from harness.model.logprobs import Scorer
 from harness.model.policy import snapshot
 from harness.model.products_bf16 import rounded
 from harness.model.sources import load_policy
+from harness.options.fields import Scope, cards_of, fields_in, option, whole
 from harness.options.lookup import read_options
+from harness.options.run import Options
+from harness.options.words import AXIS
 from harness.progress import silent
 from harness.training.loop import train
 from tests.harness.jobs import make_job
@@ -104,3 +108,79 @@ def test_every_table_has_an_untrained_control_of_its_own(source, tokenizer, pair
     names = [one.cell_id(grid[0]) for one, grid in made.values()]
     assert names[0] == names[1] == names[2]  # one protocol
     assert len(set(names)) == len({one.protocol for one, _ in made.values()}) == 3
+
+
+def test_what_moves_no_weight_may_not_be_a_part_of_an_id():
+    machine = (
+        "threads layout micro_batch micro_tokens activation_checkpointing device workers engine shard store "
+        "checkpoint_steps retry save out ray_address ray_cpus ray_gpus ray_memory slurm_partition slurm_account "
+        "slurm_hours slurm_cpus slurm_gpus slurm_memory"
+    )
+    added, planned = "generate rerank prompts judge lm_eval refusal", "devices device_hour_price device_tflops show"
+    assert {"commit", "versions", *f"{machine} {added} {planned}".split()} == NOT_IN_CELL
+    with pytest.raises(ValueError, match="layout, store must not be a part of a cell id"):
+        cell_id({"loss": "dpo", "store": True, "layout": "packed"})
+
+
+def test_a_declared_axis_may_not_be_a_part_of_a_table():
+    axes = {card.field for card in cards_of(Options) if card.kind == AXIS}
+    knobs = {"train_pairs", "label_noise", "length_balance", "min_margin"}
+    assert axes - knobs == {"losses", "betas", "lrs", "seeds"}  # in an id: loss, beta among hyperparameters, lr, seed
+    assert NOT_IN_PROTOCOL - NOT_IN_CELL == {"loss", "hyperparameters", "beta", "lr", "seed", "knobs"}
+    with pytest.raises(ValueError, match="seed must not be a part of a protocol id"):
+        protocol_id({"model": "x", "seed": 0})
+
+
+MOVED = {
+    "batch_size": "8",
+    "epochs": "2",
+    "weight_decay": "0.1",
+    "warmup": "0.2",
+    "clip": "2",
+    "lr_schedule": "linear",
+    "tuning": "lora",
+    "train_pairs": "16",
+    "label_noise": "0.25",
+    "length_balance": "true",
+}
+ELSEWHERE = {"precision", "lora_rank", "lora_alpha", "min_margin", "rounds", "reference", "score"}  # see below
+
+
+def test_every_option_of_training_moves_the_name_of_a_cell(source, tokenizer, pairs_file):
+    """Those of ELSEWHERE act only beside another: on a machine, an adapter, scores, or a later round."""
+    assert {*MOVED, *ELSEWHERE} == set(fields_in(Options, Scope.TRAINING))
+
+    def name(*words: str) -> str:
+        made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "controls=false", *words)
+        return made.cell_id(grid[0])
+
+    keys = {card.field: card.name for card in cards_of(Options)}
+    names = [name(), *(name(f"{keys[field]}={value}") for field, value in MOVED.items())]
+    names += [name("tuning=lora", "lora_rank=4"), name("tuning=lora", "lora_alpha=8")]
+    assert len(set(names)) == len(names)
+
+
+def test_every_option_that_has_a_place_in_an_id_is_one_of_data_or_training():
+    assert set(fields_in(Options, Scope.DATA, Scope.TRAINING)) == PLACED
+
+
+class Newer(Options):
+    """Options with two that no code reads yet."""
+
+    optimizer: Annotated[int, whole(0)] = option(0, "how weights move", scope=Scope.TRAINING)
+    casing: Annotated[int, whole(0)] = option(0, "how rows are written", scope=Scope.DATA)
+    colour: Annotated[int, whole(0)] = option(0, "of the lamp on the machine", scope=Scope.MACHINE)
+
+
+def test_a_new_option_is_in_every_name_from_the_first_and_leaves_the_old_ones(source, tokenizer, pairs_file):
+    made, grid = identity(source, tokenizer, pairs_file, "losses=dpo")
+    given = {name: getattr(made.options, name) for name in made.options.model_fields_set}
+
+    def names(**new: int) -> tuple[str, ...]:
+        other = replace(made, options=Newer(**given, **new))
+        return other.protocol, *map(other.cell_id, grid)
+
+    old = (made.protocol, *map(made.cell_id, grid))
+    assert names() == names(colour=1) == old
+    for new in (names(optimizer=1), names(casing=1), names(optimizer=1, casing=1)):
+        assert not set(new) & set(old)

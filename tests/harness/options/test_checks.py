@@ -1,4 +1,4 @@
-"""Settings of an engine that do not fit together are refused, each with what to do."""
+"""Options that do not fit together are refused, each with what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import importlib.util
 import pytest
 
 from harness.errors import UsageError
+from harness.options.checks import launch_problems, plan_problems, problems
 from harness.options.lookup import read_options
+from harness.options.run import Options
+from harness.options.run_fields import RunFields
 
 WORDS = ["suite=imdb-sentiment", "losses=dpo"]
 
@@ -53,3 +56,72 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 def test_what_fits_is_accepted(ray_is_here):
     options, _ = read_options([*WORDS, "engine=ray", "ray.address=10.0.0.1:6379", "ray.gpus=0.5", "ray.memory=2.5"])
     assert (options.ray_gpus, options.ray_memory, options.ray_cpus) == (0.5, 2.5, None)
+
+
+def found(**values: object) -> list[str]:
+    """What is wrong with options that were each accepted."""
+    return problems(RunFields(suite="x", losses=("dpo",), **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"batch_size": 32, "train_pairs": (64, 16)}, "batch_size=32 is larger than train_pairs=16"),
+        ({"start": "sft", "train_pairs": (64, 128)}, "but train_pairs=64,128 gives it several sizes"),
+        ({"micro_batch": 17}, "micro_batch=17 is larger than batch_size=16; allowed: 1 to 16, or auto"),
+        ({"reference": "previous"}, "reference=previous is for later rounds, but rounds=1"),
+        ({"score": "gold:tldr"}, "score=gold:tldr is for later rounds, but rounds=1"),
+        ({"rounds": 2, "search": "random"}, "rounds=2: search=random tries one round of each setting"),
+        ({"judge": ("length", "random")}, "judge=length,random compares generated answers, but generate=0"),
+        ({"refusal": "rule"}, "refusal=rule reads generated answers, but generate=0"),
+        ({"rerank": 8}, "rerank=8 chooses among answers to prompts, but generate=0"),
+        ({"prompts": "p.csv"}, "prompts= names what is to be answered, but generate=0"),
+        ({"rerank": 1, "generate": 8}, "rerank=1 at temperature=1 gives one answer to a prompt"),
+        ({"rerank": 8, "generate": 8, "temperature": 0}, "rerank=8 at temperature=0 gives one answer to a prompt"),
+        ({"judge": ("length",), "generate": 8, "controls": False}, "or compare with judge.baseline=chosen"),
+        ({"refusal": "rule", "generate": 8, "controls": False}, "refusal= reads the answers of the control `none`"),
+    ],
+)
+def test_each_thing_that_does_not_fit_is_one_sentence(values, said):
+    (sentence,) = found(**values)
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"batch_size": 16, "micro_batch": 16, "train_pairs": 16},
+        {"start": "sft", "train_pairs": 64},
+        {"rounds": 2, "reference": "previous", "score": "gold:tldr"},
+        {"judge": ("length",), "refusal": "rule", "rerank": 8, "prompts": "p.csv", "generate": 8},
+        {"judge": ("length",), "generate": 8, "controls": False, "judge_settings": {"baseline": "chosen"}},
+        {"generate": 8, "controls": False},
+    ],
+)
+def test_what_fits_is_not_refused(values):
+    assert found(**values) == []
+
+
+def test_what_no_prompts_leave_idle_is_told_together():
+    words = [sentence.split("=")[0] for sentence in found(judge=("length",), refusal="rule", rerank=8, prompts="p")]
+    assert words == ["judge", "refusal", "rerank", "prompts"]
+
+
+def test_what_a_plan_alone_reads_is_refused_where_it_was_typed():
+    given = Options(suite="x", losses=("dpo",), devices=1, show=2)
+    assert plan_problems(given) == ["devices= is for plan alone; leave it out", "show= is for plan alone; leave it out"]
+    assert plan_problems(Options(suite="x", losses=("dpo",))) == []
+
+
+def test_everything_that_needs_the_whole_model_is_refused_where_it_is_split(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    values = {"start": "sft", "rounds": 2, "tuning": "lora", "similarity": "ches", "generate": 8}
+    values |= {"lm_eval": ("everyday",), "checkpoint_steps": 5, "save": "all"}
+    (said,) = launch_problems(RunFields(suite="x", losses=("dpo",), device="cpu", shard=True, **values))
+    assert said.startswith(
+        "shard=true: start=sft, rounds=, tuning=lora, similarity=ches, generate=, lm_eval=, checkpoint_steps=, save= "
+        "needs the whole model"
+    )
+    assert launch_problems(RunFields(suite="x", losses=("dpo",), device="cpu", **values)) == []

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import UsageError
 from harness.options.cards import make
 from harness.options.run import Options
-from harness.options.search import BUDGETS, budget_words, claim_seeds, trial_count
+from harness.options.search import BUDGETS, OF_SEARCH, budget_words, claim_seeds, trial_count
 
 NEEDED = {"suite": "x", "losses": ("dpo",)}
 
@@ -60,3 +60,18 @@ def test_what_is_idle_or_wrong_is_one_sentence(values, told):
     with pytest.raises(UsageError) as caught:
         make({**NEEDED, **values})
     assert len(caught.value.messages) == 1 and told in caught.value.messages[0]
+
+
+def test_the_keys_of_a_search_that_are_idle_without_one_are_these():
+    assert OF_SEARCH == ("trials", "search_seed", "claim_seeds")
+
+
+@pytest.mark.parametrize("key", ["seeds", "train_pairs", "label_noise", "length_balance", "min_margin"])
+def test_a_search_holds_every_axis_that_it_does_not_try_itself_to_one_value(key):
+    values = {"seeds": ("4", "5"), "train_pairs": ("64", "128"), "label_noise": ("0", "0.1")}
+    values |= {"length_balance": ("false", "true"), "min_margin": ("none", "1")}
+    with pytest.raises(UsageError) as caught:
+        make({**NEEDED, "search": "random", "claim_seeds": ("1", "2", "3"), key: values[key]})
+    (said,) = caught.value.messages
+    name = key if key in ("seeds", "train_pairs") else f"suite.{key}"
+    assert said.endswith(f"give {name} one value")

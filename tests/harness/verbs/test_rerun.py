@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
 from harness.progress import silent
-from harness.verbs.rerun import rerun
+from harness.verbs.rerun import _words, rerun
 from results.cells import store
 from tests.harness.conftest import pair_rows, write_jsonl
 
@@ -43,3 +44,46 @@ def test_what_cannot_be_repeated_is_said(cell):
     (cell / "row.json").write_text(json.dumps(row | {"status": "failed"}))
     with pytest.raises(UsageError, match="nothing to compare"):
         rerun(cell, [], silent())
+
+
+ROW = {"threads": 2, "micro_batch": None, "micro_tokens": 900, "layout": "packed", "precision": "fp32", "device": "cpu"}
+HERE = ["store=false", "workers=0", "out=again", "device=cpu"]
+
+
+def words(command: str, *changed: str, **row: object) -> list[str]:
+    """The words of a rerun of a row that this command made."""
+    return _words(ROW | row | {"command": f"python -m harness {command}"}, Path("cell"), changed, Path("again"))
+
+
+def test_what_decides_the_cell_is_as_recorded_and_what_auto_came_to_is_the_rows():
+    kept = "suite=x losses=dpo dpo.beta=1 suite.path=d suite.label_noise=0.1 epochs=2 evals=2 similarity=ches top_p=0.9"
+    computed = ["precision=fp32", "threads=2", "layout=packed", "micro_tokens=900"]
+    found = words(
+        f"run {kept} activation_checkpointing=true precision=auto layout=plain micro_tokens=8 micro_batch=auto"
+    )
+    assert sorted(found) == sorted(
+        [*kept.split(), "activation_checkpointing=true", "micro_batch=auto", *computed, *HERE]
+    )
+
+
+def test_places_and_measurements_are_left_out_with_what_belongs_to_them():
+    places = "out=a store=true engine=ray ray.cpus=2 workers=3 save=all retry=failed checkpoint_steps=4 shard=true"
+    added = "judge=length judge.retries=2 generate=8 rerank=4 prompts=p.csv lm_eval=everyday refusal=rule"
+    assert words(f"run suite=x losses=dpo device=cuda {places} {added}") == words("run suite=x losses=dpo")
+
+
+def test_a_gpu_is_found_again_by_itself():
+    assert not [word for word in words("run suite=x device=cuda:3", device="NVIDIA H100") if word.startswith("device=")]
+
+
+def test_changed_words_win_over_recorded_ones_and_over_the_rows():
+    found = words("run suite=x suite.path=old threads=1", "suite.path=new", "threads=8", "device=cuda")
+    assert {"suite.path=new", "threads=8", "device=cuda"} <= set(found)
+    assert not {"suite.path=old", "threads=1", "threads=2", "device=cpu"} & set(found)
+
+
+def test_a_model_trained_elsewhere_gets_only_words_that_evaluate_knows():
+    found = words("evaluate model=m reference=r suite=x loss=dpo seeds=1 judge=length", precision=None)
+    assert sorted(found) == sorted(
+        ["model=m", "reference=r", "suite=x", "loss=dpo", "seeds=1", "threads=2", "layout=packed", *HERE]
+    )
