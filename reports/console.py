@@ -23,6 +23,7 @@ from reports.content.tables import (
 from reports.text import numbers
 from reports.text.grids import Grid, grid
 from reports.text.numbers import Field
+from results.inference.test import CLAIM_SEEDS
 
 _FALLBACK_WIDTH = 120
 _GAP = "  "
@@ -40,7 +41,7 @@ def terminal(runs: pandas.DataFrame, width: int | None = None, folder: Path | st
         return "No cells."
     evidence = None
     if folder is not None:  # below the seeds of a claim nothing is tested, so nothing need be read
-        testable = runs["seed"].nunique() >= notes.CLAIM_SEEDS
+        testable = runs["seed"].nunique() >= CLAIM_SEEDS
         evidence = Evidence(tables=held_out_tables(Path(folder)) if testable else {})
     return "\n\n\n".join(_block(protocol, columns, evidence) for protocol in protocols(runs))
 

@@ -25,6 +25,7 @@ from reports.figures.sensitivity import sensitivity_block
 from reports.figures.tuning import tuning_block
 from reports.text import escape, numbers
 from reports.text.grids import Grid, grid
+from results.cells.frames import rows_of
 from results.schema.column import LETTERS
 from results.schema.row import ROW_COLUMNS
 
@@ -171,7 +172,7 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
     found = headline.standings(protocol, evidence)
     shown = headline.table(protocol, found)
     span = strips.strip_range(shown)
-    drawn = tuple(Markup(strips.strip(row, span)) for row in shown.to_dict("records"))
+    drawn = tuple(Markup(strips.strip(row, span)) for row in rows_of(shown))
     fields = tables.headline_fields(shown)
     return {
         "verdicts": verdict.verdicts(protocol, found),
@@ -218,12 +219,21 @@ def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[
 def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ...]:
     cards = []
     for loss, rows in protocol.done.groupby("loss", sort=False):
-        records = rows.to_dict("records")
+        records = rows_of(rows)
         told = dict.fromkeys(numbers.settings(row, seed=False) for row in records)
         first = records[0]
-        words = (_or_empty(first.get(name)) for name in ("formula", "conventions", "paper", "reward"))
         name = numbers.number(loss, "text")
-        cards.append(LossCard(name, colours[name], *words, tuple(text for text in told if text)))
+        cards.append(
+            LossCard(
+                name=name,
+                colour=colours[name],
+                formula=_or_empty(first.get("formula")),
+                conventions=_or_empty(first.get("conventions")),
+                paper=_or_empty(first.get("paper")),
+                ruler=_or_empty(first.get("reward")),
+                settings=tuple(text for text in told if text),
+            )
+        )
     return tuple(cards)
 
 

@@ -11,6 +11,7 @@ import pandas
 
 from reports.text import numbers
 from reports.text.numbers import Field
+from results.cells.frames import rows_of
 from results.schema.row import KNOBS
 
 FIELDS: Mapping[str, Field] = {
@@ -42,7 +43,7 @@ def varying(rows: pandas.DataFrame) -> tuple[str, ...]:
 def _values(rows: pandas.DataFrame) -> dict[str, set[Any]]:
     """The values of each knob among the trained rows."""
     kept = [name for name in ("loss", "lr", *KNOBS) if name in rows.columns]
-    trained = [row for row in rows[kept].to_dict("records") if _is_trained(row)]
+    trained = [row for row in rows_of(rows[kept]) if _is_trained(row)]
     found = {name: {value_of(row, name) for row in trained} for name in KNOBS}
     return found | {name: found[name] - {None} for name in _OF_LATER_ROUNDS}
 
@@ -96,11 +97,11 @@ def against(rows: pandas.DataFrame, axis: str) -> pandas.DataFrame:
         return pandas.DataFrame()
     others = [name for name in names if name != axis]
     points: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
-    for row in rows.to_dict("records"):
+    for row in rows_of(rows):
         if _is_trained(row) and not numbers.is_missing(row.get("preference_accuracy")):
             setting = numbers.label({**row, "knobs": words(row, others)}, seed=False)
             points.setdefault((setting, value_of(row, axis)), []).append(row)
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "loss": same[0]["loss"],
             "control": same[0]["control"],
@@ -113,7 +114,8 @@ def against(rows: pandas.DataFrame, axis: str) -> pandas.DataFrame:
         for (setting, value), same in points.items()
     ]
     order = {setting: place for place, setting in enumerate(dict.fromkeys(line["setting"] for line in lines))}
-    return pandas.DataFrame(sorted(lines, key=lambda line: (order[line["setting"]], line["value"])))
+    lines.sort(key=lambda line: (order[line["setting"]], line["value"]))
+    return pandas.DataFrame(lines)
 
 
 def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> float:

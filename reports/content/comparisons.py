@@ -1,11 +1,14 @@
 """The verdicts of `results.compare` as text: one block a protocol, one line a comparison."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas
 
 from reports.text import numbers
 from reports.text.numbers import Style
+from results.cells.frames import rows_of
 from results.inference.test import CLAIM_SEEDS
 from results.schema.row import METRIC_COLUMNS
 from results.schema.tables import COMPARISON_COLUMNS
@@ -46,7 +49,7 @@ def across(frame: pandas.DataFrame, a: str, b: str) -> str:
     metric = str(frame["metric"].iloc[0])
     styles = _styles(metric)
     lines = [("cell", "setting", "seed", "a", "b", "difference", "se over rows", "not the same")]
-    for row in frame.to_dict("records"):
+    for row in rows_of(frame):
         lines.append(
             (
                 numbers.number(row["cell"], "text"),
@@ -71,7 +74,7 @@ def _styles(metric: str) -> tuple[Style, Style]:
     return ("share", "change") if _UNITS.get(metric) == "share" else ("nats", "drift")
 
 
-def _aligned(lines: list[tuple[str, ...]], text: tuple[int, ...]) -> list[str]:
+def _aligned(lines: Sequence[tuple[str, ...]], text: tuple[int, ...]) -> list[str]:
     """Columns of equal width, those of `text` to the left, a rule below the first line."""
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     rows = [
@@ -92,11 +95,11 @@ def _block(rows: pandas.DataFrame) -> str:
         f"{numbers.counted(int(first['clusters']), 'cluster')}, protocol "
         f"{numbers.number(first['protocol'], 'text')}"
     )
-    lines = [_HEADS, *(_cells(row) for row in rows.to_dict("records"))]
+    lines = [_HEADS, *(_cells(row) for row in rows_of(rows))]
     return "\n".join([title, "", *_aligned(lines, _TEXT)])
 
 
-def _cells(row: dict) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     styles = _styles(row["metric"])
     seeds = [numbers.number(row[name], "count") for name in ("seeds_a", "seeds_b")]
     interval = [numbers.number(row[name], styles[1]) for name in ("low", "high")]

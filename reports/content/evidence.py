@@ -9,6 +9,7 @@ import pandas
 
 import results
 from results.cells import searches
+from results.cells.frames import by_cell, rows_of
 from results.inference.best_of_n_trials import best_of_n
 from results.metrics.diagnosis import Finding, diagnose
 
@@ -30,7 +31,7 @@ def read_evidence(folder: Path, runs: pandas.DataFrame) -> Evidence:
     curves, measured, audits = _curves(folder), _measured(folder), results.audits(folder)
     findings = {
         row["cell"]: diagnose(row, curves.get(row["cell"]), measured.get(row["cell"]), audits.get(row["protocol"]))
-        for row in runs[runs["status"] == "done"].to_dict("records")
+        for row in rows_of(runs[runs["status"] == "done"])
     }
     tables = {cell: _last_test(measured[cell]) for cell in findings if cell in measured}
     tuning = best_of_n(folder) if searches.record(folder) else pandas.DataFrame()
@@ -47,7 +48,7 @@ def _curves(folder: Path) -> dict[str, pandas.DataFrame]:
         curves = results.curves(folder)
     except FileNotFoundError:
         return {}
-    return {str(cell): table for cell, table in curves.groupby("cell", sort=False)}
+    return by_cell(curves)
 
 
 def _measured(folder: Path) -> dict[str, pandas.DataFrame]:
@@ -56,9 +57,10 @@ def _measured(folder: Path) -> dict[str, pandas.DataFrame]:
         stored = results.pairs(folder, step="all", split=None)
     except FileNotFoundError:
         return {}
-    return {str(cell): table for cell, table in stored.groupby("cell", sort=False)}
+    return by_cell(stored)
 
 
 def _last_test(table: pandas.DataFrame) -> pandas.DataFrame:
     """The test rows of the last evaluation."""
-    return table[(table["split"] == "test") & (table["step"] == table["step"].max())]
+    last: pandas.DataFrame = table[(table["split"] == "test") & (table["step"] == table["step"].max())]
+    return last

@@ -5,6 +5,7 @@ Where a search has claimed, its winners and defaults on their fresh seeds stand 
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas
 
@@ -82,21 +83,21 @@ def table(protocol: Protocol, found: Standings, measures: Sequence[Field] = HEAD
     return marked.assign(interval=_intervals(marked, found)) if tested else marked
 
 
-def _intervals(shown: pandas.DataFrame, found: Standings) -> list[str | None]:
-    """The 95 % interval of preference accuracy in words: over seeds and rows where it was tested, else over rows."""
+def _intervals(shown: pandas.DataFrame, found: Standings) -> list[Any]:
+    """The 95 % interval of preference accuracy in words, or None: over seeds and rows where tested, else over rows."""
     ends = {
         cell: (place.low, place.high)
         for ruled in found.values()
         for place in (*ruled[RULERS[0]].places, *ruled[RULERS[0]].defaults)
         for cell in place.cells
     }
-    told = []
+    told: list[Any] = []
     for row in numbers.records(shown, "cell", "loss", RULERS[0], f"{RULERS[0]}_se", "n_clusters"):
-        value, error, clusters = row[RULERS[0]], row[f"{RULERS[0]}_se"], row.get("n_clusters")
+        value, error, clusters = row[RULERS[0]], row[f"{RULERS[0]}_se"], row.get("n_clusters", math.nan)
         degrees = math.inf if numbers.is_missing(clusters) else clusters - 1
         measured = row["loss"] != "none" and not numbers.is_missing(error)
         own = interval(Estimate(value, error), degrees) if measured else None
-        low, high = ends.get(row["cell"]) or own or (None, None)
+        low, high = ends.get(row["cell"]) or own or (math.nan, math.nan)
         told.append(None if numbers.is_missing(low) else within(low, high))
     return told
 
@@ -118,10 +119,9 @@ def _marked(shown: pandas.DataFrame, found: Standings) -> pandas.DataFrame:
     best = []
     for ruler in (name for name in RULERS if f"{name}_se" in shown.columns):
         mine = [placed.get((ruler, cell)) for cell in shown["cell"]]
-        known = [place is not None and not numbers.is_missing(place.se) for place in mine]
-        errors = [place.se if place is not None else None for place in mine]
-        tested = pandas.Series(errors, dtype="float64")
-        shown[f"{ruler}_se"] = shown[f"{ruler}_se"].where([not one for one in known], tested)
+        tested = pandas.Series([math.nan if place is None else place.se for place in mine], dtype="float64")
+        shown[f"{ruler}_se"] = shown[f"{ruler}_se"].where(tested.isna(), tested)
         best.append([ruler if place is not None and place.tied else "" for place in mine])
     together = zip(*best, strict=True) if best else [()] * len(shown)
-    return shown.assign(best=[frozenset(filter(None, names)) for names in together])
+    named: list[Any] = [frozenset(filter(None, names)) for names in together]
+    return shown.assign(best=named)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas
 
 from reports.text.numbers import Field
+from results.cells.frames import rows_of
 
 CANARIES = (
     Field("canary_constant", "constant", "share", "canary win-rates", short="canary\nconstant", drop=4),
@@ -31,7 +32,7 @@ def judgements(rows: pandas.DataFrame) -> pandas.DataFrame:
     Empty where no cell was judged.
     """
     found: list[dict[str, Any]] = []
-    for row in rows.to_dict("records"):
+    for row in rows_of(rows):
         text = row.get("judgements")
         for judge, numbers in (json.loads(text) if isinstance(text, str) else {}).items():
             found.append({**row, **dict.fromkeys((field.column for field in JUDGED), None), **numbers, "judge": judge})

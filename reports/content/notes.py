@@ -12,6 +12,7 @@ import pandas
 from reports.content import axes
 from reports.content.tables import Protocol
 from reports.text import numbers
+from results.cells.frames import rows_of
 from results.inference.test import CLAIM_SEEDS
 from results.metrics.diagnosis import Finding
 
@@ -84,7 +85,7 @@ def answers(asked: pandas.DataFrame) -> str:
 
 def _disagreement(protocol: Protocol) -> str:
     """Cells that one ruler puts above and the other below one half."""
-    rows = protocol.contenders.to_dict("records")
+    rows = rows_of(protocol.contenders)
     told = [f"{_name(protocol, row)}: {_both_rulers(row)}" for row in rows if _disagrees(row)]
     if not told:
         return ""
@@ -95,10 +96,10 @@ def _disagreement(protocol: Protocol) -> str:
 
 
 def _disagrees(row: Mapping[str, Any]) -> bool:
-    values = [row.get("preference_accuracy"), row.get("mean_ratio_accuracy")]
+    values: list[Any] = [row.get("preference_accuracy"), row.get("mean_ratio_accuracy")]
     if any(numbers.is_missing(value) for value in values):
         return False
-    return (values[0] - 0.5) * (values[1] - 0.5) < 0
+    return bool((values[0] - 0.5) * (values[1] - 0.5) < 0)
 
 
 def _both_rulers(row: Mapping[str, Any]) -> str:
@@ -121,7 +122,7 @@ def _length_baseline(protocol: Protocol) -> str:
 def diagnosed(protocol: Protocol) -> str:
     """Which failure modes the finished cells name in their column `diagnosis`; empty where they name none."""
     cells: dict[str, list[str]] = {}
-    for row in protocol.contenders.to_dict("records"):
+    for row in rows_of(protocol.contenders):
         if not numbers.is_missing(row.get("diagnosis")):
             for mode in filter(None, str(row["diagnosis"]).split(",")):
                 cells.setdefault(mode, []).append(_name(protocol, row))
@@ -132,7 +133,7 @@ def diagnosed(protocol: Protocol) -> str:
 def warnings(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> tuple[tuple[str, str], ...]:
     """Each failure mode that some cell shows, with the losses of those cells: ("beta inert", "dpo, orpo")."""
     shown: dict[str, dict[str, None]] = {}
-    for row in protocol.contenders.to_dict("records"):
+    for row in rows_of(protocol.contenders):
         for finding in findings.get(row["cell"], ()):
             shown.setdefault(finding.mode.replace("_", " "), {})[numbers.number(row["loss"], "text")] = None
     return tuple((mode, ", ".join(losses)) for mode, losses in shown.items())
@@ -145,7 +146,7 @@ def diagnosis(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> 
     """
     shown: dict[str, list[str]] = {}
     last: dict[str, Finding] = {}
-    for row in protocol.contenders.to_dict("records"):
+    for row in rows_of(protocol.contenders):
         for finding in findings.get(row["cell"], ()):
             evidence = ", ".join(
                 f"{name.replace('_', ' ')} {numbers.number(value, 'ratio')}" for name, value in finding.evidence.items()
@@ -220,7 +221,7 @@ def unfinished(protocol: Protocol) -> tuple[str, ...]:
     """The cells without a result, each with its status and reason."""
     return tuple(
         f"{_name(protocol, row)}: {numbers.number(row['status'], 'text')}: {_reason(row)}"
-        for row in protocol.unfinished.to_dict("records")
+        for row in rows_of(protocol.unfinished)
     )
 
 

@@ -219,7 +219,9 @@ def with_parameters(rows: pandas.DataFrame, fields: tuple[Field, ...]) -> pandas
     """The rows with a column for each hyper-parameter among the fields."""
     names = [field.column for field in fields if field.column.startswith(PARAMETER_PREFIX)]
     given = [numbers.hyperparameters(row) for row in numbers.records(rows, "hyperparameters", "cell")]
-    added = {name: [values.get(name.removeprefix(PARAMETER_PREFIX)) for values in given] for name in names}
+    added: dict[str, Any] = {
+        name: [values.get(name.removeprefix(PARAMETER_PREFIX)) for values in given] for name in names
+    }
     return rows.assign(**added)
 
 

@@ -12,7 +12,9 @@ from reports.text import grids, numbers
 from reports.text.grids import Grid
 from results.inference import settings
 from results.inference.standing import Place, Standing
+from results.inference.test import CLAIM_SEEDS
 
+Kind = Literal["better", "tied", "none"]
 NOT_APART = "not distinguishable"
 _SHOWN = 12
 """Most settings that the best one is set against in a table."""
@@ -33,7 +35,7 @@ class Verdict:
     evidence: tuple[str, ...] = ()
     grid: Grid | None = None
     where: str = ""
-    kind: Literal["better", "tied", "none"] = "none"
+    kind: Kind = "none"
 
 
 def verdicts(protocol: Protocol, found: Standings) -> tuple[Verdict, ...]:
@@ -41,8 +43,8 @@ def verdicts(protocol: Protocol, found: Standings) -> tuple[Verdict, ...]:
     seeds = notes.seeds_per_setting(headline.ranked(protocol))
     if not seeds:
         return ()
-    if seeds < notes.CLAIM_SEEDS and not found:
-        enough = numbers.counted(notes.CLAIM_SEEDS, "seed")
+    if seeds < CLAIM_SEEDS and not found:
+        enough = numbers.counted(CLAIM_SEEDS, "seed")
         more = f"Train every setting with {enough} or more for a verdict: seeds=0,1,2."
         return (Verdict(f"{numbers.counted(seeds, 'seed')}: no claim about the losses.", (more,)),)
     if not found:
@@ -84,7 +86,7 @@ def _of_group(protocol: Protocol, knobs: str, found: Standings) -> Verdict:
     grid = _grid(main.places, names, against, other) if len(main.places) > 1 else None
     evidence = _evidence(protocol, main, names, contrary, found)
     apart = [place for place in main.places[1:] if not place.tied and place not in contrary]
-    kind = "none" if len(main.places) < 2 else "better" if apart else "tied"
+    kind: Kind = "none" if len(main.places) < 2 else "better" if apart else "tied"
     if headline.has_claim(protocol):
         evidence.append(_tuning(main))
     return Verdict(f"{words}.", tuple(filter(None, evidence)), grid, knobs, kind)
@@ -134,8 +136,7 @@ def _evidence(
     left_out = len(set(settings.keys(headline.ranked(protocol)))) - sum(placed)
     if left_out:
         told.append(
-            f"Left out, with fewer than {numbers.counted(notes.CLAIM_SEEDS, 'seed')}: "
-            f"{numbers.counted(left_out, 'setting')}."
+            f"Left out, with fewer than {numbers.counted(CLAIM_SEEDS, 'seed')}: {numbers.counted(left_out, 'setting')}."
         )
     counts = Counter(place.loss for place in found.places)
     if len(set(counts.values())) > 1 and not headline.has_claim(protocol):
@@ -160,7 +161,7 @@ def _contrary(line: Mapping[str, Any], other: Mapping[frozenset[str], Mapping[st
     if ruler is None or line["verdict"] == NOT_APART:
         return False
     difference = ruler["difference"] * (1 if ruler["a"] == line["a"] else -1)
-    return difference < -ruler["difference_se"]
+    return bool(difference < -ruler["difference_se"])
 
 
 def _grid(

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.figures import drawing
 from reports.figures.drawing import DASHES, Drawing, Fill, Paint
 from reports.text import numbers
+from results.cells.frames import rows_of
 from results.schema.row import TERM_PREFIX
 
 CURVES_A_LOSS = 8
@@ -74,7 +75,7 @@ def loss_curves(
 def _one_loss(
     loss: str, rows: pandas.DataFrame, curves: Mapping[str, pandas.DataFrame], colour: str, prefix: str
 ) -> LossCurves:
-    chosen = rows.iloc[sampled(len(rows), CURVES_A_LOSS)].to_dict("records")
+    chosen = rows_of(rows.iloc[sampled(len(rows), CURVES_A_LOSS)])
     tables = [curves[row["cell"]] for row in chosen]
     window = max(1, round(max(len(table) for table in tables) / SMOOTHED_SHARE))
     opacities = tuple(round(float(value), 2) for value in numpy.linspace(1, 0.35, len(chosen)))
@@ -129,7 +130,7 @@ def _fill(
         drawing.frame(axes, paint, limits=panel.limits, level=panel.level)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for place, (table, opacity) in enumerate(zip(tables, opacities, strict=True)):
-            words = [labels[place] or None] if labels else [None] * len(panel.columns)
+            words: Sequence[str | None] = [labels[place] or None] if labels else [None] * len(panel.columns)
             if not place and len(panel.columns) > 1:
                 words = [word for _, word in panel.columns]
             _lines(axes, panel, table, paint.series[colour], opacity, window, words, raw=len(tables) == 1)

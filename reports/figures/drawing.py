@@ -79,7 +79,7 @@ def _saved(
     title: str = "",
 ) -> bytes:
     """The bytes of a figure; `alone` where no page stands around it."""
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "preference-harness",
         "text.parse_math": False,

@@ -12,7 +12,9 @@ from reports.figures.drawing import Paint
 from reports.text import numbers
 from reports.text.grids import Head, crossed
 from reports.text.numbers import Style
+from results.cells.frames import rows_of
 from results.inference import frontiers, settings
+from results.schema.row import KNOBS
 
 _REWARDS: tuple[tuple[str, str, Style], ...] = (
     ("gold_reward_gain", "gold reward gained", "drift"),
@@ -130,13 +132,13 @@ def _keys(points: pandas.DataFrame, colours: Mapping[str, str]) -> tuple[tuple[s
 
 def _knobs(points: pandas.DataFrame) -> list[str]:
     """The axes of the training rows that the points do not share."""
-    return [name for name in frontiers.KNOBS if points[name].nunique(dropna=False) > 1]
+    return [name for name in KNOBS if points[name].nunique(dropna=False) > 1]
 
 
 def _named(matched: pandas.DataFrame, unlike: list[str]) -> pandas.DataFrame:
     """The rows with their loss and unlike knobs in words, as `crossed` needs them."""
     names = []
-    for row in matched.to_dict("records"):
+    for row in rows_of(matched):
         knobs = [f"{name.replace('_', ' ')} {numbers.number(row[name], 'ratio')}" for name in unlike]
         counted = numbers.counted(row["settings"], "setting")
         names.append(f"{', '.join([numbers.number(row['loss'], 'text'), *knobs])} ({counted})")

@@ -10,7 +10,9 @@ from reports.figures.blocks import FigureBlock
 from reports.figures.drawing import Drawing, Paint
 from reports.text import numbers
 from reports.text.grids import Grid, plain
+from results.cells.frames import rows_of
 from results.inference import exponents, settings
+from results.schema.row import KNOBS
 
 _FEWEST = 3
 _FAINT, _FULL = 0.05, 0.42  # opacities between which dark ink stays readable on light pages, and light on dark
@@ -62,7 +64,7 @@ def _exponents(done: pandas.DataFrame) -> tuple[Grid | None, str]:
         ("halving beta is like doubling lr", False),
     )
     rows = []
-    for row in found.to_dict("records"):
+    for row in rows_of(found):
         loss = numbers.number(row["loss"], "text")
         told = [
             f"{numbers.number(row[f'{name}_exponent'], 'drift')} ({numbers.number(row[f'{name}_low'], 'drift')} to "
@@ -75,7 +77,7 @@ def _exponents(done: pandas.DataFrame) -> tuple[Grid | None, str]:
 
 def _of_most_common_knobs(found: pandas.DataFrame) -> pandas.DataFrame:
     """The rows whose training rows are like those of most others: maps of unlike rows are not compared."""
-    knobs = [name for name in settings.KNOBS if name in found.columns]
+    knobs = [name for name in KNOBS if name in found.columns]
     groups = [same for _, same in found.groupby(knobs, sort=False, dropna=False)]
     return max(groups, key=len) if groups else found
 
@@ -92,7 +94,7 @@ def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: 
         drawing.frame(panel, paint)
         panel.set_xlim(-0.5, len(betas) - 0.5)
         panel.set_ylim(-0.5, len(lrs) - 0.5)
-        for row in found.to_dict("records"):
+        for row in rows_of(found):
             x, y = (0 if numbers.is_missing(row["beta"]) else betas.index(row["beta"])), lrs.index(row["lr"])
             panel.fill_between(
                 [x - 0.48, x + 0.48],

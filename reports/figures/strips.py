@@ -27,14 +27,14 @@ def strip(row: Mapping[str, Any], span: tuple[float, float]) -> str:
 
     Empty where the cell has no accuracy.
     """
-    accuracy = row.get("preference_accuracy")
+    accuracy: Any = row.get("preference_accuracy")
     if numbers.is_missing(accuracy):
         return ""
     parts = [_rule(0.5, span, "half")]
     if not numbers.is_missing(row.get("longer_wins_baseline")):
         parts.append(_rule(row["longer_wins_baseline"], span, "baseline"))
     parts += [_mark(row.get(f"accuracy_chosen_{side}"), span, side) for side in ("shorter", "longer")]
-    error = row.get("preference_accuracy_se")
+    error: Any = row.get("preference_accuracy_se")
     if not numbers.is_missing(error):
         left, right = (numbers.coordinate(_x(accuracy + sign * error, span)) for sign in (-1, 1))
         middle = numbers.coordinate(_STRIP_HEIGHT / 2)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.text import escape, numbers
 from reports.text.numbers import Field
+from results.cells.frames import rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -93,7 +94,7 @@ def crossed(
     heads = (Head(first, "", "loss and settings", "", False), *(head(value) for value in values))
     lines = []
     for name, same in rows.groupby(by, sort=False):
-        told = {record[across]: text(record) for record in same.to_dict("records")}
+        told = {record[across]: text(record) for record in rows_of(same)}
         shown = (str(name), *(told.get(value, numbers.MISSING) for value in values))
         owner = same.iloc[0]
         lines.append(Line(shown, ("",) * len(shown), numbers.number(owner["loss"], "text"), bool(owner["control"])))

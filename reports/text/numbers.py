@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.text import escape
+from results.cells.frames import rows_of
 from results.schema.row import ROW_COLUMNS
 
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ LABELLED = ("loss", "hyperparameters", "lr", "knobs", "seed", "cell")
 
 def records(frame: "pandas.DataFrame", *names: str) -> "list[dict[str, Any]]":
     """The rows as mappings of those of the named columns that there are: of wide frames, all would take long."""
-    return frame[[name for name in dict.fromkeys(names) if name in frame.columns]].to_dict("records")
+    return rows_of(frame[[name for name in dict.fromkeys(names) if name in frame.columns]])
 
 
 def _pandas_na() -> Any:
     import pandas
 
     return pandas.NA
+
+
+_UNSIGNED: Mapping[Style, Style] = {"change": "share", "drift": "nats"}
+"""Signed styles, and how an error of such a value is written."""
 
 
 def number(value: Any, style: Style) -> str:
@@ -75,7 +80,7 @@ def number(value: Any, style: Style) -> str:
 
 def with_error(value: Any, error: Any, style: Style) -> str:
     """A value and its standard error; only the value where the error is missing."""
-    plain: Style = {"change": "share", "drift": "nats"}.get(style, style)
+    plain: Style = _UNSIGNED.get(style, style)
     text = number(value, style)
     return text if is_missing(value) or is_missing(error) else f"{text} ± {number(error, plain)}"
 
@@ -101,7 +106,7 @@ def hyperparameters(row: Mapping[str, Any]) -> dict[str, float]:
 
     Raises: ValueError when the column holds something else than a JSON object.
     """
-    text = row.get("hyperparameters")
+    text: Any = row.get("hyperparameters")
     if is_missing(text):
         return {}
     try:

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from results.schema.row import Column, names
 
@@ -132,3 +132,13 @@ def rows_frame(rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...]) -
     series = {c.name: pd.Series([row.get(c.name) for row in rows], dtype=c.dtype) for c in columns}
     series |= {key: pd.Series([row.get(key) for row in rows]) for key in extra}
     return pd.DataFrame(series).copy()  # a copy lies in one piece, so that further columns are added quickly
+
+
+def rows_of(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The rows of a frame as mappings from column name to value."""
+    return cast("list[dict[str, Any]]", frame.to_dict("records"))
+
+
+def by_cell(frame: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+    """The rows of each cell apart, by cell id, for a frame with a column `cell`."""
+    return {str(cell): rows for cell, rows in frame.groupby("cell", sort=False)}

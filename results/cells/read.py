@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from results.cells.frames import check_types, read_parquet, rows_frame
-from results.cells.searches import CLAIM, PLAIN, record, records, roles
+from results.cells.searches import CLAIM, PLAIN, needed_record, record, records, roles
 from results.cells.store import AUDIT, CURVE, PAIRS, ROW, read_row
 from results.schema.row import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, Column
 
@@ -28,7 +28,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     """
     parts = roles(records(path))
     none = {"stage": PLAIN, "trial": None, "role": ""}
-    return rows_frame(({**row, **parts.get(row.get("cell"), none)} for row in _rows(path).values()), ROW_COLUMNS)
+    return rows_frame(({**row, **parts.get(row.get("cell", ""), none)} for row in _rows(path).values()), ROW_COLUMNS)
 
 
 def pairs(path: Path | str, step: int | Literal["last", "all"] = "last", split: str | None = "test") -> "pd.DataFrame":
@@ -156,9 +156,7 @@ def search(path: Path | str, search: str | None = None) -> "pd.DataFrame":
     A cell that was tried and is a part of the claim too has two rows; cells that have not been run have none.
     Raises: FileNotFoundError without runs; ValueError where there is no such search.
     """
-    found = record(path, search)
-    if found is None:
-        raise ValueError(f"no search at {str(path)!r}; run one with search=random.")
+    found = needed_record(path, search)
     return parts(read(path), found)
 
 

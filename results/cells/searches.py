@@ -57,6 +57,14 @@ def record(path: Path | str, search: str | None = None) -> dict[str, Any] | None
     return named[-1]
 
 
+def needed_record(path: Path | str, search: str | None = None) -> dict[str, Any]:
+    """The record of this id, or the last one. Raises: ValueError where there is none."""
+    found = record(path, search)
+    if found is None:
+        raise ValueError(f"no search at {str(path)!r}; run one with search=random.")
+    return found
+
+
 def roles(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Cell -> its stage, trial and role: a claim before a trial, and the last search before earlier ones."""
     entries = [entry for one in found for entry in one["cells"]]

@@ -183,9 +183,15 @@ def _tables(folder: Path, row: Mapping[str, Any], settings: Mapping[str, Any]) -
         has_curve = store.CURVE in row["files"]
         curve = read_parquet(folder / store.CURVE, CURVE_COLUMNS, "curve") if has_curve else None
         yield from _not_finite(folder, pairs, curve)
-        again = derived(
-            pairs, curve, reward=row.get("reward"), beta=settings.get("beta"), noise_floor=row.get("noise_floor") or 0.0
-        )
+        again: dict[str, Any] = {
+            **derived(
+                pairs,
+                curve,
+                reward=row.get("reward"),
+                beta=settings.get("beta"),
+                noise_floor=row.get("noise_floor") or 0.0,
+            )
+        }
     except (OSError, ValueError) as error:
         yield Finding(folder / store.PAIRS, f"cannot be measured: {error}", REMOVE)
         return
@@ -216,7 +222,9 @@ def _equal(stored: object, again: object) -> bool:
     """Equal within the tolerance; null stands for a number that does not exist."""
     if again is None or (isinstance(again, float) and not math.isfinite(again)):
         return stored is None
-    return isinstance(stored, int | float) and math.isclose(stored, again, rel_tol=TOLERANCE, abs_tol=1e-12)
+    if not isinstance(stored, int | float) or not isinstance(again, int | float):
+        return False
+    return math.isclose(stored, again, rel_tol=TOLERANCE, abs_tol=1e-12)
 
 
 def _not_finite(folder: Path, pairs: "pd.DataFrame", curve: "pd.DataFrame | None") -> Iterator[Finding]:
@@ -228,7 +236,9 @@ def _not_finite(folder: Path, pairs: "pd.DataFrame", curve: "pd.DataFrame | None
             if len(bad):
                 what = f"{name} is no finite number in {len(bad)} rows, first {bad['pair_id'].iloc[0]!r}"
                 yield Finding(folder / store.PAIRS, what, f"delete row.json and {AGAIN}")
-    for name in ("loss", "gradient_norm") if curve is not None else ():
+    if curve is None:
+        return
+    for name in ("loss", "gradient_norm"):
         bad = curve[~curve[name].abs().lt(math.inf)]
         if len(bad):
             yield Finding(

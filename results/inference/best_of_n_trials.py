@@ -13,7 +13,7 @@ import numpy as np
 
 from results.cells.frames import rows_frame
 from results.cells.read import search
-from results.cells.searches import METRIC, SEARCH, record
+from results.cells.searches import METRIC, SEARCH, needed_record
 from results.metrics.statistics import Floats
 from results.schema.tables import TUNING_COLUMNS
 
@@ -40,7 +40,7 @@ def best_of_n(path: Path | str, name: str | None = None) -> "pd.DataFrame":
     whose settings are draws from the loss's space; quasi-random draws scatter less than independent ones, so it is on
     the wide side. Raises: as results.search.
     """
-    frame, found = search(path, name), record(path, name)
+    frame, found = search(path, name), needed_record(path, name)
     tried = frame[(frame["stage"] == SEARCH) & (frame["rung"] == 0) & frame["status"].isin(["done", "failed"])]
     lines: list[dict[str, Any]] = []
     for loss, rows in tried.groupby("loss", sort=False):

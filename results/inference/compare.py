@@ -12,7 +12,7 @@ rows, m = the metric.
 import json
 import math
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.cells.frames import rows_frame
+from results.cells.frames import by_cell, rows_frame, rows_of
 from results.cells.read import comparable, pairs, read
 from results.cells.searches import DEFAULT
 from results.inference.settings import named
@@ -90,7 +90,7 @@ def compare(
         raise ValueError(f"unknown metric {metric!r}. Metrics of the test rows: {', '.join(METRICS)}.")
     places = [path] if isinstance(path, str | Path) else list(path)
     runs = _selected(_together([comparable(read(place), place, search) for place in places]), losses, against)
-    tables = {cell: table for place in places for cell, table in pairs(place).groupby("cell", sort=False)}
+    tables = {cell: table for place in places for cell, table in by_cell(pairs(place)).items()}
     found: list[dict[str, Any]] = []
     for protocol, rows in runs.groupby("protocol", sort=True, dropna=False):
         of = sorted(sides(rows, tables, metric), key=lambda side: side.role == DEFAULT)
@@ -146,7 +146,7 @@ def _selected(runs: "pd.DataFrame", losses: Sequence[str] | None, against: str |
     return done[~control | (done["loss"] == against)]
 
 
-def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metric: str) -> list[Side]:
+def sides(runs: "pd.DataFrame", tables: Mapping[str, "pd.DataFrame"], metric: str) -> list[Side]:
     """The settings of one protocol, each with all its seeds; `tables` are pair tables of test rows by cell.
 
     Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
@@ -164,7 +164,7 @@ def sides(runs: "pd.DataFrame", tables: Mapping[Hashable, "pd.DataFrame"], metri
                 f"{label} has several cells of seed {twice[0]}, which the columns do not tell apart; "
                 "compare the folders of one run at a time."
             )
-        measured = [(row, tables[row["cell"]]) for row in cells.to_dict("records") if row["cell"] in tables]
+        measured = [(row, tables[row["cell"]]) for row in rows_of(cells) if row["cell"] in tables]
         if measured:
             found.append(_side(label, measured, metric))
     return found
@@ -175,7 +175,7 @@ def _side(label: str, measured: "list[tuple[dict[str, Any], pd.DataFrame]]", met
     for row, table in measured:
         table = table.sort_values("pair_id")
         rows.add(tuple(table["pair_id"]))
-        given = {
+        given: dict[str, Any] = {
             name: None if isinstance(row.get(name), float) and math.isnan(row[name]) else row.get(name)
             for name in ("reward", "beta", "noise_floor")
         }
@@ -265,7 +265,8 @@ def _detectable(line: dict[str, Any], tested: int) -> float:
 
     if math.isnan(line["p"]):
         return math.nan
-    return float(sum(t.ppf([1 - LEVEL / 2 / tested, POWER], line["degrees"]))) * line["difference_se"]
+    reach = float(np.sum(t.ppf([1 - LEVEL / 2 / tested, POWER], line["degrees"])))
+    return float(reach * line["difference_se"])
 
 
 def _verdict(line: dict[str, Any], p: float, metric: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from results.cells.frames import by_cell
 from results.cells.read import pairs, read
 from results.inference.compare import Side, sides
 from results.inference.test import POWER, Spread, row_variance, seeds_for
@@ -44,7 +45,7 @@ def spread(path: Path | str, metric: str = "preference_accuracy", protocol: str 
     done = done[done["seed"].notna()].assign(role="")
     groups = {name: rows for name, rows in done.groupby("protocol") if protocol in (None, name)}
     for name in sorted(groups, key=lambda name: -len(groups[name])):
-        tables = {cell: table for cell, table in pairs(path).groupby("cell", sort=False)}
+        tables = by_cell(pairs(path))
         of = [side for side in sides(_repeated(groups[name]), tables, metric) if len(side.values) > 1]
         if len(of) > 1:
             return _pooled(of)

@@ -52,7 +52,7 @@ def means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
     places = {key: place for place, key in enumerate(dict.fromkeys(of))}
     codes = pd.Series([places[key] for key in of], dtype="int64")
     first = done[~codes.duplicated()].reset_index(drop=True)
-    parts = {name: [key[place] for key in places] for place, name in enumerate(SETTING)}
+    parts: dict[str, Any] = {name: [key[place] for key in places] for place, name in enumerate(SETTING)}
     parts |= {name: first[name] for name in _CARRIED if name in done.columns}
     seeds = done["seed"].groupby(codes).nunique().clip(lower=1) if "seed" in done.columns else None
     parts["seeds"] = codes.groupby(codes).size() if seeds is None else seeds

@@ -6,7 +6,7 @@ Best is the setting with the best mean; every setting that the corrected test of
 `tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
 
 
 def standing(
-    runs: "pd.DataFrame", tables: "Mapping[Hashable, pd.DataFrame]", metric: str = "preference_accuracy"
+    runs: "pd.DataFrame", tables: "Mapping[str, pd.DataFrame]", metric: str = "preference_accuracy"
 ) -> Standing:
     """The standing of the finished cells of one protocol that may be ranked together; left out are settings with fewer
     than three seeds, without a value, or with a single cluster of rows. `tables` are pair tables of test rows by cell.

@@ -73,19 +73,24 @@ def difference(a: Floats, b: Floats, rows_a: Floats, rows_b: Floats) -> Differen
 def row_variance(rows_a: Floats, rows_b: Floats) -> Floats:
     """The variance of a difference that is the rows' alone: V_rows - V_both of `difference`, not below 0."""
     gap = rows_a.mean(axis=-2) - rows_b.mean(axis=-2)
-    return np.maximum(gap.var(axis=-1, ddof=1) / gap.shape[-1] - _both(rows_a, rows_b), 0)
+    alone: Floats = np.maximum(gap.var(axis=-1, ddof=1) / gap.shape[-1] - _both(rows_a, rows_b), 0)
+    return alone
 
 
 def _both(rows_a: Floats, rows_b: Floats) -> Floats:
     """What single runs make of single rows, in the variance of a difference."""
-    return sum(_residual(table) / (table.shape[-2] * table.shape[-1]) for table in (rows_a, rows_b))
+    a, b = (_residual(table) / (table.shape[-2] * table.shape[-1]) for table in (rows_a, rows_b))
+    both: Floats = a + b
+    return both
 
 
 def _residual(table: Floats) -> Floats:
     """Variance of a table [..., S, N] after the means of its rows and of its columns."""
     left = table - table.mean(axis=-1, keepdims=True) - table.mean(axis=-2, keepdims=True)
     left += table.mean(axis=(-2, -1), keepdims=True)
-    return (left**2).sum(axis=(-2, -1)) / ((table.shape[-2] - 1) * max(table.shape[-1] - 1, 1))
+    free = (table.shape[-2] - 1) * max(table.shape[-1] - 1, 1)
+    variance: Floats = (left**2).sum(axis=(-2, -1)) / free
+    return variance
 
 
 class Mean(NamedTuple):

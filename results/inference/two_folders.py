@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.cells.frames import rows_frame
+from results.cells.frames import rows_frame, rows_of
 from results.cells.read import read
 from results.cells.store import CELL, ROW, read_row
 from results.metrics.measure import METRICS
@@ -35,7 +35,7 @@ def across(a: Path | str, b: Path | str, metric: str = "preference_accuracy") ->
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}. Metrics of the test rows: {', '.join(METRICS)}.")
     both = _done(a).merge(_done(b), on="cell", suffixes=("_a", "_b"))
-    return rows_frame((_line(row, metric) for row in both.to_dict("records")), ACROSS_COLUMNS)
+    return rows_frame((_line(row, metric) for row in rows_of(both)), ACROSS_COLUMNS)
 
 
 def _line(row: Mapping[str, Any], metric: str) -> dict[str, Any]:

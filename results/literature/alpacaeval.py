@@ -92,8 +92,10 @@ def read_weights(path: Path | str, model: str, baseline: str | None = None) -> L
         if name is not None and name not in table.index:
             raise ValueError(f"{path} has no row {name!r}; it has {len(table)} models, first {table.index[0]!r}.")
     rows = table[~table.index.duplicated(keep="last")][list(WEIGHTS.values())]
-    own = rows.loc[model] - (rows.loc[baseline] if baseline is not None else 0.0)
-    return LengthWeights(*(float(own[name]) for name in WEIGHTS.values()))
+    own = rows.loc[[model]].to_numpy(dtype=np.float64)[0]
+    if baseline is not None:
+        own = own - rows.loc[[baseline]].to_numpy(dtype=np.float64)[0]
+    return LengthWeights(*own.tolist())
 
 
 def read_difficulty(path: Path | str) -> dict[str, float]:
@@ -127,7 +129,7 @@ def published_win_rate(
     not know. For an error that includes it use `verdicts.win_rate_length_controlled`.
     Raises: ValueError for prompts without a difficulty, weights without difficulties, and verdicts without lengths.
     """
-    ids = verdicts["prompt_id"].astype(str).to_numpy()
+    ids = verdicts["prompt_id"].astype(str).tolist()
     if weights is not None and difficulty is None:
         raise ValueError("Published weights need the published difficulties; give difficulty= too (read_difficulty).")
     hardness = np.zeros(len(ids)) if difficulty is None else _difficulties(ids, difficulty)

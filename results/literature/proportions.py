@@ -32,11 +32,13 @@ def clopper_pearson(wins: int, total: int, level: float) -> Limits:
 
 def fisher_exact(wins: int, total: int, other_wins: int, other_total: int) -> float:
     """Two-sided p value of equal proportions by Fisher's exact test. Raises: ValueError for counts that are none."""
+    import numpy as np
     from scipy import stats
 
     _require_counts(wins, total)
     _require_counts(other_wins, other_total)
-    return float(stats.fisher_exact([[wins, total - wins], [other_wins, other_total - other_wins]]).pvalue)
+    table = np.array([[wins, total - wins], [other_wins, other_total - other_wins]])
+    return float(stats.fisher_exact(table).pvalue)
 
 
 def _require_counts(wins: int, total: int) -> None:

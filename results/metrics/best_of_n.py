@@ -60,7 +60,8 @@ def chosen(answers: "pd.DataFrame") -> "pd.DataFrame":
     """The rows of highest implicit reward, one a prompt, the first of equals."""
     places = implicit_rewards(answers).argmax(axis=1)
     n = len(answers) // len(places)
-    return answers.iloc[np.arange(len(places)) * n + places]
+    rows: pd.DataFrame = answers.iloc[np.arange(len(places)) * n + places]
+    return rows
 
 
 def implicit_rewards(answers: "pd.DataFrame") -> Floats:

@@ -13,7 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -107,11 +107,12 @@ def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     if curve is not None and len(curve) and seen["preference_accuracy"] < 0.5:
         margins = _values(curve, "margin")
         half = margins.tail(len(margins) // 2)
+        error = cast(float, half.sem())  # pandas' types allow columns of dates too
         begun, ended = _first(curve, "loss"), _last(curve, "loss")
-        if ended < begun and half.mean() + 2 * half.sem() < min(0, float(margins.iloc[0])):
+        if ended < begun and half.mean() + 2 * error < min(0, float(margins.iloc[0])):
             return seen | {
                 "margin": half.mean(),
-                "margin_se": half.sem(),
+                "margin_se": error,
                 "margin_first": float(margins.iloc[0]),
                 "loss_first": begun,
                 "loss_last": ended,
@@ -299,7 +300,7 @@ def _tenth(curve: "pd.DataFrame") -> int:
     return max(1, round(len(curve) / 10))
 
 
-def _values(curve: "pd.DataFrame", name: str) -> "pd.Series":
+def _values(curve: "pd.DataFrame", name: str) -> "pd.Series[float]":
     """A column of a curve; the loss's value has another name in the frame of `results.curves`."""
     return curve[f"{name}_value" if f"{name}_value" in curve.columns else name]
 

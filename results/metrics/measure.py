@@ -65,7 +65,7 @@ from results.metrics.lengths import (
     reward_length_correlation,
 )
 from results.metrics.pair_table import METRICS, REWARDS, PairArrays, checked, metric, rewards
-from results.metrics.statistics import MISSING, Estimate
+from results.metrics.statistics import MISSING, Clusters, Estimate
 from results.schema.row import PAIR_METRIC_COLUMNS
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def n(pairs: "pd.DataFrame | PairArrays") -> int:
 
 def n_clusters(pairs: "pd.DataFrame | PairArrays") -> int:
     """Distinct clusters among the pairs with both answers. Raises ValueError without a cluster_id column."""
-    return len(np.unique(_clustered(checked(pairs)).paired().clusters))
+    return len(np.unique(_clusters(checked(pairs).paired())))
 
 
 def pairs_chosen_longer(pairs: "pd.DataFrame | PairArrays") -> int:
@@ -223,7 +223,8 @@ def measure(
     `reward` is the loss's own ruler and `beta` its strength, None where it has none; `noise_floor` in nats.
     Raises: ValueError for a bad table, or one without cluster_id (standard errors need it).
     """
-    table = _clustered(checked(pairs))
+    table = checked(pairs)
+    _clusters(table)
     values: dict[str, float | int] = {name: count(table) for name, count in COUNTS.items()}
     for name in METRICS:
         result = estimate(name, table, reward=reward, beta=beta, noise_floor=noise_floor)
@@ -231,11 +232,11 @@ def measure(
     return {column.name: values[column.name] for column in PAIR_METRIC_COLUMNS}
 
 
-def _clustered(table: PairArrays) -> PairArrays:
-    """The table itself, if it names its clusters."""
+def _clusters(table: PairArrays) -> Clusters:
+    """The clusters [N] of a table. Raises: ValueError where it names none."""
     if table.clusters is None:
         raise ValueError(
             "The pair table lacks cluster_id, which standard errors need; "
             "set it to pair_id where the rows are independent."
         )
-    return table
+    return table.clusters

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from results.metrics.statistics import Clusters, Estimate, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Mask = NDArray[np.bool_]
 
 CHOSEN = ("policy_chosen_logp", "reference_chosen_logp", "chosen_tokens")
 REJECTED = ("policy_rejected_logp", "reference_rejected_logp", "rejected_tokens")
@@ -70,7 +73,7 @@ class PairArrays:
         """[N] nats: the margin."""
         return self.a - self.d
 
-    def where(self, mask: np.ndarray) -> "PairArrays":
+    def where(self, mask: Mask) -> "PairArrays":
         """The rows that the mask [N] keeps."""
         sides = {name: getattr(self, name)[mask] for name in ("c", "c0", "nc", "r", "r0", "nr", *OPTIONAL)}
         return PairArrays(**sides, clusters=None if self.clusters is None else self.clusters[mask])
@@ -134,7 +137,8 @@ def rewards(table: PairArrays, reward: str) -> Sides:
 
 def wins(sides: Sides) -> Floats:
     """[N]: 1 where the chosen answer is above the rejected one, 0.5 at an exact tie, else 0."""
-    return (sides.chosen > sides.rejected) + 0.5 * (sides.chosen == sides.rejected)
+    won: Floats = (sides.chosen > sides.rejected) + 0.5 * (sides.chosen == sides.rejected)
+    return won
 
 
 METRICS: dict[str, Callable[..., Estimate]] = {}
@@ -192,17 +196,18 @@ def _check_one_measurement(pairs: "pd.DataFrame") -> None:
 def _side(pairs: "pd.DataFrame", names: tuple[str, str, str]) -> tuple[Floats, Floats, Floats]:
     """Policy log-prob, reference log-prob and count [N] of one side, each row complete or absent."""
     values = [_numbers(pairs, name) for name in names]
-    absent = np.isnan(values)
-    partial = absent.any(axis=0) & ~absent.all(axis=0)
+    absent = np.isnan(values).sum(axis=0)
+    partial: Mask = (absent > 0) & (absent < len(names))
     if partial.any():
         raise ValueError(
             f"{int(partial.sum())} rows have some of {', '.join(names)} and lack others, first "
             f"{_row_name(pairs, partial)}; an answer is either complete or missing."
         )
     for name, column in zip(names, values, strict=True):
-        bad = np.isinf(column) | ((column < 1) if name.endswith("_tokens") else False)
+        is_count = name.endswith("_tokens")
+        bad = np.isinf(column) | (is_count & (column < 1))
         if bad.any():
-            allowed = "counts of at least 1" if name.endswith("_tokens") else "finite log-probs in nats"
+            allowed = "counts of at least 1" if is_count else "finite log-probs in nats"
             where = _row_name(pairs, bad)
             raise ValueError(f"{name} is {column[bad][0]:g} in {where}; allowed are {allowed}.")
     return values[0], values[1], values[2]
@@ -223,7 +228,7 @@ def _numbers(pairs: "pd.DataFrame", name: str) -> Floats:
         raise ValueError(f"{name} must hold numbers: {error}.") from error
 
 
-def _row_name(pairs: "pd.DataFrame", mask: np.ndarray) -> str:
+def _row_name(pairs: "pd.DataFrame", mask: Mask) -> str:
     """How to find the first row of the mask: its pair_id, else its position."""
     position = int(np.flatnonzero(mask)[0])
     if "pair_id" in pairs.columns:

@@ -127,6 +127,6 @@ def standard_deviation(values: Floats) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def is_constant(values: Floats) -> bool:
+def is_constant(values: Floats | Clusters) -> bool:
     """True where the values do not vary, or there are none."""
     return len(values) == 0 or bool(np.all(values == values[0]))

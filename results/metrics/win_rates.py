@@ -279,7 +279,7 @@ def _length_difference(verdicts: "pd.DataFrame") -> Floats:
 
     if not {"policy_tokens", "baseline_tokens"} <= set(verdicts.columns):
         return np.full(len(verdicts), np.nan)
-    sides = [
+    sides: list[Floats] = [
         pd.to_numeric(verdicts[name]).to_numpy(dtype=np.float64, na_value=np.nan)
         for name in ("policy_tokens", "baseline_tokens")
     ]
@@ -306,7 +306,7 @@ def _offset(table: _Prompts, difficulty: Mapping[str, float] | None) -> Floats:
 
 def _shared(verdicts: "pd.DataFrame", name: str) -> str | None:
     """The one value of a column; None where it has none."""
-    seen = verdicts[name].dropna().unique() if name in verdicts.columns else []
+    seen = list(verdicts[name].dropna().unique()) if name in verdicts.columns else []
     return str(seen[0]) if len(seen) else None
 
 

@@ -1,4 +1,4 @@
-"""What a column is, and short ways to declare one; the columns themselves are in `columns.py`."""
+"""What a column is, and short ways to declare one; the columns themselves are in `row.py` and `tables.py`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +10,7 @@ LETTERS = (
 """What the meanings of columns abbreviate; whoever shows them shows this too."""
 
 Direction = Literal["up", "down", "none"]
+Dtype = Literal["str", "float64", "Int64", "boolean"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Column:
     """
 
     name: str
-    dtype: str
+    dtype: Dtype
     unit: str
     better: Direction
     meaning: str
