@@ -18,8 +18,7 @@ from reports.content.verdict import Verdict
 from reports.figures import curves as figures
 from reports.figures import strips
 from reports.figures.axes import axis_blocks
-from reports.figures.blocks import FigureBlock
-from reports.figures.drawing import Drawing
+from reports.figures.drawing import COLOURS, CONTROL, Drawing, FigureBlock
 from reports.figures.frontiers import frontier_blocks
 from reports.figures.sensitivity import sensitivity_block
 from reports.figures.tuning import tuning_block
@@ -94,7 +93,7 @@ def page(
 ) -> dict[str, Any]:
     """Everything that the templates lay out."""
     found = tables.protocols(runs)
-    colours = tables.loss_colours(runs)
+    colours = loss_colours(runs)
     sections: list[Section] = []
     for place, protocol in enumerate(found):
         room = figures.LOSSES_DRAWN - sum(len(section.curves) for section in sections)
@@ -115,6 +114,15 @@ def page(
         "definitions": [column for column in ROW_COLUMNS if column.name in shown],
         "arrows": numbers.ARROWS,
     }
+
+
+def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
+    """One colour key a loss for the whole page, by its displayed name; controls share a grey."""
+    frame = tables.prepared(runs)
+    named = frame["loss"].map(lambda loss: numbers.number(loss, "text"))
+    contenders = sorted(set(named[~frame["control"]]))
+    controls = dict.fromkeys(named[frame["control"]], CONTROL)
+    return controls | {loss: str(place % COLOURS) for place, loss in enumerate(contenders)}
 
 
 def _title(sections: Sequence[Section]) -> str:

@@ -17,8 +17,9 @@ from markupsafe import Markup
 import results
 from reports import exports
 from reports.content.evidence import read_evidence
+from reports.figures import drawing
 from reports.page import page
-from reports.text import escape, numbers, palette
+from reports.text import escape, numbers
 from reports.text.grids import Grid
 from results.cells.lock import is_running
 
@@ -73,8 +74,8 @@ def _decoration() -> dict[str, Any]:
     script = resources.files("reports").joinpath("templates/sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return {
-        "light": Markup(palette.css(palette.LIGHT)),
-        "dark": Markup(palette.css(palette.DARK)),
+        "light": Markup(drawing.css(drawing.LIGHT)),
+        "dark": Markup(drawing.css(drawing.DARK)),
         "script": Markup(script),
         "script_digest": f"sha256-{digest}",
     }

@@ -29,8 +29,15 @@ from harness.verbs.evaluate import prepare_evaluation, read_evaluate_options
 from results.cells import store
 from results.cells.frames import read_parquet
 from results.cells.verify import Finding
-from results.schema.rerank_columns import RERANK_COLUMNS
-from results.schema.row import CURVE_COLUMNS, PAIR_COLUMNS, ROW_COLUMNS, RUN_METRIC_COLUMNS, VOLATILE, VOLATILE_CURVE
+from results.schema.row import (
+    CURVE_COLUMNS,
+    PAIR_COLUMNS,
+    RERANK_COLUMNS,
+    ROW_COLUMNS,
+    RUN_METRIC_COLUMNS,
+    VOLATILE,
+    VOLATILE_CURVE,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame

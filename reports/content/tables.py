@@ -24,7 +24,7 @@ from reports.content.fields import (
     SEEDS,
     TRAINED_MODEL,
 )
-from reports.text import numbers, palette
+from reports.text import numbers
 from reports.text.numbers import Field
 from results.schema.row import CAPABILITY_PREFIX, KNOBS, of_source, sources
 
@@ -238,12 +238,3 @@ def main_table(runs: pandas.DataFrame) -> pandas.DataFrame:
     shown = [name for field in fields for name in (field.column, f"{field.column}_se")]
     leading = ["protocol", "control", *shown, "reward", "n", "n_clusters", "cell"]
     return table[[name for name in leading if name in table.columns]]
-
-
-def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
-    """One colour a loss for the whole page, by its displayed name; controls share a grey."""
-    frame = prepared(runs)
-    named = frame["loss"].map(lambda loss: numbers.number(loss, "text"))
-    contenders = sorted(set(named[~frame["control"]]))
-    controls = dict.fromkeys(named[frame["control"]], palette.CONTROL)
-    return controls | {loss: str(place % palette.SIZE) for place, loss in enumerate(contenders)}

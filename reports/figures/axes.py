@@ -10,8 +10,7 @@ import pandas
 
 from reports.content import axes, notes
 from reports.figures import drawing
-from reports.figures.blocks import FigureBlock
-from reports.figures.drawing import DASHES, Drawing, Paint, dashes_of
+from reports.figures.drawing import DASHES, Drawing, FigureBlock, Paint, dashes_of
 from reports.text import numbers
 from reports.text.grids import Grid, Head, crossed
 from reports.text.numbers import Field

@@ -3,6 +3,9 @@
 A drawing is a function that fills axes with a given paint. On the page, ink is the text's colour and a loss takes the
 CSS variable of its colour key, so that one drawing is readable on light and dark pages; the words for lines stand
 beside it in HTML. A file carries its legend. Equal input gives equal bytes.
+
+A loss keeps one colour everywhere; contrast of text on its ground is at least 4.5 (WCAG 2.2 AA), of a loss's colour on
+a card at least 3 (a test).
 """
 
 import html
@@ -18,7 +21,55 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.text import numbers
-from reports.text.palette import KEYS, LIGHT
+from reports.text.grids import Grid
+
+CONTROL = "control"
+COLOURS = 8
+KEYS: tuple[str, ...] = (*map(str, range(COLOURS)), CONTROL)
+"""Colour keys: the place of a loss among the losses, round and round, or `control`."""
+
+LIGHT: Mapping[str, str] = {
+    "page": "#fbfbf9",
+    "card": "#ffffff",
+    "ink": "#1c2024",
+    "quiet": "#5c656e",
+    "rule": "#dcdfe2",
+    "tint": "#f1f2f0",
+    "warn": "#8a4b00",
+    "warn-tint": "#fdf3e1",
+    "good": "#0b5c3b",
+    "good-tint": "#e6f4ec",
+    "c0": "#0a68b4",
+    "c1": "#c4500a",
+    "c2": "#00805a",
+    "c3": "#a8437f",
+    "c4": "#8a6400",
+    "c5": "#5a4fcf",
+    "c6": "#1c86a8",
+    "c7": "#a83232",
+    "ccontrol": "#70787f",
+}
+DARK: Mapping[str, str] = {
+    "page": "#14171a",
+    "card": "#1a1e22",
+    "ink": "#e6e8ea",
+    "quiet": "#a0a8b0",
+    "rule": "#343a40",
+    "tint": "#22272c",
+    "warn": "#f0c070",
+    "warn-tint": "#2e2618",
+    "good": "#7fd8ab",
+    "good-tint": "#17291f",
+    "c0": "#62b0f2",
+    "c1": "#ff9152",
+    "c2": "#3ecb9c",
+    "c3": "#e592c4",
+    "c4": "#e0bd4a",
+    "c5": "#aaa0ff",
+    "c6": "#7fd3ee",
+    "c7": "#ff8f8f",
+    "ccontrol": "#98a1a9",
+}
 
 DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 WIDE = (5.2, 2.9)
@@ -51,6 +102,28 @@ class Drawing:
     svg: str
     fill: Fill = field(compare=False, repr=False)
     size: tuple[float, float] = SMALL
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """One or several drawings under a title.
+
+    name: what a file of it is called, without its ending. keys: (words, colour key, dashes) of each line. `small`
+    drawings stand side by side.
+    """
+
+    name: str
+    title: str
+    caption: str
+    drawings: tuple[Drawing, ...]
+    keys: tuple[tuple[str, str, int], ...] = ()
+    grid: Grid | None = None
+    small: bool = False
+
+
+def css(colours: Mapping[str, str]) -> str:
+    """The colours as declarations of CSS variables."""
+    return " ".join(f"--{name}: {value};" for name, value in colours.items())
 
 
 def drawn(

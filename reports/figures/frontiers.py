@@ -7,8 +7,7 @@ import pandas
 
 from reports.content import notes
 from reports.figures import drawing
-from reports.figures.blocks import FigureBlock
-from reports.figures.drawing import Paint
+from reports.figures.drawing import FigureBlock, Paint
 from reports.text import numbers
 from reports.text.grids import Head, crossed
 from reports.text.numbers import Style

@@ -6,8 +6,7 @@ from typing import Any
 import pandas
 
 from reports.figures import drawing
-from reports.figures.blocks import FigureBlock
-from reports.figures.drawing import Drawing, Paint
+from reports.figures.drawing import Drawing, FigureBlock, Paint
 from reports.text import numbers
 from reports.text.grids import Grid, plain
 from results.cells.frames import rows_of

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from results import metrics
-from results.metrics.by_source import by_source
+from results.metrics.pair_table import checked
+from results.schema.row import BY_SOURCE, SOURCE, of_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,3 +44,21 @@ def derived(
         numbers["tokens_per_second"] = tokens / seconds
         numbers["clipped_fraction"] = metrics.clipped_fraction(curve)
     return numbers
+
+
+def by_source(pairs: "pd.DataFrame") -> dict[str, float | int]:
+    """The metrics of BY_SOURCE for each source of a mixture apart, as `preference_accuracy[helpful]`, sorted by source.
+
+    Where two objectives pull against each other, it shows here. Empty for a table without the column `source`.
+    Raises: ValueError for a bad table.
+    """
+    values: dict[str, float | int] = {}
+    for source, rows in pairs.groupby(SOURCE.name) if SOURCE.name in pairs.columns else ():
+        table = checked(rows)
+        for name in BY_SOURCE:
+            column = of_source(name, str(source))
+            if name in metrics.COUNTS:
+                values[column] = metrics.COUNTS[name](table)
+            else:
+                values[column], values[f"{column}_se"] = metrics.estimate(name, table)
+    return values

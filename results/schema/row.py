@@ -14,7 +14,6 @@ from results.schema.column import flag as _flag
 from results.schema.column import real as _real
 from results.schema.column import text as _text
 from results.schema.column import with_se as _with_se
-from results.schema.rerank_columns import RERANK_COLUMNS
 
 __all__ = [
     "BY_SOURCE",
@@ -25,6 +24,7 @@ __all__ = [
     "OPTIONAL_PAIR_COLUMNS",
     "PAIR_COLUMNS",
     "PAIR_METRIC_COLUMNS",
+    "RERANK_COLUMNS",
     "ROW_COLUMNS",
     "RUN_METRIC_COLUMNS",
     "SOURCE",
@@ -258,6 +258,32 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("training_noise_floor", "nats", "what the training precision moves a margin"),
 )
 """Metrics that the validation rows, the training itself, generation or a judge provide."""
+
+_GOLD = "as the suite defines it"
+
+RERANK_COLUMNS: tuple[Column, ...] = (
+    _text("reranking", "hash of the answers that were reranked: prompts, how many to each, and how they were drawn"),
+    _count("rerank_answers", "answers", "answers of the reference to each prompt, of which one was chosen"),
+    *_with_se("rerank_gold_reward_one", _GOLD, "mean gold reward of one of them, drawn at random", "up"),
+    *_with_se("rerank_gold_reward", _GOLD, "mean gold reward of the one with the highest implicit reward", "up"),
+    *_with_se("rerank_gold_reward_gain", _GOLD, "rerank_gold_reward - rerank_gold_reward_one, paired", "up"),
+    *_with_se("rerank_gold_reward_best", _GOLD, "mean of the highest gold reward: what any choice could reach"),
+    *_with_se(
+        "rerank_win_rate",
+        "share",
+        "prompts whose answer of highest implicit reward the judge prefers to their first, ties one half",
+        "up",
+    ),
+    *_with_se("rerank_win_rate_best", "share", "the same of the answer that the judge itself chose, by knock-out"),
+    _text("rerank_judge", "who judged reranked answers"),
+    _real(
+        "rerank_tokens",
+        "tokens",
+        "tokens a prompt that went through a model: writing the answers, scoring them under policy and reference",
+    ),
+    _real("rerank_tokens_one", "tokens", "the same of writing one answer"),
+)
+"""Metrics of reranking, of `results/metrics/best_of_n.py`; the first says whether a cell holds what is asked for."""
 
 _COST: tuple[Column, ...] = (
     _real("seconds", "seconds", "the whole cell, from start to stored", "down"),

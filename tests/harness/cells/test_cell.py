@@ -11,8 +11,7 @@ import pytest
 import results
 from harness.__main__ import main
 from harness.training.loaded_model import Bench
-from results.schema.rerank_columns import RERANK_COLUMNS
-from results.schema.row import names
+from results.schema.row import RERANK_COLUMNS, names
 from tests.harness.conftest import comparable, pair_rows, write_jsonl
 
 

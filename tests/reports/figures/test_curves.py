@@ -7,7 +7,7 @@ import pytest
 
 from reports.figures import curves as figures
 from reports.figures import drawing
-from reports.text.palette import LIGHT
+from reports.figures.drawing import LIGHT
 
 COLOURS = {"dpo": "0", "ipo": "1", "orpo": "2", "kto": "3"}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from results.metrics import best_of_n
-from results.schema.rerank_columns import RERANK_COLUMNS
+from results.schema.row import RERANK_COLUMNS
 
 
 def table(**changes) -> pd.DataFrame:

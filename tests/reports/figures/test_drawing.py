@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.text.palette import DARK, KEYS, LIGHT, css
+from reports.figures.drawing import DARK, KEYS, LIGHT, css
 
 
 def luminance(colour: str) -> float:
