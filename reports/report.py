@@ -48,11 +48,7 @@ def write(
     folder = Path(out)
     exports.check(tables, figures, metrics)
     frame = results.read(folder) if runs is None else runs
-    shown = frame if cells is None else frame[frame["cell"].isin(list(cells))]
-    if shown.empty:
-        asked = "no cell" if cells is None else f"none of the {numbers.counted(len(cells), 'cell')} asked for"
-        stored = numbers.counted(len(frame), "stored cell")
-        raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
+    shown = _asked_for(frame, cells)
     absent = [] if cells is None else [cell for cell in cells if cell not in set(frame["cell"])]
     evidence = read_evidence(folder, shown)
     content = page(shown, evidence, absent, len(frame), command) | _decoration()
@@ -67,6 +63,16 @@ def write(
     for place in {(folder / name).parent for name in contents}:
         place.mkdir(parents=True, exist_ok=True)
     return {name: _write_atomically(folder / name, content) for name, content in contents.items()}
+
+
+def _asked_for(runs: pandas.DataFrame, cells: Sequence[str] | None) -> pandas.DataFrame:
+    """The rows of these cells, of all where None. Raises: ValueError where there is none."""
+    shown: pandas.DataFrame = runs if cells is None else runs[runs["cell"].isin(list(cells))]
+    if shown.empty:
+        asked = "no cell" if cells is None else f"none of the {numbers.counted(len(cells), 'cell')} asked for"
+        stored = numbers.counted(len(runs), "stored cell")
+        raise ValueError(f"Nothing to report: {asked} is among the {stored}. Run the sweep first.")
+    return shown
 
 
 def _decoration() -> dict[str, Any]:

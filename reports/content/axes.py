@@ -1,7 +1,7 @@
 """The declared axes of the training rows in a table: which vary, how they are named, and accuracy against one.
 
 Cells that differ in one of them stand in one table and are not ranked against each other. Values stay numbers
-here; `axis_figures.py` draws them.
+here; `reports/figures/axes.py` draws them.
 """
 
 from collections.abc import Iterable, Mapping

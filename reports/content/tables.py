@@ -1,6 +1,6 @@
 """Chooses and orders what a report shows: which protocols, which rows in which order, which columns.
 
-Values stay numbers here; `render.py` makes them text.
+Values stay numbers here; `reports/text/numbers.py` makes them text.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Draws accuracy against an axis of the training rows, a line a setting, all losses together.
 
-What is drawn comes from `axes.py`.
+What is drawn comes from `reports/content/axes.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

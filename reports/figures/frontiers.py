@@ -1,13 +1,13 @@
 """Draws what each loss reaches at what price: reward or win-rate against KL, and accuracy against the chosen drift."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas
 
 from reports.content import notes
 from reports.figures import drawing
-from reports.figures.drawing import FigureBlock, Paint
+from reports.figures.drawing import FigureBlock, Fill, Paint
 from reports.text import numbers
 from reports.text.grids import Head, crossed
 from reports.text.numbers import Style
@@ -15,18 +15,31 @@ from results.cells.frames import rows_of
 from results.inference import frontiers, settings
 from results.schema.row import KNOBS
 
-_REWARDS: tuple[tuple[str, str, Style], ...] = (
-    ("gold_reward_gain", "gold reward gained", "drift"),
-    ("win_rate", "win-rate", "share"),
+
+class _Reward(NamedTuple):
+    """A row column of what was gained, in words, and the style of its numbers."""
+
+    column: str
+    words: str
+    style: Style
+
+
+_REWARDS = (_Reward("gold_reward_gain", "gold reward gained", "drift"), _Reward("win_rate", "win-rate", "share"))
+_REWARD_CAPTION = (
+    "A dot is a setting, averaged over its seeds; a line joins those of a loss that no other of its settings beats "
+    "with less KL, from the reference on. The table reads the lines at equal KL. A frontier is the best of several "
+    "noisy cells: read it with its number of settings, and as a description, not a verdict."
 )
 _MOST_BARS = 40
+_BARS: Mapping[str, Any] = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.7}
 
 
 def frontier_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
     """The frontiers that the finished cells allow: of each reward against KL, and of accuracy against drift."""
-    for name, words, style in _REWARDS:
-        if "kl" in done.columns and name in done.columns and len(points := frontiers.points(done, "kl", name)):
-            yield _reward_block(done, points, name, words, style, colours, prefix)
+    for reward in _REWARDS:
+        has_both = {"kl", reward.column} <= set(done.columns)
+        if has_both and len(points := frontiers.points(done, "kl", reward.column)):
+            yield _reward_block(done, points, reward, colours, prefix)
     found = settings.means(done, ["chosen_logp_drift", "preference_accuracy"])
     found = found[found["preference_accuracy"].notna() & found["chosen_logp_drift"].notna() & found["lr"].notna()]
     if len(found) > 1:
@@ -34,62 +47,46 @@ def frontier_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: 
 
 
 def _reward_block(
-    done: pandas.DataFrame,
-    points: pandas.DataFrame,
-    name: str,
-    words: str,
-    style: Style,
-    colours: Mapping[str, str],
-    prefix: str,
+    done: pandas.DataFrame, points: pandas.DataFrame, reward: _Reward, colours: Mapping[str, str], prefix: str
 ) -> FigureBlock:
     """Reward against KL, with the gain of each loss at equal KL as a table."""
-    unlike = _knobs(points)
+    name, unlike = reward.column, _knobs(points)
     matched = _named(frontiers.matched(done, "kl", name), unlike)
+
+    def text(row: Mapping[str, Any]) -> str:
+        return numbers.with_error(row["value"], row["se"], reward.style)
+
+    def head(value: float) -> Head:
+        return Head(numbers.number(value, "nats"), "at KL, nats an answer", f"{reward.words} at this KL", "", True)
+
+    title = f"{reward.words} against KL"
+    made = drawing.drawn(title, _frontiers(points, reward, unlike, colours), f"{prefix}-kl-{name}", drawing.WIDE)
+    caption = _REWARD_CAPTION + notes.measured_on(done, "generated_prompts", "prompt")
+    grid = crossed(matched, "name", "at", head, text, first="loss") if len(matched) else None
+    return FigureBlock(f"{name.replace('_', '-')}-kl", title, caption, (made,), _keys(points, colours), grid)
+
+
+def _frontiers(points: pandas.DataFrame, reward: _Reward, unlike: list[str], colours: Mapping[str, str]) -> Fill:
+    """Fills axes with the settings of each loss, and a line through those on its frontier for each of its knobs."""
+    name = reward.column
 
     def fill(panel: Any, paint: Paint) -> None:
         drawing.frame(panel, paint, level=frontiers.START.get(name))
         panel.set_xlabel("KL from the reference, nats an answer")
-        panel.set_ylabel(f"{words} {numbers.ARROWS['up']}")
+        panel.set_ylabel(f"{reward.words} {numbers.ARROWS['up']}")
         for loss, same in points.groupby("loss", sort=False):
-            colour = paint.series[colours[numbers.number(loss, "text")]]
+            label = numbers.number(loss, "text")
+            colour = paint.series[colours[label]]
             panel.plot(same["kl"], same[name], ".", color=colour, markersize=4, alpha=0.45)
             for _, equal in same[same["on_frontier"]].groupby(unlike or ["loss"], dropna=False):
                 best = equal.sort_values("kl")
-                panel.plot(
-                    [0.0, *best["kl"]],
-                    [frontiers.START[name], *best[name]],
-                    color=colour,
-                    linewidth=1.2,
-                    label=numbers.number(loss, "text"),
-                )
+                heights = [frontiers.START[name], *best[name]]
+                panel.plot([0.0, *best["kl"]], heights, color=colour, linewidth=1.2, label=label)
                 if len(points) <= _MOST_BARS:
-                    panel.errorbar(
-                        best["kl"],
-                        best[name],
-                        yerr=best[f"{name}_se"],
-                        xerr=best["kl_se"],
-                        fmt="o",
-                        color=colour,
-                        markersize=3.5,
-                        elinewidth=0.7,
-                    )
+                    errors = {"xerr": best["kl_se"], "yerr": best[f"{name}_se"]}
+                    panel.errorbar(best["kl"], best[name], **errors, color=colour, **_BARS)
 
-    def text(row: Mapping[str, Any]) -> str:
-        return numbers.with_error(row["value"], row["se"], style)
-
-    def head(value: float) -> Head:
-        return Head(numbers.number(value, "nats"), "at KL, nats an answer", f"{words} at this KL", "", True)
-
-    title = f"{words} against KL"
-    made = drawing.drawn(title, fill, f"{prefix}-kl-{name}", drawing.WIDE)
-    caption = (
-        "A dot is a setting, averaged over its seeds; a line joins those of a loss that no other of its settings beats "
-        "with less KL, from the reference on. The table reads the lines at equal KL. A frontier is the best of several "
-        "noisy cells: read it with its number of settings, and as a description, not a verdict."
-        + notes.measured_on(done, "generated_prompts", "prompt")
-    )
-    grid = crossed(matched, "name", "at", head, text, first="loss") if len(matched) else None
-    return FigureBlock(f"{name.replace('_', '-')}-kl", title, caption, (made,), _keys(points, colours), grid)
+    return fill
 
 
 def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: str, measured: str) -> FigureBlock:
@@ -106,9 +103,7 @@ def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: st
                 same["chosen_logp_drift"],
                 same["preference_accuracy"],
                 **bars if len(found) <= _MOST_BARS else {},
-                fmt="o",
-                markersize=3.5,
-                elinewidth=0.7,
+                **_BARS,
                 color=paint.series[colours[numbers.number(loss, "text")]],
                 alpha=1.0 if len(found) <= _MOST_BARS else 0.6,
                 label=numbers.number(loss, "text"),

@@ -1,12 +1,12 @@
 """Draws how much a loss depends on its settings: accuracy over beta and learning rate, one small map a loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas
 
 from reports.figures import drawing
-from reports.figures.drawing import Drawing, FigureBlock, Paint
+from reports.figures.drawing import Drawing, FigureBlock, Fill, Paint
 from reports.text import numbers
 from reports.text.grids import Grid, plain
 from results.cells.frames import rows_of
@@ -83,58 +83,73 @@ def _of_most_common_knobs(found: pandas.DataFrame) -> pandas.DataFrame:
 
 def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: str, prefix: str) -> Drawing:
     """A field for each pair of beta and lr with its value; dots on log scales where the pairs make no grid."""
-    betas, lrs = (sorted(set(found[name].dropna())) or [None] for name in ("beta", "lr"))
-    is_grid = len(found) >= 0.5 * len(betas) * len(lrs)
+    columns, rows = len(_values(found, "beta")), len(_values(found, "lr"))
+    strengths = [_strength(value, span) for value in found["value"]]
+    size = (max(drawing.SMALL[0], 0.5 * columns + 0.8), max(drawing.SMALL[1], 0.32 * rows + 0.7))
+    fits = size[0] <= 2 * drawing.SMALL[0] and size[1] <= 2 * drawing.SMALL[1]
+    is_grid = fits and len(found) >= 0.5 * columns * rows
+    fill, size = (_fields, size) if is_grid else (_dots, drawing.SMALL)
+    return drawing.drawn(numbers.number(loss, "text"), fill(found, strengths, colour), prefix, size)
 
-    def strength(value: float) -> float:
-        return _FAINT + (_FULL - _FAINT) * (value - span[0]) / max(span[1] - span[0], 1e-9)
 
-    def fields(panel: Any, paint: Paint) -> None:
+def _values(found: pandas.DataFrame, name: str) -> list[Any]:
+    """The values of a column in growing order; None alone where no row has one."""
+    return sorted(set(found[name].dropna())) or [None]
+
+
+def _strength(value: float, span: tuple[float, float]) -> float:
+    """The opacity of a value, from the lowest of all maps to the highest."""
+    return _FAINT + (_FULL - _FAINT) * (value - span[0]) / max(span[1] - span[0], 1e-9)
+
+
+def _fields(found: pandas.DataFrame, strengths: Sequence[float], colour: str) -> Fill:
+    """Fills a map of fields: a column for each beta, a row for each lr, as strong as the value in it is high."""
+    betas, lrs = _values(found, "beta"), _values(found, "lr")
+
+    def fill(panel: Any, paint: Paint) -> None:
         drawing.frame(panel, paint)
         panel.set_xlim(-0.5, len(betas) - 0.5)
         panel.set_ylim(-0.5, len(lrs) - 0.5)
-        for row in rows_of(found):
+        for row, strength in zip(rows_of(found), strengths, strict=True):
             x, y = (0 if numbers.is_missing(row["beta"]) else betas.index(row["beta"])), lrs.index(row["lr"])
-            panel.fill_between(
-                [x - 0.48, x + 0.48],
-                y - 0.47,
-                y + 0.47,
-                color=paint.series[colour],
-                linewidth=0,
-                alpha=strength(row["value"]),
-            )
+            inside, ink = [x - 0.48, x + 0.48], paint.series[colour]
+            panel.fill_between(inside, y - 0.47, y + 0.47, color=ink, linewidth=0, alpha=strength)
             panel.text(x, y, numbers.number(row["value"], "share"), ha="center", va="center", fontsize=7)
         panel.set_xticks(range(len(betas)), ["–" if beta is None else numbers.tick(beta) for beta in betas])
         panel.set_yticks(range(len(lrs)), [numbers.number(lr, "lr") for lr in lrs])
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
-        _named(panel)
+        _name_axes(panel)
 
-    def dots(panel: Any, paint: Paint) -> None:
+    return fill
+
+
+def _dots(found: pandas.DataFrame, strengths: Sequence[float], colour: str) -> Fill:
+    """Fills a map of dots on log scales, larger and stronger where the value is higher."""
+    betas, lrs = _values(found, "beta"), _values(found, "lr")
+
+    def fill(panel: Any, paint: Paint) -> None:
         panel.set_xscale("log")
         panel.set_yscale("log")
         drawing.frame(panel, paint)
         panel.minorticks_off()
-        sizes = [12 + 90 * strength(value) for value in found["value"]]
         panel.scatter(
             found["beta"].fillna(1.0),
             found["lr"],
-            s=sizes,
+            s=[12 + 90 * strength for strength in strengths],
             color=paint.series[colour],
             linewidth=0,
-            alpha=[min(1.0, strength(value) + 0.3) for value in found["value"]],
+            alpha=[min(1.0, strength + 0.3) for strength in strengths],
         )
         panel.margins(0.15)
         ends = [value for value in (betas[0], betas[-1]) if value is not None]
         panel.set_xticks(ends, [numbers.tick(value) for value in ends])
         panel.set_yticks([lrs[0], lrs[-1]], [numbers.number(value, "lr") for value in (lrs[0], lrs[-1])])
-        _named(panel)
+        _name_axes(panel)
 
-    def _named(panel: Any) -> None:
-        panel.set_xlabel("beta")
-        panel.set_ylabel("lr")
+    return fill
 
-    size = (max(drawing.SMALL[0], 0.5 * len(betas) + 0.8), max(drawing.SMALL[1], 0.32 * len(lrs) + 0.7))
-    many = size[0] > 2 * drawing.SMALL[0] or size[1] > 2 * drawing.SMALL[1]
-    fill, size = (fields, size) if is_grid and not many else (dots, drawing.SMALL)
-    return drawing.drawn(numbers.number(loss, "text"), fill, prefix, size)
+
+def _name_axes(panel: Any) -> None:
+    panel.set_xlabel("beta")
+    panel.set_ylabel("lr")

@@ -1,7 +1,7 @@
 """Makes text from outside (loss names, reasons, model names) safe for each medium that shows it.
 
 HTML is not here: the templates escape everything by themselves. Numbers are not here: they belong to
-`render.py`.
+`numbers.py`.
 """
 
 import re

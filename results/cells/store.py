@@ -3,7 +3,7 @@
 A cell folder holds cell.json (its identity), curve.parquet, pairs.parquet, log.txt, what generation and
 judges add, and row.json. The row carries size and sha256 of its siblings and is renamed into place last, so
 its presence means that the cell is complete; it is removed first when a cell is written again. Reading is
-in `reading.py`.
+in `read.py`.
 """
 
 import hashlib

@@ -183,24 +183,17 @@ def _tables(folder: Path, row: Mapping[str, Any], settings: Mapping[str, Any]) -
         has_curve = store.CURVE in row["files"]
         curve = read_parquet(folder / store.CURVE, CURVE_COLUMNS, "curve") if has_curve else None
         yield from _not_finite(folder, pairs, curve)
-        again: dict[str, Any] = {
-            **derived(
-                pairs,
-                curve,
-                reward=row.get("reward"),
-                beta=settings.get("beta"),
-                noise_floor=row.get("noise_floor") or 0.0,
-            )
-        }
+        noise_floor = row.get("noise_floor") or 0.0
+        again = derived(pairs, curve, reward=row.get("reward"), beta=settings.get("beta"), noise_floor=noise_floor)
     except (OSError, ValueError) as error:
         yield Finding(folder / store.PAIRS, f"cannot be measured: {error}", REMOVE)
         return
-    again |= {
+    expected = again | {
         "beta": settings.get("beta"),
         "test_pairs": _last(pairs, "test"),
         "validation_pairs": _last(pairs, "validation"),
     }
-    for name, value in again.items():
+    for name, value in expected.items():
         if name in row and not _equal(row[name], value):
             yield Finding(folder / store.ROW, f"{name} is {row[name]!r}, but its tables give {value!r}", REMOVE)
 

@@ -2,7 +2,7 @@
 
     results.standing.standing(rows, tables, "preference_accuracy")
 
-Best is the setting with the best mean; every setting that the corrected test of `comparison.py` cannot tell from it is
+Best is the setting with the best mean; every setting that the corrected test of `compare.py` cannot tell from it is
 `tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
 """
 
@@ -53,7 +53,7 @@ def standing(
     """The standing of the finished cells of one protocol that may be ranked together; left out are settings with fewer
     than three seeds, without a value, or with a single cluster of rows. `tables` are pair tables of test rows by cell.
 
-    The error of a mean is that of `inference.mean_over_runs`.
+    The error of a mean is that of `test.mean_over_runs`.
     Raises: ValueError where seeds of a setting cannot be told apart, or cells were measured on different rows.
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)

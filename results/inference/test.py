@@ -2,7 +2,7 @@
 
 Both the runs and the held-out rows are samples. A test over rows alone takes a lucky seed for a better loss, and a test
 over seeds alone takes rows that suit one loss for a better loss. Letters: A, B = settings, S = seeds, N = clusters of
-rows, m = the metric. What is compared with what is in `comparison.py`.
+rows, m = the metric. What is compared with what is in `compare.py`.
 """
 
 import math

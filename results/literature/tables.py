@@ -1,6 +1,6 @@
 """Figures of published tables: one CSV a table in `published/`, each figure with its source and how it was checked.
 
-    results.literature.table("kto_table1")["dpo_mistral7b_oasst"]["win_rate"]      # 0.6
+    tables.table("kto_table1")["dpo_mistral7b_oasst"]["win_rate"]      # 0.6
 
 What the tables are, their protocols and their known errors are told in `published/SOURCES.md`. Nothing is computed
 here; setting a figure beside one of ours is done by `harness.reproduce`.

@@ -107,7 +107,7 @@ def _numbers(answers: "pd.DataFrame", name: str) -> Floats:
 
 
 def _clusters(answers: "pd.DataFrame") -> Clusters:
-    return np.unique(answers["cluster_id"].astype("str").to_numpy(dtype=object), return_inverse=True)[1]
+    return statistics.cluster_codes(answers["cluster_id"])
 
 
 def _check_same_prompts(policy: "pd.DataFrame", reference: "pd.DataFrame") -> None:

@@ -82,5 +82,4 @@ def _by_prompt(answers: "pd.DataFrame", name: str) -> Floats:
 
 
 def _clusters(answers: "pd.DataFrame") -> Clusters:
-    first = answers.drop_duplicates("prompt_id")
-    return np.unique(first["cluster_id"].astype("str").to_numpy(dtype=object), return_inverse=True)[1]
+    return statistics.cluster_codes(answers.drop_duplicates("prompt_id")["cluster_id"])

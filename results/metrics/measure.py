@@ -1,6 +1,6 @@
 """The metrics: one function per column, from a pair table to a number; `measure` computes all of them.
 
-Every function takes a DataFrame with the pair columns of `columns.py` (cluster_id, split and step may be
+Every function takes a DataFrame with the pair columns of `results/schema/row.py` (cluster_id, split and step may be
 absent; a missing split means test) and returns NaN where it has nothing to measure. Rows without one of the
 two answers (unpaired data) are used by the drift metrics of the side that they have and by no metric of
 pairs. The accuracies are in `accuracies.py`, drifts in `drift.py` and the metrics of length in

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from results.metrics.statistics import Clusters, Estimate, Floats
+from results.metrics.statistics import Clusters, Estimate, Floats, cluster_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,4 +243,4 @@ def _clusters(pairs: "pd.DataFrame") -> Clusters | None:
     absent = pairs["cluster_id"].isna().to_numpy()
     if absent.any():
         raise ValueError(f"cluster_id is missing in {_row_name(pairs, absent)}; every row needs one.")
-    return np.unique(pairs["cluster_id"].astype("str").to_numpy(dtype=object), return_inverse=True)[1]
+    return cluster_codes(pairs["cluster_id"])

@@ -10,10 +10,13 @@ sd/sqrt(N). Fewer than two clusters: the error is NaN, not 0.
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 Clusters = NDArray[np.int64]
@@ -61,6 +64,11 @@ def clustered_se(influence: Floats, clusters: Clusters | None, coefficients: int
     sums = np.bincount(codes, weights=influence)
     factor = groups / (groups - 1) * (rows - 1) / (rows - coefficients)
     return math.sqrt(factor * float(np.sum(sums**2)))
+
+
+def cluster_codes(names: "pd.Series[Any]") -> Clusters:
+    """Integer codes [N] of the clusters that a column names: equal names, equal codes."""
+    return np.unique(names.astype("str").to_numpy(dtype=object), return_inverse=True)[1]
 
 
 def mean(values: Floats, clusters: Clusters | None) -> Estimate:

@@ -289,7 +289,7 @@ def _length_difference(verdicts: "pd.DataFrame") -> Floats:
 def _clusters(verdicts: "pd.DataFrame") -> Clusters | None:
     if "cluster_id" not in verdicts.columns:
         return None
-    return np.unique(verdicts["cluster_id"].astype(str).to_numpy(dtype=object), return_inverse=True)[1]
+    return statistics.cluster_codes(verdicts["cluster_id"])
 
 
 def _offset(table: _Prompts, difficulty: Mapping[str, float] | None) -> Floats:

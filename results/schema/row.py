@@ -1,9 +1,9 @@
 """The schema of everything that is measured: name, type, unit, direction and meaning of each column.
 
 Here live declarations only, in plain Python, so that listing the metrics costs nothing. How a metric is
-computed is in `metrics.py` and `lengths.py`; how a table reaches the disk is in `store.py`.
+computed is in `results/metrics/`; how a table reaches the disk is in `results/cells/store.py`.
 
-The letters used below are in `schema.LETTERS`.
+The letters used below are in `column.LETTERS`.
 """
 
 from collections.abc import Iterable
