@@ -67,19 +67,6 @@ def test_of_single_rated_answers_no_order_is_told(tested_runs) -> None:
     assert one.words.startswith("No verdict: the test rows hold single rated answers") and one.kind == "none"
 
 
-def test_an_interval_over_few_clusters_is_students(make) -> None:
-    runs = make.frame(make.cell("dpo", preference_accuracy=0.6, preference_accuracy_se=0.1, n_clusters=5))
-    (protocol,) = tables.protocols(runs)
-    (text,) = headline.table(protocol, {})["interval"]
-    assert text == "0.322 to 0.878"  # 0.6 -+ 2.776 * 0.1
-
-
-def test_an_interval_of_an_accuracy_ends_at_one(make) -> None:
-    runs = make.frame(make.cell("dpo", preference_accuracy=0.95, preference_accuracy_se=0.1, n_clusters=5))
-    (protocol,) = tables.protocols(runs)
-    assert list(headline.table(protocol, {})["interval"]) == ["0.672 to 1.000"]
-
-
 def test_settings_on_different_rows_give_no_verdict(tested_runs) -> None:
     evidence = read_evidence(tested_runs, results.read(tested_runs))
     runs, moved = results.read(tested_runs), dict(evidence.tables)
@@ -161,17 +148,6 @@ def test_losses_with_unequal_numbers_of_settings_are_no_fair_comparison(tested_r
         "ipo beta 0.1, lr 1e-5 is better than dpo beta 0.3, lr 1e-5; not distinguishable from dpo beta 0.1, lr 1e-5."
     )
     assert any("different numbers of settings" in line for line in one.evidence)
-
-
-def test_the_table_averages_seeds_and_marks_all_that_may_be_best(tested_runs) -> None:
-    runs = results.read(tested_runs)
-    (protocol,) = tables.protocols(runs)
-    shown = headline.table(protocol, headline.standings(protocol, read_evidence(tested_runs, runs))).set_index("loss")
-    assert list(shown["seeds"]) == [3, 3, 3]
-    means = runs.groupby("loss")["preference_accuracy"].mean()
-    assert shown["preference_accuracy"].to_dict() == pytest.approx(means.to_dict())
-    assert [("preference_accuracy" in shown["best"][loss]) for loss in ("dpo", "ipo", "kto")] == [True, True, False]
-    assert all(re.fullmatch(r"0\.\d{3} to 0\.\d{3}", text) for text in shown["interval"])
 
 
 def test_both_reports_begin_with_the_answer_and_have_the_best_in_bold(tested_runs, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The test of two losses: its arithmetic, and the table over stored cells (its error rates: tests/benchmarks)."""
+"""The table of verdicts over stored cells; the arithmetic of its test is in test_test.py."""
 
 import json
 import math
@@ -12,65 +12,6 @@ import results
 from results.inference import compare
 from results.schema.row import names
 from results.schema.tables import COMPARISON_COLUMNS
-
-
-def test_the_error_by_hand():
-    a, b = np.array([0.5, 0.7, 0.6]), np.array([0.4, 0.4, 0.1])
-    rows_a, rows_b = np.tile([[1.0, 0.0, 1.0, 1.0]], (3, 1)), np.tile([[0.0, 0.0, 1.0, 0.0]], (3, 1))
-    found = compare.difference(a, b, rows_a, rows_b)
-    over_rows = np.var([1, 0, 0, 1], ddof=1) / 4
-    assert found.value == pytest.approx(0.3)
-    assert found.se == pytest.approx(math.sqrt(0.01 / 3 + 0.03 / 3 + over_rows))  # equal rows: nothing is in both
-    assert found.se_rows == pytest.approx(math.sqrt(over_rows))
-    assert found.degrees == pytest.approx(found.se**4 / ((0.01 / 3) ** 2 / 2 + (0.03 / 3) ** 2 / 2 + over_rows**2 / 3))
-    assert found.p == pytest.approx(2 * stats.t.sf(0.3 / found.se, found.degrees))
-
-
-def test_what_single_runs_make_of_single_rows_is_counted_once():
-    a, b = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]), np.zeros((2, 3))  # residuals: +-2/3, +-1/3, +-1/3 around 1/2
-    found = compare.difference(a.mean(axis=1), b.mean(axis=1), a, b)
-    over_runs, over_rows = np.var([1 / 3, 2 / 3], ddof=1) / 2, 0.0
-    both = 2 * ((2 / 3) ** 2 + 2 * (1 / 3) ** 2) / (1 * 2) / (2 * 3)
-    assert found.se_rows == over_rows
-    assert found.se == pytest.approx(math.sqrt(max(0.0, over_runs - both)))
-
-
-def test_runs_that_scatter_together_leave_at_least_the_degrees_of_freedom_of_their_seeds():
-    rows = np.random.default_rng(0).random((3, 50)) < 0.5
-    a = rows.astype(float)
-    b = a.copy()
-    b[0, 0] = 1 - b[0, 0]  # but for one answer the same, so that the gap hardly varies over rows
-    found = compare.difference(a.mean(axis=1), b.mean(axis=1), a, b)
-    assert found.degrees >= 2 and found.se < 0.02
-
-
-@pytest.mark.parametrize("clusters", [2, 3, 6])
-def test_many_seeds_on_few_clusters_do_not_make_equal_losses_different(clusters):
-    draw = np.random.default_rng(0)
-    a, b = (draw.normal(0, 1, (2000, 1, clusters)) + draw.normal(0, 0.3, (2000, 10, clusters)) for _ in range(2))
-    assert np.mean(compare.difference(a.mean(axis=-1), b.mean(axis=-1), a, b).p < 0.05) < 0.07
-
-
-def test_rows_that_all_agree_are_as_certain_as_their_number_makes_them():
-    for clusters, p in ((2, 0.5), (5, 1 / 16), (11, 1 / 1024)):
-        ones, zeros = np.ones((3, clusters)), np.zeros((3, clusters))
-        assert compare.difference(ones.mean(axis=1), zeros.mean(axis=1), ones, zeros).p == p
-        assert compare.difference(ones.mean(axis=1), ones.mean(axis=1), ones, ones).p == 1
-
-
-def test_several_tests_at_once_are_the_tests_one_by_one():
-    rng = np.random.default_rng(0)
-    rows_a, rows_b = rng.random((4, 3, 20)), rng.random((4, 5, 20))
-    whole = compare.difference(rows_a.mean(-1), rows_b.mean(-1), rows_a, rows_b)
-    for place in range(4):
-        one = compare.difference(rows_a[place].mean(-1), rows_b[place].mean(-1), rows_a[place], rows_b[place])
-        assert [field[place] for field in whole] == pytest.approx(list(one))
-
-
-def test_holm_by_hand():
-    given = np.array([0.04, 0.01, math.nan, 0.03])
-    assert compare.holm(given) == pytest.approx([0.06, 0.03, math.nan, 0.06], nan_ok=True)
-    assert compare.holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
 
 
 def test_pseudo_values_of_a_mean_are_the_rows_values(four_pairs):

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from results.metrics import statistics
@@ -91,3 +92,8 @@ def test_rank_correlation_sees_order_only():
     # Ranks (1.5, 1.5, 3) and (1, 2, 3): covariance 1.5, variances 1.5 and 2.
     tied = statistics.rank_correlation(np.array([0.0, 0.0, 5.0]), np.array([1.0, 2.0, 3.0]))
     assert tied == pytest.approx(1.5 / math.sqrt(3))
+
+
+def test_equal_names_are_one_cluster():
+    codes = statistics.cluster_codes(pd.Series(["x", "y", "x", "z"]))
+    assert codes.tolist() == [0, 1, 0, 2]
