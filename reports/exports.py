@@ -50,7 +50,7 @@ def table(runs: pandas.DataFrame | Path | str, form: str, metrics: Sequence[str]
 
 
 def check(tables_as: Sequence[str], figures_as: Sequence[str], metrics: Sequence[str]) -> None:
-    """Raises ValueError for an unknown form of a table or figure, or an unknown metric."""
+    """Holds what is asked for to what there is. Raises: ValueError for an unknown form or metric."""
     for what, given, known in (("table", tables_as, tuple(TABLES)), ("figure", figures_as, FIGURES)):
         for form in given:
             if form not in known:

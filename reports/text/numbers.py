@@ -70,7 +70,7 @@ _UNSIGNED: Mapping[Style, Style] = {"change": "share", "drift": "nats"}
 
 
 def number(value: Any, style: Style) -> str:
-    """One value as text; a missing one as a dash. Raises KeyError for a style that is not declared."""
+    """One value as text; a missing one as a dash. Raises: KeyError for a style that is not declared."""
     if is_missing(value):
         return MISSING
     if style != "text" and isinstance(value, int | float) and math.isinf(value):

@@ -74,7 +74,10 @@ def json_text(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """A value made of dicts, lists, strings, finite numbers, booleans and None only."""
+    """A value made of dicts, lists, strings, finite numbers, booleans and None only.
+
+    Raises: TypeError for anything that JSON has no form for.
+    """
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, Mapping):
@@ -111,7 +114,10 @@ _STORED_AS: dict[str, tuple[type, ...]] = {
 
 
 def check_types(row: Mapping[str, Any], columns: tuple[Column, ...]) -> None:
-    """Raises ValueError where a plain value is not of its column's type; text may be a mapping or a list."""
+    """Holds plain values to the types of their columns; text may be a mapping or a list.
+
+    Raises: ValueError for a value of another type.
+    """
     for column in columns:
         value = row.get(column.name)
         is_misplaced_flag = isinstance(value, bool) and column.dtype != "boolean"

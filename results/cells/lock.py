@@ -56,6 +56,7 @@ class Holder:
 
     @property
     def is_here(self) -> bool:
+        """Whether the process is, or was, one of this host."""
         return self.host == socket.gethostname()
 
     def __str__(self) -> str:

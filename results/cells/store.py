@@ -85,7 +85,7 @@ def _slug(name: str, what: str) -> str:
 
 
 def _refuse_symlinks(folder: Path) -> None:
-    """Raises ValueError where the cell's or the suite's folder is a symlink: writing would land elsewhere."""
+    """Refuses a cell's or suite's folder that is a link: writing would land elsewhere. Raises: ValueError."""
     for place in (folder, folder.parent):
         if place.is_symlink():
             raise ValueError(

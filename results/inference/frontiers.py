@@ -32,7 +32,10 @@ _GROUP = ["protocol", "loss", *KNOBS]
 
 def points(runs: "pd.DataFrame", x: str = "kl", y: str = "gold_reward_gain") -> "pd.DataFrame":
     """The settings that have both columns, means over their seeds, controls left out; `on_frontier` says whether no
-    setting of the same protocol, loss and knobs has more y at no more x."""
+    setting of the same protocol, loss and knobs has more y at no more x.
+
+    Raises: ValueError for a column that the runs lack.
+    """
     missing = [name for name in (x, y, f"{y}_se") if name not in runs.columns]
     if missing:
         raise ValueError(f"The runs lack {', '.join(missing)}; use results.read.")

@@ -36,7 +36,10 @@ def seeds_needed(path: Path | str, metric: str, difference: float, power: float 
 
 def spread(path: Path | str, metric: str = "preference_accuracy", protocol: str | None = None) -> Spread | None:
     """The spread over seeds (pooled over settings) and rows (mean over pairs of settings), from the protocol named or
-    else the one with most runs; None where it has no two settings of two seeds each. Raises: as seeds_needed."""
+    else the one with most runs; None where it has no two settings of two seeds each.
+
+    Raises: ValueError for an unknown metric; FileNotFoundError without runs.
+    """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}. Metrics of the test rows: {', '.join(METRICS)}.")
     runs = read(path)

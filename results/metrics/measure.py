@@ -168,7 +168,7 @@ def n(pairs: "pd.DataFrame | PairArrays") -> int:
 
 
 def n_clusters(pairs: "pd.DataFrame | PairArrays") -> int:
-    """Distinct clusters among the pairs with both answers. Raises ValueError without a cluster_id column."""
+    """Distinct clusters among the pairs with both answers. Raises: ValueError without cluster_id."""
     return len(np.unique(_clusters(checked(pairs).paired())))
 
 

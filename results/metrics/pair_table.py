@@ -127,7 +127,7 @@ REWARDS: dict[str, Callable[[PairArrays], Sides]] = {
 
 
 def rewards(table: PairArrays, reward: str) -> Sides:
-    """The two answers of each row under a reward. Raises ValueError for an unknown one."""
+    """The two answers of each row under a reward. Raises: ValueError for an unknown one."""
     if reward not in REWARDS:
         near = difflib.get_close_matches(str(reward), REWARDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
