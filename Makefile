@@ -31,6 +31,8 @@ slow: $(STAMP)
 check: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docstrings.py
 
 lint: check
 
