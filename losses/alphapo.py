@@ -22,7 +22,7 @@ from losses.simpo import simpo
     verified="closed form in double precision; equals simpo at alpha 0",
 )
 def alphapo(pair: PairBatch, *, beta: float = 2.5, gamma_beta_ratio: float = 0.04, alpha: float = 0.25) -> Tensor:
-    """SimPO with the reward (1 - p^-alpha)/alpha in place of log p, p = exp(mean log-prob); returns [N].
+    """SimPO with the reward (1 - p^-alpha)/alpha in place of log p, p = exp(mean log-prob); returns [N] nats.
 
     Both rewards rank answers alike. For alpha above 0 an unlikely answer counts for more than in SimPO.
     An exponent above 30 goes on as its tangent (`losses.numerics`).

@@ -22,7 +22,7 @@ from losses.registry import register
     verified="hand-sorted batches in double precision; ln 2 at policy == reference; equals dpo for one pair",
 )
 def aot(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """The k-th smallest policy margin against the k-th smallest reference margin of the batch; returns [N].
+    """The k-th smallest policy margin against the k-th smallest reference margin of the batch; returns [N] nats.
 
     Values stay in the order of the pairs: pair i carries the comparison in which its own policy margin enters.
 
@@ -47,7 +47,7 @@ def aot(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     verified="hand-sorted batches in double precision; ln 2 at policy == reference; equals dpo for one pair",
 )
 def aot_unpaired(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """The k-th smallest chosen log-ratio against the k-th smallest rejected log-ratio; returns [N].
+    """The k-th smallest chosen log-ratio against the k-th smallest rejected log-ratio; returns [N] nats.
 
     Which rejected answer belonged to which chosen one does not matter. Values stay in the order of the
     chosen answers.

@@ -23,7 +23,7 @@ GRID = {"beta": (0.1,)}
     verified="closed form in double precision; 1 at policy == reference",
 )
 def apo_zero(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Raises chosen answers and lowers rejected ones, each on its own; returns [N].
+    """Raises chosen answers and lowers rejected ones, each on its own; returns [N], without unit.
 
     For data whose chosen answers are better than what the model would say. Far from the reference on either
     side an answer stops counting.
@@ -45,7 +45,7 @@ def apo_zero(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; 1 at policy == reference, with no pull on the chosen answer",
 )
 def apo_down(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Lowers chosen answers, and rejected ones more; returns [N].
+    """Lowers chosen answers, and rejected ones more; returns [N], without unit.
 
     For data whose chosen answers are worse than what the model would say. At policy == reference the two
     forces on the chosen answer cancel and only the rejected one moves.
@@ -67,7 +67,7 @@ def apo_down(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; 0.5 at policy == reference; half of apo_zero on pairs",
 )
 def apo_zero_unpaired(batch: ExampleBatch, *, beta: float = 0.1) -> Tensor:
-    """`apo_zero` on single rated answers; returns [N]. On pairs its mean is half of `apo_zero`'s.
+    """`apo_zero` on single rated answers; returns [N], without unit. On pairs its mean is half of `apo_zero`'s.
 
     It is `kto` with the reference point z fixed at 0.
 

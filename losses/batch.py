@@ -40,7 +40,7 @@ class SequenceLogProbs:
         _require_same_shape("total", self.total, "count", self.count)
         if (self.tokens is None) != (self.mask is None):
             raise ValueError("tokens and mask belong together: one was given without the other.")
-        if self.tokens is not None:
+        if self.tokens is not None and self.mask is not None:
             _require_rows("tokens", self.tokens, len(self.total))
             _require_same_shape("tokens", self.tokens, "mask", self.mask)
             object.__setattr__(self, "tokens", _at_least_fp32(self.tokens))
@@ -52,7 +52,7 @@ class SequenceLogProbs:
 
     @classmethod
     def from_tokens(cls, tokens: Tensor, mask: Tensor, stats: Mapping[str, Tensor] | None = None) -> SequenceLogProbs:
-        """Sum per-token log-probs [N, T] over the mask [N, T], in fp32.
+        """Sum per-token log-probs [N, T] (nats) over the mask [N, T], in fp32.
 
         Padding is replaced by zero rather than multiplied by it, so a padded -inf cannot become NaN.
         """
@@ -70,7 +70,7 @@ class SequenceLogProbs:
         return len(self.total)
 
     def index(self, rows: Tensor | slice) -> SequenceLogProbs:
-        """The chosen rows, in the order asked for."""
+        """The rows asked for, in their order: row numbers [M] or a slice; nats and counts stay as they are."""
         stats = None if self.stats is None else {name: v[rows] for name, v in self.stats.items()}
         return SequenceLogProbs(
             total=self.total[rows],
@@ -136,10 +136,15 @@ class PairBatch:
         """[N] nats: the chosen answer's summed log-ratio minus the rejected one's; h in the formulas."""
         return self.chosen_log_ratio - self.rejected_log_ratio
 
+    @property
+    def mean_margin(self) -> Tensor:
+        """[N] nats: the chosen answer's log-ratio per scored token minus the rejected one's."""
+        return self.chosen_log_ratio / self.chosen.count - self.rejected_log_ratio / self.rejected.count
+
     def index(self, rows: Tensor | slice) -> PairBatch:
-        """The chosen rows; generator and state are shared with this batch."""
+        """The rows asked for, row numbers [M] or a slice, in nats and counts; generator and state are shared."""
         sides = ("chosen", "rejected", "ref_chosen", "ref_rejected", "prompt")
-        picked = {name: _index_or_none(getattr(self, name), rows) for name in sides}
+        picked: dict[str, Any] = {name: _index_or_none(getattr(self, name), rows) for name in sides}
         return replace(self, **picked, scores=None if self.scores is None else self.scores[rows])
 
 
@@ -159,7 +164,8 @@ class ExampleBatch:
 
     policy: SequenceLogProbs
     reference: SequenceLogProbs | None = None
-    desirable: Tensor | None = None
+    # Required, but it stands behind a field that is not; `__post_init__` refuses its absence.
+    desirable: Tensor = None  # type: ignore[assignment]
     kl: Tensor | None = None
     prompt: SequenceLogProbs | None = None
     step: int = 0
@@ -193,9 +199,9 @@ class ExampleBatch:
         return self.policy.total - _given_reference(self.reference).total
 
     def index(self, rows: Tensor | slice) -> ExampleBatch:
-        """The chosen rows; kl, generator and state are shared with this batch."""
+        """The rows asked for, row numbers [M] or a slice, in nats and counts; kl, generator and state are shared."""
         sides = ("policy", "reference", "prompt")
-        picked = {name: _index_or_none(getattr(self, name), rows) for name in sides}
+        picked: dict[str, Any] = {name: _index_or_none(getattr(self, name), rows) for name in sides}
         scores = None if self.scores is None else self.scores[rows]
         return replace(self, **picked, desirable=self.desirable[rows], scores=scores)
 

@@ -22,7 +22,7 @@ from losses.registry import register
     verified="closed form in double precision; 2 ln 2 at policy == reference",
 )
 def bco_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """Both answers of a pair classified, each on its own; returns [N].
+    """Both answers of a pair classified, each on its own; returns [N] nats.
 
     Source: arXiv:2404.04656; beta 0.01 there. Its reward shift is `bco`.
 
@@ -43,7 +43,7 @@ def bco_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     verified="closed form in double precision over several steps; ln 2 at policy == reference",
 )
 def bco(batch: ExampleBatch, *, beta: float = 0.01) -> Tensor:
-    """Each answer classified against the mean reward of all answers seen so far; returns [N].
+    """Each answer classified against the mean reward of all answers seen so far; returns [N] nats.
 
     delta includes the present batch and carries no gradient. It lives in the batch's state as
     `bco_sum` (sum of beta*g), `bco_count` and `bco_step`, and is updated once an optimizer step: a second

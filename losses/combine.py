@@ -128,27 +128,34 @@ def _parts(weights: Mapping[str, float]) -> list[_Part]:
 
 def _register(name: str, parts: list[_Part]) -> None:
     first = parts[0].loss
-    terms = {part.loss.name: _function(name, parts, [part]) for part in parts}
-    register = registry.register(
-        name,
+    loss = Loss(
+        name=name,
+        fn=_function(name, parts, parts),
         paper="; ".join(dict.fromkeys(part.loss.paper for part in parts if part.loss.paper)),
-        needs=frozenset().union(*(part.loss.needs for part in parts)),
+        kind=first.kind,
+        needs=first.needs.union(*(part.loss.needs for part in parts)),
         reward=first.reward,
+        defaults=_defaults(parts),
         grid={part.keys[key]: grid for part in parts for key, grid in part.loss.grid.items()},
         lr_scale=min(part.loss.lr_scale for part in parts),
         batch_coupled=any(part.loss.batch_coupled for part in parts),
         formula=" + ".join(_formula(part) for part in parts),
         verified=f"the sum of its terms, by the probe; {', '.join(part.loss.name for part in parts)} by themselves",
-        terms=terms,
+        terms={part.loss.name: _function(name, parts, [part]) for part in parts},
         parts={part.loss.name: part.weight for part in parts},
         source=_source(parts),
     )
-    register(_function(name, parts, parts))
+    registry.add(loss)
+
+
+def _defaults(parts: list[_Part]) -> dict[str, float]:
+    """The hyper-parameters of all parts, as the sum calls them, with their defaults."""
+    return {part.keys[own]: value for part in parts for own, value in part.loss.defaults.items()}
 
 
 def _function(name: str, parts: list[_Part], summed: list[_Part]) -> LossFunction:
     """A loss function with the hyper-parameters of all `parts` that adds up those of `summed`."""
-    keys = {part.keys[own]: value for part in parts for own, value in part.loss.defaults.items()}
+    keys = _defaults(parts)
     kinds = inspect.Parameter
     signature = inspect.Signature(
         [
@@ -168,7 +175,7 @@ def _function(name: str, parts: list[_Part], summed: list[_Part]) -> LossFunctio
 
 def _described(fn: Callable[..., Tensor], name: str, signature: inspect.Signature, text: str) -> LossFunction:
     fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"The weighted sum {text}; returns [N].\n\nConventions: those of its parts."
+    fn.__doc__ = f"The weighted sum {text}; returns [N], in the units of its parts.\n\nConventions: those of its parts."
     fn.__signature__ = signature  # type: ignore[attr-defined]
     return fn
 

@@ -23,7 +23,7 @@ from losses.registry import register
     verified="closed form in double precision; (ln 2 + 1)/2 at policy == reference",
 )
 def discopop(pair: PairBatch, *, beta: float = 0.05, tau: float = 0.05) -> Tensor:
-    """Logistic loss where a pair is wrong, exponential where it is right; returns [N].
+    """Logistic loss where a pair is wrong, exponential where it is right; returns [N], without unit.
 
     Not convex: at tau 0.05 it rises with the margin from x = -0.118 to 0.072, policy == reference included, so
     a pair starts by being pushed 2.4 nats the wrong way (at beta 0.05) unless the batch carries it across.

@@ -21,7 +21,7 @@ from losses.registry import register
     verified="closed form in double precision; equals dpo while a >= 0",
 )
 def dpop(pair: PairBatch, *, beta: float = 0.1, penalty_weight: float = 50.0) -> Tensor:
-    """DPO whose margin loses penalty_weight for each nat that the chosen answer falls; returns [N].
+    """DPO whose margin loses penalty_weight for each nat that the chosen answer falls; returns [N] nats.
 
     Source: arXiv:2402.13228, whose letter for the weight is lambda.
 
@@ -42,7 +42,7 @@ def dpop(pair: PairBatch, *, beta: float = 0.1, penalty_weight: float = 50.0) ->
     verified="closed form in double precision; equals dpo at factor 1",
 )
 def dpo_shift(pair: PairBatch, *, beta: float = 0.1, factor: float = 0.95) -> Tensor:
-    """DPO that pushes the rejected answer down by less than it pulls the chosen one up; returns [N].
+    """DPO that pushes the rejected answer down by less than it pulls the chosen one up; returns [N] nats.
 
     Source: arXiv:2502.07599, whose f(lambda) is `factor`; 0.5 to 0.95 there.
 
@@ -63,7 +63,7 @@ def dpo_shift(pair: PairBatch, *, beta: float = 0.1, factor: float = 0.95) -> Te
 def dpo_shift_linear(
     pair: PairBatch, *, beta: float = 0.1, start_factor: float = 0.95, end_factor: float = 1.0
 ) -> Tensor:
-    """`dpo_shift` whose factor moves in a straight line over the training; returns [N].
+    """`dpo_shift` whose factor moves in a straight line over the training; returns [N] nats.
 
     Source: arXiv:2502.07599.
 

@@ -25,7 +25,7 @@ PAPER = "arXiv:2309.16240, "
     verified="closed form in double precision; ln 2 at policy == reference",
 )
 def dpo_forward_kl(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """DPO under a forward-KL constraint: covers what the reference covers; returns [N].
+    """DPO under a forward-KL constraint: covers what the reference covers; returns [N] nats.
 
     exp(-d) grows without bound as an answer becomes unlikely, so such pairs dominate. Beyond 30 nats of
     decline exp goes on as its tangent (`losses.numerics`): float32 would overflow at 88, and the norm of a
@@ -50,7 +50,7 @@ def dpo_forward_kl(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; ln 2 at policy == reference",
 )
 def dpo_js(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """DPO under a Jensen-Shannon constraint; returns [N].
+    """DPO under a Jensen-Shannon constraint; returns [N] nats.
 
     log(2u/(1 + u)) = ln 2 + ls(a) is at most ln 2: raising the chosen answer earns ever less, lowering the
     rejected one as much as in DPO.
@@ -72,7 +72,7 @@ def dpo_js(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; equals dpo at alpha 1 and dpo_forward_kl at alpha 0",
 )
 def dpo_alpha(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
-    """DPO under an alpha-divergence, between forward KL (alpha 0) and reverse KL (alpha 1); returns [N].
+    """DPO under an alpha-divergence, between forward KL (alpha 0) and reverse KL (alpha 1); returns [N] nats.
 
     Exponents beyond 30 go on as a tangent, see `dpo_forward_kl`.
 

@@ -21,7 +21,7 @@ from losses.registry import register
     verified="hand-computed values and gradients; ln 2 at policy == reference",
 )
 def dpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Logistic loss on the difference of the two summed log-ratios; returns [N].
+    """Logistic loss on the difference of the two summed log-ratios; returns [N] nats.
 
     The gradient with respect to c is -beta * sigmoid(-beta*h): the weight falls as the pair is learnt.
 

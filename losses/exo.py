@@ -24,7 +24,7 @@ from losses.registry import register
     verified="closed form in double precision; 0 and flat at s(x) = 1 - e",
 )
 def exo_pair(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.001) -> Tensor:
-    """KL divergence from the policy's choice (s(x), s(-x)) to the labels (1 - e, e); returns [N].
+    """KL divergence from the policy's choice (s(x), s(-x)) to the labels (1 - e, e); returns [N] nats.
 
     DPO's cross-entropy takes the KL the other way round: it must cover the labels, this one seeks their mode.
     A hopeless pair costs at most -log(e), and hardly pulls.

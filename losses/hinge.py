@@ -20,7 +20,7 @@ from losses.registry import register
     verified="hand-computed values and gradients; 1 at policy == reference",
 )
 def hinge(pair: PairBatch, *, beta: float = 0.05) -> Tensor:
-    """Distance of the summed log-ratio margin from 1/beta, while it is short of it; returns [N].
+    """Distance of the summed log-ratio margin from 1/beta, while it is short of it; returns [N], without unit.
 
     The gradient is beta up to the margin 1/beta (20 nats at the default) and 0 beyond.
 
@@ -52,7 +52,7 @@ def _slic_nll(pair: PairBatch, *, delta: float, alpha: float) -> Tensor:
     terms={"rank": _slic_rank, "nll": _slic_nll},
 )
 def slic(pair: PairBatch, *, delta: float = 1.0, alpha: float = 0.1) -> Tensor:
-    """Hinge on the summed log-probs with margin delta (nats), plus alpha times the likelihood; returns [N].
+    """Hinge on the summed log-probs with margin delta (nats), plus alpha times the likelihood; returns [N] nats.
 
     No reference: an answer that was unlikely from the start has to be raised above the other one. Its terms
     `rank` and `nll` (weight included) add up to it. While pairs are short of delta the ranking term
@@ -88,7 +88,7 @@ def _rrhf_nll(pair: PairBatch, *, alpha: float) -> Tensor:
     terms={"rank": _rrhf_rank, "nll": _rrhf_nll},
 )
 def rrhf(pair: PairBatch, *, alpha: float = 1.0) -> Tensor:
-    """Hinge without margin on mean log-probs, plus alpha times the summed likelihood; returns [N].
+    """Hinge without margin on mean log-probs, plus alpha times the summed likelihood; returns [N] nats.
 
     Its terms `rank` and `nll` (weight included) add up to it. The likelihood term is a sum over tokens and
     the ranking term a mean, so at alpha 1 it is mostly supervised tuning: read it beside `sft`.

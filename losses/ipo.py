@@ -20,7 +20,7 @@ from losses.registry import register
     verified="hand-computed values and gradients; 1/(4 beta^2) at policy == reference",
 )
 def ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Squared distance of the per-token log-ratio margin from its target 1/(2 beta); returns [N].
+    """Squared distance of the per-token log-ratio margin from its target 1/(2 beta); returns [N] squared nats a token.
 
     The target is a finite margin, so a pair that is certain is not pushed further, unlike in DPO. At beta
     0.1 the target is 5 nats a token, out of reach for a short training run: then beta hardly acts.
@@ -30,9 +30,7 @@ def ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     Conventions: per-token means, as in TRL since January 2024 (#1265), HALOs and PaddleNLP. The paper, the
     DPO authors' code and OpenRLHF sum instead: that is `ipo_sum`, whose betas live on another scale.
     """
-    chosen = pair.chosen_log_ratio / pair.chosen.count
-    rejected = pair.rejected_log_ratio / pair.rejected.count
-    return (chosen - rejected - 1.0 / (2.0 * beta)) ** 2
+    return (pair.mean_margin - 1.0 / (2.0 * beta)) ** 2
 
 
 @register(
@@ -45,7 +43,7 @@ def ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="hand-computed values and gradients; 1/(4 beta^2) at policy == reference",
 )
 def ipo_sum(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Squared distance of the summed log-ratio margin from its target 1/(2 beta); returns [N].
+    """Squared distance of the summed log-ratio margin from its target 1/(2 beta); returns [N] squared nats.
 
     Source: arXiv:2310.12036 eq. 17, whose letter for beta is tau.
 

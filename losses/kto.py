@@ -27,7 +27,7 @@ def kto(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """One minus the value of each answer, gains and losses counted from the reference point z; returns [N].
+    """One minus the value of each answer, gains counted from the reference point z; returns [N], without unit.
 
     z is a plain number here: no gradient flows through it, and the trainer computes it over the whole
     optimizer batch, so the loss treats every example apart.

@@ -4,6 +4,8 @@ Letters: a, d = summed log-ratios of policy to reference for the chosen and the 
 nc, nr = their numbers of scored tokens, h = a - d; ls = log sigmoid.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,16 +24,14 @@ from losses.registry import register
     verified="closed form in double precision; ln 2 at policy == reference",
 )
 def ln_dpo(pair: PairBatch, *, beta: float = 5.0) -> Tensor:
-    """DPO on log-ratios per token; returns [N]. Beta is about 5, because a mean is a small number.
+    """DPO on log-ratios per token; returns [N] nats. Beta is about 5, because a mean is a small number.
 
     Source: arXiv:2411.15124; beta 5 in the commands of Tulu 3 (`dpo_norm` of open-instruct).
 
     Conventions: TRL's `sigmoid_norm`, which divides by a count that includes an unscored first token where
     the prompt is empty.
     """
-    chosen = pair.chosen_log_ratio / pair.chosen.count
-    rejected = pair.rejected_log_ratio / pair.rejected.count
-    return -F.logsigmoid(beta * (chosen - rejected))
+    return -F.logsigmoid(beta * pair.mean_margin)
 
 
 @register(
@@ -44,7 +44,7 @@ def ln_dpo(pair: PairBatch, *, beta: float = 5.0) -> Tensor:
     verified="closed form in double precision; equals dpo where both answers are as long",
 )
 def r_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.01) -> Tensor:
-    """DPO whose reward pays alpha for each token fewer; returns [N].
+    """DPO whose reward pays alpha for each token fewer; returns [N] nats.
 
     A pair whose chosen answer is the longer one counts as partly learnt before any training, so its length
     teaches less.
@@ -68,7 +68,7 @@ def r_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.01) -> Tensor:
     verified="token by token in double precision; equals dpo at alpha 1 and for answers of one length",
 )
 def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
-    """DPO whose tokens beyond the shorter answer's length weigh alpha, in policy and reference; returns [N].
+    """DPO whose tokens beyond the shorter answer's length weigh alpha, in policy and reference; returns [N] nats.
 
     Source: arXiv:2409.06411; alpha between 0 (cut to the shorter length) and 1 (`dpo`).
 
@@ -79,8 +79,7 @@ def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
     shared = torch.minimum(pair.chosen.count, pair.rejected.count)
     chosen = _token_log_ratios("ld_dpo", pair.chosen, pair.ref_chosen)
     rejected = _token_log_ratios("ld_dpo", pair.rejected, pair.ref_rejected)
-    margin = _discounted(chosen, pair.chosen.mask, shared, alpha)
-    margin = margin - _discounted(rejected, pair.rejected.mask, shared, alpha)
+    margin = _discounted(chosen, shared, alpha) - _discounted(rejected, shared, alpha)
     return -F.logsigmoid(beta * margin)
 
 
@@ -95,7 +94,7 @@ def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
     verified="token by token in double precision given the draw; its mean over draws; equals dpo at equal lengths",
 )
 def sampo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """DPO on as many tokens of the longer answer, drawn at random, as the shorter one has; returns [N].
+    """DPO on as many tokens of the longer answer, drawn at random, as the shorter one has; returns [N] nats.
 
     Source: arXiv:2406.10957, and its authors' code.
 
@@ -113,19 +112,27 @@ def sampo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     margin = torch.zeros_like(pair.chosen.total)
     for sign, side, reference in ((1, pair.chosen, pair.ref_chosen), (-1, pair.rejected, pair.ref_rejected)):
         ratios = _token_log_ratios("sampo", side, reference)
-        drawn = _drawn(side.mask.bool(), shared, pair.generator)
-        margin = margin + sign * ratios.masked_fill(~drawn, 0.0).sum(-1)
+        drawn = _drawn(ratios.mask, shared, pair.generator)
+        margin = margin + sign * ratios.values.masked_fill(~drawn, 0.0).sum(-1)
     return -F.logsigmoid(beta * margin)
 
 
-def _token_log_ratios(name: str, policy: SequenceLogProbs, reference: SequenceLogProbs | None) -> Tensor:
-    """[N, T] nats per scored token, 0 at padding."""
-    if policy.tokens is None or reference is None or reference.tokens is None:
+class _TokenLogRatios(NamedTuple):
+    """values: [N, T] nats per scored token, 0 at padding; mask: [N, T], true where a token is scored."""
+
+    values: Tensor
+    mask: Tensor
+
+
+def _token_log_ratios(name: str, policy: SequenceLogProbs, reference: SequenceLogProbs | None) -> _TokenLogRatios:
+    """Token by token, policy minus reference. Raises: ValueError where either has sums alone."""
+    if policy.tokens is None or policy.mask is None or reference is None or reference.tokens is None:
         raise ValueError(
             f'{name} reads token log-probs of policy and reference; needs={{"reference", "tokens"}} makes the '
             "trainer keep them; by hand, build both with SequenceLogProbs.from_tokens."
         )
-    return (policy.tokens - reference.tokens).masked_fill(~policy.mask.bool(), 0.0)
+    mask = policy.mask.bool()
+    return _TokenLogRatios((policy.tokens - reference.tokens).masked_fill(~mask, 0.0), mask)
 
 
 def _drawn(mask: Tensor, shared: Tensor, generator: torch.Generator) -> Tensor:
@@ -140,7 +147,7 @@ def _drawn(mask: Tensor, shared: Tensor, generator: torch.Generator) -> Tensor:
     return drawn
 
 
-def _discounted(ratios: Tensor, mask: Tensor, shared: Tensor, alpha: float) -> Tensor:
-    """[N] sum of token log-ratios [N, T], those after the first `shared` [N] scored ones times alpha."""
-    is_beyond = mask.bool().cumsum(-1) > shared[:, None]
-    return torch.where(is_beyond, alpha * ratios, ratios).sum(-1)
+def _discounted(ratios: _TokenLogRatios, shared: Tensor, alpha: float) -> Tensor:
+    """[N] sum of token log-ratios (nats), those after the first `shared` [N] scored ones times alpha."""
+    is_beyond = ratios.mask.cumsum(-1) > shared[:, None]
+    return torch.where(is_beyond, alpha * ratios.values, ratios.values).sum(-1)

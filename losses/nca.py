@@ -21,7 +21,7 @@ from losses.registry import register
     verified="closed form in double precision; 2 ln 2 at policy == reference",
 )
 def nca_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """Raises the chosen answer and holds both back to the reference's level; returns [N].
+    """Raises the chosen answer and holds both back to the reference's level; returns [N] nats.
 
     The absolute log-ratios count, not their difference alone: the chosen answer's best is s(beta*a) = 2/3,
     so its likelihood cannot be given away for a margin.

@@ -23,7 +23,7 @@ GRID = {"beta": (0.01, 0.05, 0.1)}
     verified="closed form in double precision; ln 2 at policy == reference; least at sigmoid(beta*h) = 1 - e",
 )
 def cdpo(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.2) -> Tensor:
-    """Cross-entropy with the smoothed label 1 - e in place of 1; returns [N].
+    """Cross-entropy with the smoothed label 1 - e in place of 1; returns [N] nats.
 
     The best margin is finite: sigmoid(beta*h) = 1 - e. A pair beyond it is pulled back.
 
@@ -46,7 +46,7 @@ def cdpo(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.2) ->
     verified="closed form in double precision; ln 2 at policy == reference; unbiased under label flips",
 )
 def robust(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.1) -> Tensor:
-    """The loss whose mean over labels swapped with probability e is DPO's on clean labels; returns [N].
+    """The loss whose mean over labels swapped with probability e is DPO's on clean labels; returns [N] nats.
 
     It has no lower bound: a learnt pair goes on paying e*beta*h/(1 - 2e). Its gradient at policy == reference
     is DPO's times 1/(1 - 2e).

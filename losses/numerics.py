@@ -13,7 +13,7 @@ TANGENT_FROM = 30.0
 
 
 def exp_or_tangent(x: Tensor) -> Tensor:
-    """exp(x) up to x = TANGENT_FROM, and its tangent at that point beyond; any shape.
+    """exp(x) up to x = TANGENT_FROM, and its tangent at that point beyond; nats [...] of any shape.
 
     A clamp would do for the value, but has no slope: exactly the pairs that went most wrong would stop
     learning. The tangent keeps value and slope finite, continuous and growing.

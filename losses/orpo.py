@@ -47,7 +47,7 @@ def _odds(pair: PairBatch, *, beta: float) -> Tensor:
     terms={"nll": _nll, "odds": _odds},
 )
 def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Likelihood of the chosen answer plus beta times the odds-ratio term; returns [N].
+    """Likelihood of the chosen answer plus beta times the odds-ratio term; returns [N] nats.
 
     Its terms `nll` and `odds` (weight included) add up to the loss. The likelihood term dominates at small
     beta, so a row of this loss is read beside the `sft` control.
@@ -75,7 +75,7 @@ def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     terms={"nll": _prompt_nll, "odds": _odds},
 )
 def orpo_prompt_nll(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """`orpo` with the likelihood taken over prompt and chosen answer; returns [N].
+    """`orpo` with the likelihood taken over prompt and chosen answer; returns [N] nats.
 
     Its terms `nll` and `odds` (weight included) add up to the loss.
 

@@ -122,8 +122,9 @@ def _execute(source: str, module: ModuleType, path: Path, code: bytes) -> None:
     try:
         compiled = compile(code, str(path), "exec", dont_inherit=True)  # not with the __future__ of this file
     except (SyntaxError, ValueError) as error:  # ValueError: a null byte
-        line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
-        raise ValueError(f"plug-in {source!r}{line}: {getattr(error, 'msg', error)}.") from error
+        line = getattr(error, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise ValueError(f"plug-in {source!r}{where}: {getattr(error, 'msg', error)}.") from error
     try:
         exec(compiled, module.__dict__)  # noqa: S102 running it is its purpose
     except (Exception, SystemExit) as error:  # a user's code may raise anything

@@ -2,8 +2,8 @@
 
 A loss is a pure function `fn(batch, *, beta=0.1, ...) -> [N]`. Its hyper-parameters are its keyword-only
 arguments and its kind is the annotation of its first parameter; everything else is said in `@register`.
-What values they may take is in hyperparameters.py, how plug-in files are found and loaded in plugins.py;
-whether a loss keeps its promises in probe.py.
+What values they may take is in `losses.hyperparameters`, how plug-in files are found and loaded in
+`losses.plugins`, whether a loss keeps its promises in `losses.checks.probe`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ class Loss:
     fn:            `fn(batch, **hyperparameters) -> [N]`, un-reduced.
     kind:          "pairwise" (takes a PairBatch) or "pointwise" (takes an ExampleBatch).
     needs:         what the trainer must compute for it, from `NEEDS` or "stats:NAME".
-    reward:        the ruler under which this loss itself ranks answers, one of `REWARDS`.
+    reward:        the ruler under which this loss itself ranks answers, one of `REWARDS`; where none is
+                   declared, "log_ratio" for a loss that needs the reference, else "log_prob".
     defaults:      every hyper-parameter with its default.
     grid:          hyper-parameter -> values tried in the literature.
     lr_scale:      this loss's learning rate relative to the model's own, a declared starting point.
     batch_coupled: an example's value depends on the other examples, or on state or a generator.
     terms:         name -> function with the loss's signature; the terms add up to the loss.
     parts:         for a weighted sum, the losses it adds up and their weights; else empty.
-    source:        sha256 of the plug-in file, or of what a sum is made of; None for a built-in loss.
+    source:        sha256 of the plug-in file, stamped on when it is loaded, or of what a sum is made of; None for
+                   a built-in loss.
     origin:        the plug-in as the user named it, None for a built-in loss.
     """
 
@@ -81,44 +83,49 @@ def register(
     formula: str = "",
     verified: str = "",
     terms: Mapping[str, LossFunction] | None = None,
-    parts: Mapping[str, float] | None = None,
-    source: str | None = None,
 ) -> Callable[[LossFunction], LossFunction]:
-    """Register the decorated function under `name` and return it unchanged.
-
-    reward defaults to "log_ratio" for a loss that needs the reference, else to "log_prob". parts and source
-    are for weighted sums (combine.py); a plug-in's source is stamped on it when it is loaded.
+    """Register the decorated function under `name` and return it unchanged; `Loss` says what is declared.
 
     Raises: ValueError where the function or the declaration cannot be used, or the name is taken.
     """
     wanted = frozenset([needs] if isinstance(needs, str) else needs)
-    ruler = reward or ("log_ratio" if "reference" in wanted else "log_prob")
 
-    def add(fn: LossFunction) -> LossFunction:
-        defaults = _hyperparameters(name, fn)
-        values = {key: tuple(float(v) for v in options) for key, options in (grid or {}).items()}
+    def declared(fn: LossFunction) -> LossFunction:
         loss = Loss(
             name=name,
             fn=fn,
             paper=paper,
+            defaults=_hyperparameters(name, fn),
             kind=_kind(name, fn),
             needs=wanted,
-            reward=ruler,
-            defaults=defaults,
-            grid=values,
+            reward=reward or ("log_ratio" if "reference" in wanted else "log_prob"),
+            grid={key: tuple(float(value) for value in options) for key, options in (grid or {}).items()},
             lr_scale=float(lr_scale),
             batch_coupled=batch_coupled,
             verified=verified,
             formula=formula,
             terms=dict(terms or {}),
-            parts=dict(parts or {}),
-            source=source,
         )
-        _require_usable_declaration(loss)
-        _add(loss)
+        add(loss)
         return fn
 
-    return add
+    return declared
+
+
+def add(loss: Loss) -> None:
+    """Put a loss into the registry, or into the plug-in being loaded.
+
+    Raises: ValueError where the declaration cannot be used, or the name is taken.
+    """
+    _require_usable_declaration(loss)
+    target = _losses if _staged is None else _staged
+    taken = _losses.get(loss.name) or target.get(loss.name)
+    if taken is not None:
+        raise ValueError(
+            f"loss {loss.name!r} is already registered by {taken.origin or taken.fn.__module__}; "
+            "choose another name: a variant is its own loss."
+        )
+    target[loss.name] = loss
 
 
 def get(name: str) -> Loss:
@@ -172,18 +179,6 @@ def registering_from(origin: str, source: str, replaceable: Iterable[str]) -> It
 def _joined(source: str, of_parts: str | None) -> str:
     """The plug-in's digest; of a sum that it registers, one of both, because parts may be another plug-in's."""
     return source if of_parts is None else hashlib.sha256(f"{source} {of_parts}".encode()).hexdigest()
-
-
-def _add(loss: Loss) -> None:
-    """Put a loss into the registry, or into the plug-in being loaded; a taken name is refused."""
-    target = _losses if _staged is None else _staged
-    taken = _losses.get(loss.name) or target.get(loss.name)
-    if taken is not None:
-        raise ValueError(
-            f"loss {loss.name!r} is already registered by {taken.origin or taken.fn.__module__}; "
-            "choose another name: a variant is its own loss."
-        )
-    target[loss.name] = loss
 
 
 def _hyperparameters(name: str, fn: LossFunction) -> dict[str, float]:

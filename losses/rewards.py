@@ -6,13 +6,13 @@ scored tokens, a = c - rc, cbar = c / nc. None of them is multiplied by beta: a 
 
 from __future__ import annotations
 
-import difflib
 import math
 
 import torch
 from torch import Tensor
 
 from losses.batch import SequenceLogProbs
+from losses.numerics import nearest
 
 REWARDS = ("log_ratio", "mean_log_ratio", "log_prob", "mean_log_prob", "log_odds")
 
@@ -30,9 +30,7 @@ def reward(name: str, policy: SequenceLogProbs, reference: SequenceLogProbs | No
     Raises: ValueError for an unknown name, or a ratio without a reference.
     """
     if name not in REWARDS:
-        close = difflib.get_close_matches(name, REWARDS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"unknown reward {name!r}; {hint}Known: {', '.join(REWARDS)}.")
+        raise ValueError(f"unknown reward {name!r}; {nearest(name, REWARDS)}Known: {', '.join(REWARDS)}.")
     if name == "log_prob":
         return policy.total
     if name == "mean_log_prob":
@@ -51,7 +49,7 @@ def log_odds(mean_logp: Tensor) -> Tensor:
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) for x <= 0, with finite value and gradient everywhere, 0 included.
+    """log(1 - exp(x)) for x <= 0, nats [...] of any shape, with finite value and gradient everywhere, 0 included.
 
     Near 0, 1 - exp(x) loses its digits and expm1 keeps them; far from 0, log1p does. The far branch only
     sees inputs of its own range: near 0 its slope is infinite, and `torch.where` would multiply that by zero

@@ -19,7 +19,7 @@ from losses.registry import register
     verified="closed form in double precision",
 )
 def simper(pair: PairBatch) -> Tensor:
-    """Inverse perplexity of the rejected answer minus that of the chosen one, between -1 and 1; returns [N].
+    """Inverse perplexity of the rejected answer minus the chosen one's; returns [N], without unit, from -1 to 1.
 
     The gradient of an answer is its own inverse perplexity: an answer that is unlikely by now hardly moves,
     so rejected answers are not driven down without end, and unlikely chosen ones are not raised either.

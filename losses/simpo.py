@@ -20,7 +20,7 @@ from losses.registry import register
     verified="hand-computed values and gradients",
 )
 def simpo(pair: PairBatch, *, beta: float = 2.0, gamma_beta_ratio: float = 0.5) -> Tensor:
-    """Logistic loss on the margin of mean log-probs, less a target margin gamma; returns [N].
+    """Logistic loss on the margin of mean log-probs, less a target margin gamma; returns [N] nats.
 
     gamma = gamma_beta_ratio * beta. The defaults are the authors' starting point for tuning: gamma is 1.0.
 

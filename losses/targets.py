@@ -27,7 +27,7 @@ def _calibration(pair: PairBatch, *, beta: float) -> Tensor:
     verified="hand-computed values and gradients; 1/(2 beta^2) at policy == reference",
 )
 def sppo_hard(pair: PairBatch, *, beta: float = 0.001) -> Tensor:
-    """Squared distances of both log-ratios from their targets; returns [N].
+    """Squared distances of both log-ratios from their targets; returns [N] squared nats.
 
     `ipo_sum` sets a target to the difference alone and lets both answers drift; here both are held. Values
     are large (500,000 at the default beta at the start); gradient clipping takes that away.
@@ -60,7 +60,7 @@ def _half_calibration(pair: PairBatch, *, beta: float) -> Tensor:
     terms={"contrast": _contrast, "calibration": _half_calibration},
 )
 def cal_dpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Logistic contrast plus half of the squared distances of both log-ratios from their targets; returns [N].
+    """Logistic contrast plus half of both squared distances from the targets; returns [N] nats plus squared nats.
 
     beta sets the targets and does not scale the contrast. Its terms `contrast` and `calibration` (weight
     included) add up to it.

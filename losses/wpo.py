@@ -25,7 +25,7 @@ STATISTIC = "log_sum_p2"
     verified="token by token in double precision; weight 1 for a uniform policy; equals dpo at weight 1",
 )
 def wpo(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """DPO weighted by the probability of both answers, relative to what the policy expects; returns [N].
+    """DPO weighted by the probability of both answers, relative to what the policy expects; returns [N] nats.
 
     The weight makes old answers resemble fresh samples of the policy. S_t is the expected probability of a
     token that the policy draws itself; dividing by it takes away how certain the policy is in general.
@@ -42,11 +42,12 @@ def wpo(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
 
 @torch.no_grad()
 def _log_weight(side: SequenceLogProbs) -> Tensor:
-    """[N] mean over scored tokens of l_t - log S_t, without gradient."""
-    if side.tokens is None or side.mask is None or STATISTIC not in (side.stats or {}):
+    """[N] mean over scored tokens of l_t - log S_t, without gradient. Raises: ValueError where either is missing."""
+    stats = side.stats or {}
+    if side.tokens is None or side.mask is None or STATISTIC not in stats:
         raise ValueError(
             f'wpo reads token log-probs and their {STATISTIC}; needs={{"tokens", "stats:{STATISTIC}"}} makes the '
             f"trainer compute them; by hand, pass SequenceLogProbs.from_tokens(..., stats={{{STATISTIC!r}: ...}})."
         )
-    relative = (side.tokens - side.stats[STATISTIC]).masked_fill(~side.mask.bool(), 0.0)
+    relative = (side.tokens - stats[STATISTIC]).masked_fill(~side.mask.bool(), 0.0)
     return relative.sum(-1) / side.count.to(relative.dtype)

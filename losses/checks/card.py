@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class Range:
 
     @property
     def is_constant(self) -> bool:
+        """Whether the two differ by rounding alone."""
         return self.high - self.low <= CLOSE * max(abs(self.low), abs(self.high), CLOSE)
 
 
@@ -91,7 +92,6 @@ def card(loss: Loss) -> Card:
     batch = _example(loss)
     forces = _forces(loss, start)
     peak = _largest(loss)
-    pairwise = isinstance(batch, PairBatch)
     return Card(
         reads=_reads(loss, batch),
         start_value=_range(_values(loss, start)),
@@ -99,8 +99,8 @@ def card(loss: Loss) -> Card:
         start_push=_range(forces.push),
         largest_value=peak.value,
         largest_gradient=peak.gradient,
-        difference_only=_is_difference_only(loss, batch) if pairwise else None,
-        swap_slope=_swap_slope(loss, batch) if pairwise else None,
+        difference_only=_is_difference_only(loss, batch) if isinstance(batch, PairBatch) else None,
+        swap_slope=_swap_slope(loss, batch) if isinstance(batch, PairBatch) else None,
         shift_invariant=_is_shift_invariant(loss, batch) if "reference" in loss.needs else None,
         couples=_couples(loss, batch),
     )
@@ -116,7 +116,8 @@ def _mapped(batch: Batch, change: Callable[[str, SequenceLogProbs], SequenceLogP
     """The batch with change(name, side) in the place of every sequence, policy before reference."""
     names = ("chosen", "rejected", "policy", "ref_chosen", "ref_rejected", "reference", "prompt")
     present = {name: getattr(batch, name, None) for name in names}
-    return replace(batch, **{name: change(name, side) for name, side in present.items() if side is not None})
+    changed: dict[str, Any] = {name: change(name, side) for name, side in present.items() if side is not None}
+    return replace(batch, **changed)
 
 
 def _changed(
@@ -125,7 +126,7 @@ def _changed(
     """Sums times `scale` plus `shift` [N], over `repeat` times as many tokens; in double precision."""
     count = repeat * side.count
     stats = {name: values.double().repeat_interleave(repeat, dim=1) for name, values in (side.stats or {}).items()}
-    if side.tokens is None:
+    if side.tokens is None or side.mask is None:
         return SequenceLogProbs(total=scale * side.total.double() + shift, count=count, stats=stats or None)
     per_token = torch.as_tensor(shift / count, dtype=torch.float64)[:, None]
     tokens = scale / repeat * side.tokens.double().repeat_interleave(repeat, dim=1) + per_token

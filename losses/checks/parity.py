@@ -1,6 +1,6 @@
 """Our losses beside those of other libraries on one fixed set of log-probs: who computes the same?
 
-What the libraries compute is in parity_trl.py and peers.py; here are the set, how it is read, and what counts
+What the libraries compute is in `parity_trl` and `parity_peers`; here are the set, how it is read, and what counts
 as the same. A peer is compared as it trains: the mean over micro-batches of what it computes in each.
 """
 
@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from losses.batch import ExampleBatch, PairBatch, SequenceLogProbs
 from losses.registry import Loss, get
 
 Batch = PairBatch | ExampleBatch
+Held = TypeVar("Held")
 
 VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-6  # absolute below 1, relative above
 
@@ -39,7 +40,7 @@ class Peer:
     """A loss as another library computes it.
 
     ours:      name of our loss that it stands beside.
-    library:   one of `peers.LIBRARIES`.
+    library:   one of `parity_peers.LIBRARIES`.
     called:    what a user of the library asks for to get it.
     fn:        `fn(batch, **settings) -> scalar` on one micro-batch; the keyword defaults are the library's. The
                `kl` of an ExampleBatch is the mean mismatched log-ratio of that micro-batch, not clamped.
@@ -74,10 +75,12 @@ class Reading(NamedTuple):
 
     @property
     def has_no_value(self) -> bool:
+        """Whether the value is infinite or NaN."""
         return not math.isfinite(self.value)
 
     @property
     def is_finite(self) -> bool:
+        """Whether the value and every gradient are finite."""
         return not self.has_no_value and all(bool(g.isfinite().all()) for g in self.gradients)
 
     def gap_to(self, other: Reading) -> float:
@@ -110,6 +113,7 @@ class Parity:
 
     @property
     def is_same(self) -> bool:
+        """Whether the peer computes what ours does, at our hyper-parameters."""
         return self.ours.equals(self.theirs)
 
 
@@ -138,7 +142,7 @@ def read_ours(loss: Loss, *, case: str = ORDINARY) -> Reading:
     """Our loss at its defaults, as the trainer averages it."""
     fixed = fixed_set(loss, case)
     batch = fixed.batch
-    if "mismatched" in loss.needs:
+    if isinstance(batch, ExampleBatch) and "mismatched" in loss.needs:
         batch = replace(batch, kl=torch.tensor(MISMATCHED).mean().clamp(min=0.0))
     return _read(loss.fn(batch, **loss.defaults).mean(), fixed.leaves)
 
@@ -151,7 +155,7 @@ def read_peer(peer: Peer, loss: Loss, settings: Mapping[str, float], *, case: st
     for start in range(0, len(fixed.batch), step):
         rows = slice(start, start + step)
         part = fixed.batch.index(rows)
-        if "mismatched" in loss.needs:
+        if isinstance(part, ExampleBatch) and "mismatched" in loss.needs:
             part = replace(part, kl=torch.tensor(MISMATCHED[rows]).mean())
         values.append(peer.fn(part, **settings))
     return _read(torch.stack(values).mean(), fixed.leaves)
@@ -160,6 +164,16 @@ def read_peer(peer: Peer, loss: Loss, settings: Mapping[str, float], *, case: st
 def _read(value: Tensor, leaves: tuple[Tensor, ...]) -> Reading:
     gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
     return Reading(float(value.detach()), tuple(gradients))
+
+
+def held(value: Held | None) -> Held:
+    """What the fixed set always carries, though a batch need not: a reference, a prompt, token log-probs.
+
+    Raises: ValueError where it is missing.
+    """
+    if value is None:
+        raise ValueError("a peer reads what the batch does not carry; give it the fixed set of losses.checks.parity.")
+    return value
 
 
 class Fixed(NamedTuple):
@@ -181,8 +195,15 @@ def fixed_set(loss: Loss, case: str = ORDINARY) -> Fixed:
     if loss.kind == "pairwise":
         leaves = tuple(side.requires_grad_() for side in (chosen, rejected, _nats(PAIRS, 3, 1)))
         sides = [_side(leaf, counts, statistics) for leaf, counts in zip(leaves, _COUNTS, strict=True)]
-        reference = _side(ref_chosen, CHOSEN_COUNTS, []), _side(ref_rejected, REJECTED_COUNTS, [])
-        return Fixed(PairBatch(*sides[:2], *reference, prompt=sides[2], state={}), leaves)
+        pairs = PairBatch(
+            chosen=sides[0],
+            rejected=sides[1],
+            ref_chosen=_side(ref_chosen, CHOSEN_COUNTS, []),
+            ref_rejected=_side(ref_rejected, REJECTED_COUNTS, []),
+            prompt=sides[2],
+            state={},
+        )
+        return Fixed(pairs, leaves)
     leaf = _interleaved(chosen, rejected).requires_grad_()
     counts = tuple(count for both in zip(CHOSEN_COUNTS, REJECTED_COUNTS, strict=True) for count in both)
     reference = _side(_interleaved(ref_chosen, ref_rejected), counts, [])

@@ -1,7 +1,7 @@
 """What HALOs, LLaMA-Factory and OpenRLHF compute from the log-probs of one micro-batch; the list of all peers.
 
-Written anew from their source, to be read beside ours. TRL's part is in parity_trl.py; how a peer is compared,
-in parity.py.
+Written anew from their source, to be read beside ours. TRL's part is in `parity_trl`; how a peer is compared, in
+`parity`.
 
 Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), a, d = their
 log-ratios to the reference, h = a - d, nc, nr = numbers of scored tokens; ls = log sigmoid. Keyword defaults
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses.batch import ExampleBatch, PairBatch, SequenceLogProbs
-from losses.checks.parity import Peer
-from losses.checks.parity_trl import TOKEN_MEAN, TRL, kto, sft
+from losses.checks.parity import Peer, held
+from losses.checks.parity_trl import TOKEN_MEAN, TRL, cut, kto, sft, smoothed
 
 # Library -> the version whose source was read in full for its offline preference losses.
 LIBRARIES = {
@@ -37,102 +37,92 @@ OPENRLHF = "openrlhf/models/loss.py"
 
 
 def halos_dpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*a - beta*d)."""
+    """-ls(beta*a - beta*d); [] nats."""
     return -F.logsigmoid(beta * pair.chosen_log_ratio - beta * pair.rejected_log_ratio).mean()
 
 
 def halos_cdpo(pair: PairBatch, *, beta: float = 0.1, epsilon: float = 0.2) -> Tensor:
-    """-(1 - e)*ls(beta*h) - e*ls(-beta*h)."""
-    return _smoothed(beta * _h(pair), epsilon)
+    """-(1 - e)*ls(beta*h) - e*ls(-beta*h); [] nats."""
+    return smoothed(beta * pair.margin, epsilon)
 
 
 def halos_ipo(pair: PairBatch, *, tau: float = 0.1) -> Tensor:
-    """(a/nc - d/nr - 1/(2*tau))^2, where nc counts the tokens whose log-ratio is not 0."""
-    chosen = _mean_of_nonzero(pair.chosen.tokens - pair.ref_chosen.tokens, pair.chosen)
-    rejected = _mean_of_nonzero(pair.rejected.tokens - pair.ref_rejected.tokens, pair.rejected)
+    """(a/nc - d/nr - 1/(2*tau))^2, where nc counts the tokens whose log-ratio is not 0; [] squared nats."""
+    chosen = _mean_of_nonzero(_token_log_ratios(pair.chosen, pair.ref_chosen), pair.chosen)
+    rejected = _mean_of_nonzero(_token_log_ratios(pair.rejected, pair.ref_rejected), pair.rejected)
     return (chosen - rejected - 0.5 / tau).square().mean()
 
 
 def halos_simpo(pair: PairBatch, *, beta: float = 10.0, gamma_beta_ratio: float = 0.3) -> Tensor:
-    """-ls(beta*(c/nc - r/nr - gamma_beta_ratio)), where nc counts the tokens whose log-prob is not 0."""
-    chosen = _mean_of_nonzero(pair.chosen.tokens, pair.chosen)
-    rejected = _mean_of_nonzero(pair.rejected.tokens, pair.rejected)
+    """-ls(beta*(c/nc - r/nr - gamma_beta_ratio)), where nc counts the tokens whose log-prob is not 0; [] nats."""
+    chosen = _mean_of_nonzero(held(pair.chosen.tokens), pair.chosen)
+    rejected = _mean_of_nonzero(held(pair.rejected.tokens), pair.rejected)
     return -F.logsigmoid(beta * (chosen - rejected - gamma_beta_ratio)).mean()
 
 
 def halos_slic(pair: PairBatch, *, beta: float = 1.0, lambda_coef: float = 0.1) -> Tensor:
-    """max(0, beta - c + r) - lambda_coef * (c over all positions of the padded row, prompt included).
+    """max(0, beta - c + r) - lambda_coef * (c over all positions of the padded row, prompt included); [] nats.
 
     The hinge is [N], the likelihood [N, T]: only a micro-batch of one pair has a sum of both.
     """
     hinge = F.relu(beta - pair.chosen.total + pair.rejected.total)
-    positions = pair.prompt.count + torch.maximum(pair.chosen.count, pair.rejected.count)
+    positions = held(pair.prompt).count + torch.maximum(pair.chosen.count, pair.rejected.count)
     return (hinge - lambda_coef * pair.chosen.total / positions).squeeze(0)
 
 
 def halos_kto(
     batch: ExampleBatch, *, beta: float = 0.1, desirable_weight: float = 1.0, undesirable_weight: float = 1.0
 ) -> Tensor:
-    """As TRL's; its z leaves out mismatched answers whose log-ratio is 0, of which the fixed set has none."""
+    """As TRL's; [] no unit. Its z leaves out mismatched answers of log-ratio 0, of which the fixed set has none."""
     return kto(batch, beta=beta, desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
 
 
 def factory_sigmoid(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """-(1 - e)*ls(beta*h) - e*ls(-beta*h): the loss type that TRL's `dpo_loss` falls back on."""
-    return _smoothed(beta * _h(pair), label_smoothing)
+    """-(1 - e)*ls(beta*h) - e*ls(-beta*h): the loss type that TRL's `dpo_loss` falls back on; [] nats."""
+    return smoothed(beta * pair.margin, label_smoothing)
 
 
 def factory_ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*(a/nc - d/nr)): the log-probs are per token, as for ipo, but the loss is sigmoid."""
-    margin = pair.chosen_log_ratio / pair.chosen.count - pair.rejected_log_ratio / pair.rejected.count
-    return -F.logsigmoid(beta * margin).mean()
+    """-ls(beta*(a/nc - d/nr)): the log-probs are per token, as for ipo, but the loss is sigmoid; [] nats."""
+    return -F.logsigmoid(beta * pair.mean_margin).mean()
 
 
 def factory_ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
-    """-ls(beta*(a' - d')): tokens after the first min(nc, nr) weigh alpha in the policy, 1 in the reference."""
+    """-ls(beta*(a' - d')): tokens after the first min(nc, nr) weigh alpha, 1 in the reference; [] nats."""
     shared = torch.minimum(pair.chosen.count, pair.rejected.count)
-    margin = _cut(pair.chosen, shared, alpha) - _cut(pair.rejected, shared, alpha)
-    return -F.logsigmoid(beta * (margin - pair.ref_chosen.total + pair.ref_rejected.total)).mean()
+    margin = cut(pair.chosen, shared, alpha) - cut(pair.rejected, shared, alpha)
+    return -F.logsigmoid(beta * (margin - held(pair.ref_chosen).total + held(pair.ref_rejected).total)).mean()
 
 
 def factory_simpo(pair: PairBatch, *, beta: float = 0.1, simpo_gamma: float = 0.5) -> Tensor:
-    """-ls(beta*(c/nc - r/nr) - simpo_gamma)."""
+    """-ls(beta*(c/nc - r/nr) - simpo_gamma); [] nats."""
     return -F.logsigmoid(beta * (pair.chosen.mean - pair.rejected.mean) - simpo_gamma).mean()
 
 
 def factory_orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-c/nc - beta*ls(log odds ratio), with log1p(-exp(x)) as it stands."""
+    """-c/nc - beta*ls(log odds ratio), with log1p(-exp(x)) as it stands; [] nats."""
     chosen, rejected = pair.chosen.mean, pair.rejected.mean
     log_odds = chosen - rejected - torch.log1p(-chosen.exp()) + torch.log1p(-rejected.exp())
     return (-chosen - beta * F.logsigmoid(log_odds)).mean()
 
 
 def openrlhf_dpo(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """-(1 - e)*ls(beta*h) - e*ls(-beta*h)."""
-    return _smoothed(beta * _h(pair), label_smoothing)
+    """-(1 - e)*ls(beta*h) - e*ls(-beta*h); [] nats."""
+    return smoothed(beta * pair.margin, label_smoothing)
 
 
 def openrlhf_ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """(h - 1/(2*beta))^2, sums over tokens."""
-    return (_h(pair) - 0.5 / beta).square().mean()
+    """(h - 1/(2*beta))^2, sums over tokens; [] squared nats."""
+    return (pair.margin - 0.5 / beta).square().mean()
 
 
-def _h(pair: PairBatch) -> Tensor:
-    return pair.chosen_log_ratio - pair.rejected_log_ratio
-
-
-def _smoothed(x: Tensor, e: float) -> Tensor:
-    return -((1.0 - e) * F.logsigmoid(x) + e * F.logsigmoid(-x)).mean()
+def _token_log_ratios(policy: SequenceLogProbs, reference: SequenceLogProbs | None) -> Tensor:
+    return held(policy.tokens) - held(held(reference).tokens)
 
 
 def _mean_of_nonzero(tokens: Tensor, side: SequenceLogProbs) -> Tensor:
-    scored = tokens.masked_fill(~side.mask, 0.0)
+    scored = tokens.masked_fill(~held(side.mask), 0.0)
     return scored.sum(-1) / (scored != 0).sum(-1)
-
-
-def _cut(side: SequenceLogProbs, shared: Tensor, alpha: float) -> Tensor:
-    place = side.mask.cumsum(-1)
-    return (side.tokens * side.mask * torch.where(place <= shared[:, None], 1.0, alpha)).sum(-1)
 
 
 EPSILON = {"settings": lambda ours: {"epsilon": ours["label_smoothing"]}}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses.batch import ExampleBatch, PairBatch, SequenceLogProbs
-from losses.checks.parity import Peer
+from losses.checks.parity import Peer, held
 
 DPO = "trl/trainer/dpo_trainer.py"
 KTO = "trl/trainer/kto_trainer.py"
@@ -23,105 +23,105 @@ ORPO = "trl/experimental/orpo/orpo_trainer.py"
 
 
 def sigmoid(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """-ls(beta*h). label_smoothing is accepted and not read."""
-    return -F.logsigmoid(beta * _h(pair)).mean()
+    """-ls(beta*h); [] nats. label_smoothing is accepted and not read."""
+    return -F.logsigmoid(beta * pair.margin).mean()
 
 
 def hinge(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """max(0, 1 - beta*h)."""
-    return F.relu(1.0 - beta * _h(pair)).mean()
+    """max(0, 1 - beta*h); [] no unit."""
+    return F.relu(1.0 - beta * pair.margin).mean()
 
 
 def ipo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """(a/nc - d/nr - 1/(2*beta))^2."""
-    return (_h_per_token(pair) - 0.5 / beta).square().mean()
+    """(a/nc - d/nr - 1/(2*beta))^2; [] squared nats."""
+    return (pair.mean_margin - 0.5 / beta).square().mean()
 
 
 def sigmoid_norm(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*(a/nc - d/nr))."""
-    return -F.logsigmoid(beta * _h_per_token(pair)).mean()
+    """-ls(beta*(a/nc - d/nr)); [] nats."""
+    return -F.logsigmoid(beta * pair.mean_margin).mean()
 
 
 def exo_pair(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 1e-3) -> Tensor:
-    """KL of (s(x), s(-x)) to (1 - e, e), x = beta*h. TRL refuses its own default e = 0; 1e-3 is its advice."""
-    x, e = beta * _h(pair), torch.tensor(label_smoothing)
+    """KL of (s(x), s(-x)) to (1 - e, e), x = beta*h; [] nats. TRL refuses its own default e = 0; 1e-3 is its advice."""
+    x, e = beta * pair.margin, torch.tensor(label_smoothing)
     kept = x.sigmoid() * (F.logsigmoid(x) - torch.log1p(-e))
     swapped = (-x).sigmoid() * (F.logsigmoid(-x) - e.log())
     return (kept + swapped).mean()
 
 
 def nca_pair(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*a) - ls(-beta*a)/2 - ls(-beta*d)/2."""
+    """-ls(beta*a) - ls(-beta*a)/2 - ls(-beta*d)/2; [] nats."""
     a, d = beta * pair.chosen_log_ratio, beta * pair.rejected_log_ratio
     return -(F.logsigmoid(a) + 0.5 * (F.logsigmoid(-a) + F.logsigmoid(-d))).mean()
 
 
 def robust(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """(e*ls(-x) - (1 - e)*ls(x))/(1 - 2e), x = beta*h."""
-    x, e = beta * _h(pair), label_smoothing
+    """(e*ls(-x) - (1 - e)*ls(x))/(1 - 2e), x = beta*h; [] nats."""
+    x, e = beta * pair.margin, label_smoothing
     return ((e * F.logsigmoid(-x) - (1.0 - e) * F.logsigmoid(x)) / (1.0 - 2.0 * e)).mean()
 
 
 def bco_pair(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*a) - ls(-beta*d), without a shift."""
+    """-ls(beta*a) - ls(-beta*d), without a shift; [] nats."""
     return -(F.logsigmoid(beta * pair.chosen_log_ratio) + F.logsigmoid(-beta * pair.rejected_log_ratio)).mean()
 
 
 def sppo_hard(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """(a - 1/(2*beta))^2 + (d + 1/(2*beta))^2."""
+    """(a - 1/(2*beta))^2 + (d + 1/(2*beta))^2; [] squared nats."""
     target = 0.5 / beta
     return ((pair.chosen_log_ratio - target).square() + (pair.rejected_log_ratio + target).square()).mean()
 
 
 def aot(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """-ls(beta*(sort(c - r) - sort(rc - rr))), sorted within the micro-batch."""
+    """-ls(beta*(sort(c - r) - sort(rc - rr))), sorted within the micro-batch; [] nats."""
     policy = pair.chosen.total - pair.rejected.total
-    reference = pair.ref_chosen.total - pair.ref_rejected.total
-    return _smoothed(beta * (policy.sort().values - reference.sort().values), label_smoothing)
+    reference = held(pair.ref_chosen).total - held(pair.ref_rejected).total
+    return smoothed(beta * (policy.sort().values - reference.sort().values), label_smoothing)
 
 
 def aot_unpaired(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:
-    """-ls(beta*(sort(a) - sort(d))), sorted within the micro-batch."""
+    """-ls(beta*(sort(a) - sort(d))), sorted within the micro-batch; [] nats."""
     chosen, rejected = pair.chosen_log_ratio.sort().values, pair.rejected_log_ratio.sort().values
-    return _smoothed(beta * (chosen - rejected), label_smoothing)
+    return smoothed(beta * (chosen - rejected), label_smoothing)
 
 
 def apo_zero(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """1 - s(beta*a) + s(beta*d)."""
+    """1 - s(beta*a) + s(beta*d); [] no unit."""
     return (1.0 - (beta * pair.chosen_log_ratio).sigmoid() + (beta * pair.rejected_log_ratio).sigmoid()).mean()
 
 
 def apo_down(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """s(beta*a) + 1 - s(beta*h)."""
-    return ((beta * pair.chosen_log_ratio).sigmoid() + 1.0 - (beta * _h(pair)).sigmoid()).mean()
+    """s(beta*a) + 1 - s(beta*h); [] no unit."""
+    return ((beta * pair.chosen_log_ratio).sigmoid() + 1.0 - (beta * pair.margin).sigmoid()).mean()
 
 
 def discopop(pair: PairBatch, *, beta: float = 0.1, tau: float = 0.05) -> Tensor:
-    """-ls(x)*(1 - m) + exp(-x)*m, x = beta*h, m = s(x/tau); the exponential is multiplied as it stands."""
-    x = beta * _h(pair)
+    """-ls(x)*(1 - m) + exp(-x)*m, x = beta*h, m = s(x/tau); the exponential is multiplied as it stands; [] no unit."""
+    x = beta * pair.margin
     m = (x / tau).sigmoid()
     return (torch.exp(-x) * m - F.logsigmoid(x) * (1.0 - m)).mean()
 
 
 def sft(pair: PairBatch) -> Tensor:
-    """Mean over all scored tokens of the micro-batch's chosen answers."""
+    """Mean over all scored tokens of the micro-batch's chosen answers; [] nats."""
     return _token_mean(pair.chosen)
 
 
 def forward_kl(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*(exp(-d) - exp(-a))), not bounded."""
+    """-ls(beta*(exp(-d) - exp(-a))), not bounded; [] nats."""
     scores = torch.exp(-pair.rejected_log_ratio) - torch.exp(-pair.chosen_log_ratio)
     return -F.logsigmoid(beta * scores).mean()
 
 
 def js_divergence(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-ls(beta*(ls(a) - ls(d)))."""
+    """-ls(beta*(ls(a) - ls(d))); [] nats."""
     scores = F.logsigmoid(pair.chosen_log_ratio) - F.logsigmoid(pair.rejected_log_ratio)
     return -F.logsigmoid(beta * scores).mean()
 
 
 def alpha_divergence(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
-    """-ls(beta*(exp(p*a) - exp(p*d))/p), p = alpha - 1, exponents clamped at 80."""
+    """-ls(beta*(exp(p*a) - exp(p*d))/p), p = alpha - 1, exponents clamped at 80; [] nats."""
     power = alpha - 1.0
     chosen = (power * pair.chosen_log_ratio).clamp(max=80.0).exp()
     rejected = (power * pair.rejected_log_ratio).clamp(max=80.0).exp()
@@ -129,41 +129,41 @@ def alpha_divergence(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) 
 
 
 def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
-    """-ls(beta*(a' - d')): tokens after the first min(nc, nr) weigh alpha, in policy and reference."""
+    """-ls(beta*(a' - d')): tokens after the first min(nc, nr) weigh alpha, in policy and reference; [] nats."""
     shared = torch.minimum(pair.chosen.count, pair.rejected.count)
-    chosen = _cut(pair.chosen, shared, alpha) - _cut(pair.ref_chosen, shared, alpha)
-    rejected = _cut(pair.rejected, shared, alpha) - _cut(pair.ref_rejected, shared, alpha)
+    chosen = cut(pair.chosen, shared, alpha) - cut(held(pair.ref_chosen), shared, alpha)
+    rejected = cut(pair.rejected, shared, alpha) - cut(held(pair.ref_rejected), shared, alpha)
     return -F.logsigmoid(beta * (chosen - rejected)).mean()
 
 
 def wpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """-w(chosen)*w(rejected)*ls(beta*h), w = exp(mean_t(l_t - log sum of squared probabilities)), detached."""
+    """-w(chosen)*w(rejected)*ls(beta*h), w = exp(mean_t(l_t - log sum of squared probabilities)), detached; [] nats."""
     weight = torch.exp(_weight(pair.chosen) + _weight(pair.rejected)).detach()
-    return -(weight * F.logsigmoid(beta * _h(pair))).mean()
+    return -(weight * F.logsigmoid(beta * pair.margin)).mean()
 
 
 def kto(
     batch: ExampleBatch, *, beta: float = 0.1, desirable_weight: float = 1.0, undesirable_weight: float = 1.0
 ) -> Tensor:
-    """1 - s(beta*(g - z)) where desirable, else 1 - s(beta*(z - g)), weighted; z >= 0 of the micro-batch."""
-    share = (beta * (batch.log_ratio - batch.kl.clamp(min=0.0))).sigmoid()
+    """1 - s(beta*(g - z)) where desirable, else 1 - s(beta*(z - g)), weighted; [] no unit. z >= 0, per micro-batch."""
+    share = (beta * (batch.log_ratio - held(batch.kl).clamp(min=0.0))).sigmoid()
     return torch.where(batch.desirable, desirable_weight * (1.0 - share), undesirable_weight * share).mean()
 
 
 def apo_zero_unpaired(batch: ExampleBatch, *, beta: float = 0.1) -> Tensor:
-    """1 - s(beta*g) where desirable, else s(beta*g)."""
+    """1 - s(beta*g) where desirable, else s(beta*g); [] no unit."""
     share = (beta * batch.log_ratio).sigmoid()
     return torch.where(batch.desirable, 1.0 - share, share).mean()
 
 
 def cpo(pair: PairBatch, *, beta: float = 0.1, cpo_alpha: float = 1.0) -> Tensor:
-    """-ls(beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers."""
+    """-ls(beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers; [] nats."""
     contrast = -F.logsigmoid(beta * (pair.chosen.total - pair.rejected.total)).mean()
     return contrast + cpo_alpha * _token_mean(pair.chosen)
 
 
 def cpo_hinge(pair: PairBatch, *, beta: float = 0.1, cpo_alpha: float = 1.0) -> Tensor:
-    """max(0, 1 - beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers."""
+    """max(0, 1 - beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers; [] no unit."""
     contrast = F.relu(1.0 - beta * (pair.chosen.total - pair.rejected.total)).mean()
     return contrast + cpo_alpha * _token_mean(pair.chosen)
 
@@ -171,7 +171,7 @@ def cpo_hinge(pair: PairBatch, *, beta: float = 0.1, cpo_alpha: float = 1.0) -> 
 def cpo_simpo(
     pair: PairBatch, *, beta: float = 0.1, simpo_gamma: float = 0.5, alpha: float = 0.0, cpo_alpha: float = 1.0
 ) -> Tensor:
-    """-ls(beta*(u - v) - simpo_gamma) + cpo_alpha * mean over the chosen tokens of the micro-batch.
+    """-ls(beta*(u - v) - simpo_gamma) + cpo_alpha * mean over the chosen tokens of the micro-batch; [] nats.
 
     u, v: mean log-probs of chosen and rejected, or with an alpha (1 - p^-alpha)/alpha of p = exp(mean).
     """
@@ -183,22 +183,16 @@ def cpo_simpo(
 
 
 def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Mean over prompt and chosen tokens of the micro-batch, minus beta*ls(log odds ratio)."""
-    total = (pair.prompt.total + pair.chosen.total).sum() / (pair.prompt.count + pair.chosen.count).sum()
+    """Mean over prompt and chosen tokens of the micro-batch, minus beta*ls(log odds ratio); [] nats."""
+    prompt = held(pair.prompt)
+    total = (prompt.total + pair.chosen.total).sum() / (prompt.count + pair.chosen.count).sum()
     chosen, rejected = pair.chosen.mean, pair.rejected.mean
     log_odds = (chosen - rejected) - (_log1mexp(chosen) - _log1mexp(rejected))
     return -total - beta * F.logsigmoid(log_odds).mean()
 
 
-def _h(pair: PairBatch) -> Tensor:
-    return pair.chosen_log_ratio - pair.rejected_log_ratio
-
-
-def _h_per_token(pair: PairBatch) -> Tensor:
-    return pair.chosen_log_ratio / pair.chosen.count - pair.rejected_log_ratio / pair.rejected.count
-
-
-def _smoothed(x: Tensor, e: float) -> Tensor:
+def smoothed(x: Tensor, e: float) -> Tensor:
+    """-(1 - e)*ls(x) - e*ls(-x) of x [N] nats, a share e of labels taken for wrong; [] nats."""
     return -((1.0 - e) * F.logsigmoid(x) + e * F.logsigmoid(-x)).mean()
 
 
@@ -206,14 +200,16 @@ def _token_mean(side: SequenceLogProbs) -> Tensor:
     return -side.total.sum() / side.count.sum()
 
 
-def _cut(side: SequenceLogProbs, shared: Tensor, alpha: float) -> Tensor:
-    place = side.mask.cumsum(-1)
-    weights = side.mask * torch.where(place <= shared[:, None], 1.0, alpha)
-    return (side.tokens * weights).sum(-1)
+def cut(side: SequenceLogProbs, shared: Tensor, alpha: float) -> Tensor:
+    """[N] nats: the sum over the first `shared` [N] scored tokens, plus alpha times that over the others."""
+    mask = held(side.mask)
+    weights = mask * torch.where(mask.cumsum(-1) <= shared[:, None], 1.0, alpha)
+    return (held(side.tokens) * weights).sum(-1)
 
 
 def _weight(side: SequenceLogProbs) -> Tensor:
-    return ((side.tokens - side.stats["log_sum_p2"]) * side.mask).sum(-1) / side.count
+    relative = held(side.tokens) - held(side.stats)["log_sum_p2"]
+    return (relative * held(side.mask)).sum(-1) / side.count
 
 
 def _log1mexp(x: Tensor) -> Tensor:

@@ -269,7 +269,7 @@ def _can_be_kept(value: object) -> bool:
     if isinstance(value, Tensor):
         return not value.requires_grad
     try:
-        return json.loads(json.dumps(value)) == value
+        return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError):
         return False
 
@@ -277,7 +277,8 @@ def _can_be_kept(value: object) -> bool:
 def _require_terms_add_up(loss: Loss, batch: Batch, values: Mapping[str, float], whole: Tensor) -> None:
     if not loss.terms:
         return
-    total = sum(_call(loss, fn, batch, values).detach() for fn in loss.terms.values())
+    first, *others = (_call(loss, fn, batch, values).detach() for fn in loss.terms.values())
+    total = sum(others, first)
     if not torch.allclose(total, whole, rtol=RELATIVE, atol=ABSOLUTE):
         gap = float((total - whole).abs().max())
         raise ValueError(
