@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from suites.pair import Suite, SuiteError
+from suites.pair import Kind, Suite, SuiteError
 from suites.reading.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
-from suites.reading.forms import read_label
-from suites.reading.messages import read_prompt, read_side, shared_prompt
-from suites.reading.records import FILE_ENDINGS, Record, digest_files, read_records
-from suites.reading.sharegpt import own_columns
+from suites.reading.forms import example_draft
+from suites.reading.layout import stem_of
+from suites.reading.messages import own_columns, read_prompt, read_side, shared_prompt
+from suites.reading.records import Record, digest_files, read_records
+from suites.reading.sources import SourceRow
 from suites.splits import declared_split
 
 PAIR_COLUMNS = ("chosen", "rejected")
@@ -50,7 +52,7 @@ def load_file(name: str) -> Suite:
     return finish(
         drafts,
         tally,
-        name=_stem(path.name),
+        name=stem_of(path.name),
         kind=kind,
         source=path.name,
         revision=digest_files([(path.name, path)]),
@@ -67,23 +69,23 @@ class Survey(NamedTuple):
 
     columns: tuple[str, ...]
     has_messages: bool
-    count: int
+    rows: int
 
 
 def _survey(records: Iterable[Record]) -> Survey:
     columns: dict[str, None] = {}
-    has_messages, count = False, 0
+    has_messages, rows = False, 0
     for record in records:
-        count += 1
+        rows += 1
         columns |= dict.fromkeys(record.fields)
         has_messages = has_messages or _has_messages(record)
-    return Survey(tuple(columns), has_messages, count)
+    return Survey(tuple(columns), has_messages, rows)
 
 
-def _kind(name: str, found: Survey) -> str:
+def _kind(name: str, found: Survey) -> Kind:
     """What the columns hold: pairs or examples. Raises: SuiteError saying what was found."""
     columns = found.columns
-    if not found.count:
+    if not found.rows:
         raise SuiteError(f"{name}: no rows; {NEEDED}")
     pairs = all(column in columns for column in PAIR_COLUMNS)
     examples = all(column in columns for column in EXAMPLE_COLUMNS)
@@ -128,12 +130,7 @@ def _pair_draft(row_id: str, record: Record) -> Draft:
 def _example_draft(row_id: str, record: Record) -> Draft:
     """One judged answer. Raises: RowDropped for its content, SuiteError for its split."""
     split, cluster = _split(record), _label(record, "cluster")
-    side = read_side(record.fields.get("completion"), "completion")
-    prompt = shared_prompt(read_prompt(record.fields.get("prompt")), side)
-    if not side.answer.strip():
-        raise RowDropped("empty_side", "completion is empty")
-    desirable = read_label(record.fields.get("label"))
-    return Draft(row_id, prompt, (side.answer,), split, cluster, desirable=desirable)
+    return replace(example_draft(SourceRow(row_id, "", split, record.fields)), cluster=cluster)
 
 
 def _split(record: Record) -> str | None:
@@ -169,9 +166,3 @@ def _score(record: Record, column: str) -> float | None:
     if math.isinf(score):
         raise wrong
     return None if math.isnan(score) else score
-
-
-def _stem(name: str) -> str:
-    """The file's name without its ending: what the suite is called."""
-    ending = max((ending for ending in FILE_ENDINGS if name.lower().endswith(ending)), key=len)
-    return name[: len(name) - len(ending)] or name

@@ -7,14 +7,13 @@ for the rows of a run is the harness's business. Settings name the part by its n
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suites.pair import SuiteError
-from suites.reading.records import FILE_ENDINGS
+from suites.reading.layout import stem_of
 from suites.registry import names
 
 
@@ -104,12 +103,4 @@ def _number(text: str) -> float | None:
 
 def _stem(name: str) -> str:
     """What a suite is called in a mixture: its name, of a file the name without folder and ending."""
-    if name in names():
-        return name
-    file = os.path.basename(name)
-    endings = [ending for ending in FILE_ENDINGS if file.lower().endswith(ending)]
-    return file[: -len(max(endings, key=len))] if endings else file
-
-
-def _digest(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+    return name if name in names() else stem_of(os.path.basename(name))

@@ -5,12 +5,15 @@ Text only: token ids, limits and chat templates belong to the harness.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from suites.rows import Rows
+
+Kind = Literal["pairs", "examples"]
+Item = TypeVar("Item")
 
 ROLES = ("system", "user", "assistant")
 SPLITS = ("train", "validation", "test")
@@ -70,7 +73,7 @@ class Example:
 class Suite:
     """The cleaned rows of one source, with what was dropped on the way and where they came from.
 
-    `rows` may be given as any stream of pairs or examples; they are kept in columns (see rows.py).
+    `rows` may be given as any stream of pairs or examples; they are kept in columns (see `suites.rows`).
     `dropped` maps a rule to the number of rows it removed; `read` counts the rows before cleaning, so
     len(rows) + sum(dropped.values()) == read. `source` is for people and holds no machine path;
     `revision` is the hub commit, or the first 12 hex digits of the files' sha256.
@@ -79,8 +82,8 @@ class Suite:
     """
 
     name: str
-    rows: Sequence[Pair] | Sequence[Example]
-    kind: Literal["pairs", "examples"]
+    rows: Rows[Pair] | Rows[Example]
+    kind: Kind
     dropped: Mapping[str, int] = field(default_factory=dict)
     read: int = 0
     source: str = ""
@@ -90,9 +93,8 @@ class Suite:
         object.__setattr__(self, "dropped", MappingProxyType(dict(self.dropped)))
         if self.kind not in ("pairs", "examples"):
             raise SuiteError(f"suite {self.name!r}: kind {self.kind!r} is neither 'pairs' nor 'examples'")
-        wanted = Pair if self.kind == "pairs" else Example
         if not isinstance(self.rows, Rows):
-            object.__setattr__(self, "rows", in_columns(self.name, self.rows, wanted))
+            object.__setattr__(self, "rows", in_columns(self.name, self.rows, self.kind))
         seen: set[str] = set()
         for row in self.rows:
             _check_row(self.name, row)
@@ -133,10 +135,13 @@ def last_user_turn(prompt: tuple[Message, ...]) -> str:
     return first_human_turn(prompt[::-1])
 
 
-def in_columns(suite: str, rows: Iterable[Any], wanted: type) -> Rows:
+def in_columns(suite: str, rows: Iterable[object], kind: Kind) -> Rows[Pair] | Rows[Example]:
     """A stream of rows as columns. Raises: SuiteError for a row of another kind, or text that no file could hold."""
+    return _in_columns(suite, rows, Pair) if kind == "pairs" else _in_columns(suite, rows, Example)
 
-    def checked() -> Iterator[Any]:
+
+def _in_columns(suite: str, rows: Iterable[object], wanted: type[Item]) -> Rows[Item]:
+    def checked() -> Iterator[Item]:
         for row in rows:
             if not isinstance(row, wanted):
                 kind = "pairs" if wanted is Pair else "examples"

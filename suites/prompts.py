@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from suites.pair import SuiteError, first_human_turn
+from suites.pair import Message, SuiteError, first_human_turn
 from suites.reading.cleaning import RowDropped
 from suites.reading.messages import read_prompt
 from suites.reading.records import read_records
@@ -20,7 +20,7 @@ def load_prompts(name: str) -> tuple[Prompt, ...]:
     Raises: SuiteError for a file that cannot be read, a row whose prompt cannot be answered, or none at all.
     """
     path = Path(os.path.expanduser(name))
-    prompts: dict[tuple, Prompt] = {}
+    prompts: dict[tuple[Message, ...], Prompt] = {}
     seen: dict[str, str] = {}
     for number, record in enumerate(read_records(path), start=1):
         if "prompt" not in record.fields:

@@ -1,9 +1,9 @@
-"""Suites by name: a decorator to register one, and the single function that loads one."""
+"""Suites by name: a decorator to register one, and its entry by name. What loads one is in `suites.load`."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -59,7 +59,7 @@ def get(name: str) -> SuiteEntry:
         return _entries[name]
     endings = ", ".join(FILE_ENDINGS)
     raise SuiteError(
-        f"unknown suite {name!r}{_did_you_mean(name, names())} Known: {', '.join(names())}; "
+        f"unknown suite {name!r}{did_you_mean(name, names())} Known: {', '.join(names())}; "
         f"or a file of your own ({endings})"
     )
 
@@ -67,6 +67,12 @@ def get(name: str) -> SuiteEntry:
 def names() -> tuple[str, ...]:
     """All registered suite names, sorted."""
     return tuple(sorted(_entries))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error's first sentence: the nearest known name as a question, or a full stop."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def _settings(name: str, fn: Maker) -> dict[str, str | None]:
@@ -79,9 +85,3 @@ def _settings(name: str, fn: Maker) -> dict[str, str | None]:
             raise TypeError(f"suite {name!r}: the default of {argument.name!r} must be text or None")
         settings[argument.name] = argument.default
     return settings
-
-
-def _did_you_mean(word: str, known: tuple[str, ...]) -> str:
-    """The end of an error's first sentence: the nearest known name as a question, or a full stop."""
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else "."

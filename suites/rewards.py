@@ -8,11 +8,11 @@ on them has gained. A reward is an object with `id`, a digest of all that decide
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Protocol
 
 from suites.pair import SuiteError
+from suites.registry import did_you_mean
 
 
 class Reward(Protocol):
@@ -49,9 +49,8 @@ def get(name: str) -> Reward:
     Raises: SuiteError for an unknown name, with the nearest and the known ones.
     """
     if name not in _makers:
-        near = get_close_matches(name, _makers, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise SuiteError(f"no gold reward {name!r}{hint} Known: {', '.join(names()) or 'none'}")
+        known = ", ".join(names()) or "none"
+        raise SuiteError(f"no gold reward {name!r}{did_you_mean(name, _makers)} Known: {known}")
     return _makers[name]()
 
 

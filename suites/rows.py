@@ -28,7 +28,7 @@ class Rows(Sequence[Row], Generic[Row]):
 
     kind: the dataclass of a row. table: one chunk a column, named like the fields. places: [N] row numbers in the
     table, None for all in order. change: what a row goes through when it is made; the columns do not know of it.
-    Equal to any sequence of equal rows.
+    Equal to any sequence of equal rows, and so without a hash.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Rows(Sequence[Row], Generic[Row]):
     @overload
     def __getitem__(self, index: slice) -> Rows[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Rows[Row]:
-        chosen = range(len(self))[index]
-        return self.take(chosen) if isinstance(index, slice) else next(iter(self.take([chosen])))
+        places = range(len(self))
+        return self.take(places[index]) if isinstance(index, slice) else next(iter(self.take([places[index]])))
 
     def __iter__(self) -> Iterator[Row]:
         for start in range(0, len(self), CHUNK):
@@ -87,8 +87,6 @@ class Rows(Sequence[Row], Generic[Row]):
         if not isinstance(other, Sequence):
             return NotImplemented
         return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
-
-    __hash__ = None
 
     def __repr__(self) -> str:
         return f"Rows({len(self)} of {self.kind.__name__})"
@@ -122,9 +120,13 @@ class Rows(Sequence[Row], Generic[Row]):
         return Rows(self.kind, table.set_column(table.schema.get_field_index(name), name, column), change=self.change)
 
 
-@cache
-def _types(kind: type) -> dict[str, Any]:
+def _types(kind: Any) -> dict[str, Any]:
     """Field -> type of its values; None is allowed everywhere and left out."""
+    return _types_of(kind)
+
+
+@cache
+def _types_of(kind: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: _without_none(hints[field.name]) for field in fields(kind)}
 
@@ -166,7 +168,8 @@ def _made(array: pyarrow.Array, hint: Any) -> list[Any]:
         return [None if size is None else tuple(islice(inner, size)) for size in array.value_lengths().to_pylist()]
     if is_dataclass(hint):
         columns = zip(array.flatten(), _types(hint).values(), strict=True)
-        return list(map(hint, *(_made(column, kind) for column, kind in columns)))
+        make: Any = hint
+        return list(map(make, *(_made(column, kind) for column, kind in columns)))
     if hint is int and not array.null_count:
-        return array.to_numpy(zero_copy_only=False).tolist()  # many times quicker than to_pylist
-    return array.to_pylist()
+        return list(array.to_numpy(zero_copy_only=False).tolist())  # many times quicker than to_pylist
+    return list(array.to_pylist())

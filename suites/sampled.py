@@ -1,7 +1,7 @@
 """Suites whose answers a model has yet to give: prompts, a gold reward, and the rule that makes pairs of them.
 
-A suite function that needs a model returns a `Sampled`; the harness samples the answers (harness/pairs.py) and
-`pair_up` turns them into drafts of pairs. No model is known here.
+A suite function that needs a model returns a `Sampled`; the harness samples the answers (`harness.generation`)
+and `pair_up` turns them into drafts of pairs. No model is known here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 
 from suites.pair import Message, last_user_turn
 from suites.reading.cleaning import Draft, RowDropped, check_text
+from suites.splits import fraction_of
 
 Label = Literal["deterministic", "bradley_terry"]
 LABELS: tuple[Label, ...] = ("deterministic", "bradley_terry")
@@ -77,7 +78,9 @@ def pair_up(prompt: Prompt, answers: Sequence[Answer], label: Label, label_seed:
     if best.score == worst.score:
         raise RowDropped("tie", f"{len(whole)} answers have the reward {best.score:.4g}")
     chosen, rejected = best, worst
-    if label == "bradley_terry" and _fraction(f"label/{label_seed}/{prompt.id}") >= _sigmoid(best.score - worst.score):
+    if label == "bradley_terry" and fraction_of(f"label/{label_seed}/{prompt.id}") >= _sigmoid(
+        best.score - worst.score
+    ):
         chosen, rejected = worst, best
     return Draft(
         prompt.id,
@@ -108,8 +111,3 @@ def in_hash_order(prompts: Iterable[Prompt]) -> list[Prompt]:
 
 def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _fraction(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

@@ -30,7 +30,7 @@ def cluster_of(first_turn: str) -> str:
 
 def split_of(first_turn: str) -> str:
     """70 % train, 10 % validation, 20 % test by the sha256 of the first human turn."""
-    place = _fraction(first_turn)
+    place = fraction_of(first_turn)
     if place < TRAIN_SHARE:
         return "train"
     return "validation" if place < TRAIN_SHARE + VALIDATION_SHARE else "test"
@@ -59,7 +59,7 @@ def place_rows(first_turns: Sequence[str], declared: Sequence[str | None]) -> li
     for turn, split in zip(first_turns, declared, strict=True):
         if split is None:
             split = split_of(turn)
-        elif split == "train" and needs_validation and _fraction(turn) < VALIDATION_SHARE:
+        elif split == "train" and needs_validation and fraction_of(turn) < VALIDATION_SHARE:
             split = "validation"
         splits.append(split)
     tested = {turn for turn, split in zip(first_turns, splits, strict=True) if split == "test"}
@@ -68,10 +68,10 @@ def place_rows(first_turns: Sequence[str], declared: Sequence[str | None]) -> li
     ]
 
 
+def fraction_of(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone, evenly spread over texts."""
+    return int.from_bytes(_digest(text)[:8], "big") / 2**64
+
+
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8")).digest()
-
-
-def _fraction(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(_digest(text)[:8], "big") / 2**64

@@ -1,7 +1,7 @@
 """What is wrong with a suite, before anything is trained on it: drops, duplicates, leaks, lengths.
 
 Two passes over the rows, which keep digests and numbers and no text. Lengths are characters and words here; tokens
-depend on the model and are the harness's business. What the numbers say is in `audit_facts.py`.
+depend on the model and are the harness's business. What the numbers say is in `suites.audit.words`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
@@ -34,9 +34,9 @@ class _Seen:
     judgements: Counter[bytes] = field(default_factory=Counter)
     clusters: dict[str, int] = field(default_factory=dict)
     splits: Counter[str] = field(default_factory=Counter)
-    characters: dict[str, array] = field(default_factory=dict)
-    words: dict[str, array] = field(default_factory=dict)
-    agreements: array = field(default_factory=lambda: array("d"))
+    characters: dict[str, array[int]] = field(default_factory=dict)
+    words: dict[str, array[int]] = field(default_factory=dict)
+    agreements: array[float] = field(default_factory=lambda: array("d"))
     chosen_is_prefix: int = 0
     rejected_is_prefix: int = 0
     longer_wins: float = 0.0
@@ -82,7 +82,8 @@ class _Seen:
 def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audit:
     """Measure one suite. A pure function of its rows; `advance` is told of each row seen, twice in all."""
     seen = _Seen()
-    for number, row in enumerate(suite.rows, start=1):
+    rows: Iterable[Pair | Example] = suite.rows
+    for number, row in enumerate(rows, start=1):
         seen.see(row)
         if number % CHUNK == 0:
             advance(CHUNK)
@@ -121,7 +122,7 @@ def prompt_text(row: Pair | Example) -> str:
     return "\n\n".join(message.content for message in row.prompt)
 
 
-def _lengths(characters: array, words: array) -> Lengths:
+def _lengths(characters: array[int], words: array[int]) -> Lengths:
     return Lengths(median(characters), max(characters), median(words), max(words))
 
 
@@ -134,11 +135,11 @@ def _near_leaks(suite: Suite) -> int:
     sketches = keys(prompt_text(row) for row in rows)
     training = splits == "train"
     pairs = candidates(sketches, numpy.flatnonzero(~training), numpy.flatnonzero(training))
-    ours, theirs = (rows.take([pair[side] for pair in pairs]) for side in (0, 1))
-    return len(
-        {
-            pair[0]
-            for pair, one, other in zip(pairs, ours, theirs, strict=True)
-            if similarity(prompt_text(one), prompt_text(other)) >= THRESHOLD
-        }
-    )
+    ours, theirs = (_prompts(suite, [pair[side] for pair in pairs]) for side in (0, 1))
+    near = (similarity(one, other) >= THRESHOLD for one, other in zip(ours, theirs, strict=True))
+    return len({pair[0] for pair, is_near in zip(pairs, near, strict=True) if is_near})
+
+
+def _prompts(suite: Suite, places: list[int]) -> Iterator[str]:
+    """The prompts of some rows as texts, one after another."""
+    return (prompt_text(row) for row in suite.rows.take(places))

@@ -113,4 +113,5 @@ def _mixed(values: numpy.ndarray) -> numpy.ndarray:
     values = values + numpy.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-    return values ^ (values >> numpy.uint64(31))
+    stirred: numpy.ndarray = values ^ (values >> numpy.uint64(31))
+    return stirred

@@ -1,7 +1,7 @@
 """Controlled sentiment without a network: positive film reviews are preferred to negative ones.
 
 `suite.answers=sampled`, the experiment of arXiv:2305.18290, section 6.1: prompts are openings of real IMDb
-reviews, the model that is to be trained continues them, and a gold classifier (sentiment.py) labels pairs of
+reviews, the model that is to be trained continues them, and a gold classifier (`sentiment`) labels pairs of
 its answers. Since the truth is known, so is what training has gained, and at which KL.
 
 `suite.answers=written` needs no model: of two real review sentences, the positive one is preferred. Its text is

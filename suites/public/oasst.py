@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import Any, NamedTuple
 
 from suites.pair import Message, Suite
 from suites.reading.cleaning import Draft, RowDropped, check_answers, check_text
@@ -27,6 +28,15 @@ FORMS = {
 }
 SET = HubSet(HUB, Layout({"train": "train", "validation": "test"}), FORMS)
 ROLE = {"prompter": "user", "assistant": "assistant"}
+
+
+class _Reply(NamedTuple):
+    """A ranked reply: its id, its text as the row has it, its negative rank, and its split."""
+
+    name: str
+    text: object
+    score: float
+    split: str | None
 
 
 @register("oasst", description="conversation trees with replies ranked by volunteers, multi-turn", hub=HUB)
@@ -68,42 +78,47 @@ def _flat(trees: Iterable[SourceRow]) -> Iterator[SourceRow]:
 def _comparisons(rows: Iterable[SourceRow], how: str, language: str | None) -> Iterator[Comparison]:
     """The comparisons of ranked siblings; a message without an id, or a repeated one, is counted as malformed."""
     known: dict[str, SourceRow] = {}
-    siblings: dict[str, list[SourceRow]] = {}
+    siblings: dict[str, list[_Reply]] = {}
     for row in rows:
         name, parent = row.fields.get("message_id"), row.fields.get("parent_id")
         if not isinstance(name, str) or name in known:
             yield Comparison(row.id, None, problem=RowDropped("malformed", "a message needs a message_id of its own"))
             continue
         known[name] = row
-        if isinstance(parent, str) and _competes(row.fields, language):
-            siblings.setdefault(parent, []).append(row)
+        score = _score(row.fields, language)
+        if isinstance(parent, str) and score is not None:
+            siblings.setdefault(parent, []).append(_Reply(name, row.fields.get("text"), score, row.split))
     for parent, replies in siblings.items():
-        ranks = [0.0 - reply.fields["rank"] for reply in replies]
-        if len(replies) < 2:
-            continue
-        for one, two in matches(ranks, how):
-            pair = [replies[one], replies[two]]
-            texts = tuple(reply.fields.get("text") for reply in pair)
-            name = "/".join(reply.fields["message_id"] for reply in pair)
-            yield Comparison(name, (known, parent), texts, (ranks[one], ranks[two]), pair[0].split)
+        for one, two in matches([reply.score for reply in replies], how):
+            left, right = replies[one], replies[two]
+            pair = (left.text, right.text)
+            yield Comparison(f"{left.name}/{right.name}", (known, parent), pair, (left.score, right.score), left.split)
 
 
-def _competes(fields: Mapping[str, object], language: str | None) -> bool:
+def _score(fields: Mapping[str, object], language: str | None) -> float | None:
+    """The negative rank of a reply, 0 best; None for a message that takes no part."""
     rank = fields.get("rank")
-    ranked = isinstance(rank, int | float) and not isinstance(rank, bool) and math.isfinite(rank)
-    there = ranked and fields.get("role") == "assistant" and not fields.get("deleted")
-    return there and (language is None or fields.get("lang") == language)
+    if isinstance(rank, bool) or not isinstance(rank, int | float) or not math.isfinite(rank):
+        return None
+    there = fields.get("role") == "assistant" and not fields.get("deleted")
+    return 0.0 - rank if there and language in (None, fields.get("lang")) else None
 
 
-def _thread(place: object) -> tuple[Message, ...]:
-    """The messages from the root to a parent. Raises: RowDropped where the thread is cut or runs in a circle."""
+def _thread(place: Any) -> tuple[Message, ...]:
+    """The messages from the root to a parent; place: all messages by id, and the parent's id.
+
+    Raises: RowDropped where the thread is cut or runs in a circle.
+    """
+    known: Mapping[str, SourceRow]
+    name: object
     known, name = place
     messages: list[Message] = []
     passed: set[object] = set()
     while name is not None:
         row = known.get(name) if isinstance(name, str) else None
-        role = ROLE.get(row.fields.get("role")) if row and isinstance(row.fields.get("role"), str) else None
-        if role is None or name in passed:
+        said = row.fields.get("role") if row else None
+        role = ROLE.get(said) if isinstance(said, str) else None
+        if row is None or role is None or name in passed:
             raise RowDropped("malformed", "the thread above the replies is not whole")
         passed.add(name)
         messages.append(Message(role, check_text(row.fields.get("text"), "text")))
@@ -116,8 +131,8 @@ def _thread(place: object) -> tuple[Message, ...]:
 def _pair(row: SourceRow) -> Draft:
     texts = pair_texts(row.fields)
     check_answers(texts.chosen, texts.rejected)
-    scores = tuple(None if rank is None else 0.0 - rank for rank in _ranks(row))
-    return Draft(row.id, texts.prompt, (texts.chosen, texts.rejected), row.split, scores=scores)
+    first, second = (None if rank is None else 0.0 - rank for rank in _ranks(row))
+    return Draft(row.id, texts.prompt, (texts.chosen, texts.rejected), row.split, scores=(first, second))
 
 
 def _ranks(row: SourceRow) -> tuple[float | None, float | None]:

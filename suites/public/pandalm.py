@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from suites.pair import Message, Suite
 from suites.reading.cleaning import Draft, RowDropped, check_text
@@ -43,21 +44,28 @@ def pandalm(*, path: str | None = None, ties: str = "drop") -> Suite:
     return build_suite("pandalm", opened, opened.rows, lambda row: build(row, ties), evaluation_only=True)
 
 
-def majority(votes: object) -> int:
-    """What more than half of three votes say: 1, 2, or 0 where that is a tie or there is no majority.
+class Votes(NamedTuple):
+    """better: the answer that more than half say, 1 or 2, or 0 for a tie or no majority. shares: of votes for each."""
+
+    better: int
+    shares: tuple[float, float]
+
+
+def tally_votes(votes: object) -> Votes:
+    """What three votes say.
 
     Raises: RowDropped for votes that are not three of 0, 1, 2.
     """
     if not isinstance(votes, list) or len(votes) != 3 or not all(vote in (0, 1, 2) for vote in votes):
         raise RowDropped("malformed", "the votes are not three of 0, 1 and 2")
     vote, count = Counter(votes).most_common(1)[0]
-    return int(vote) if count >= 2 else 0
+    return Votes(int(vote) if count >= 2 else 0, (votes.count(1) / 3, votes.count(2) / 3))
 
 
 def _judged(row: SourceRow, ties: str) -> Draft:
     """A row as published: some answers are truth values there, which are taken as their text."""
     fields = row.fields
-    answers = tuple(_as_text(fields.get(key)) for key in ("response1", "response2"))
+    answers = (_as_text(fields.get("response1")), _as_text(fields.get("response2")))
     given = fields.get("input")
     text = check_text(fields.get("instruction"), "instruction")
     if given is not None and check_text(_as_text(given), "input").strip():
@@ -67,20 +75,21 @@ def _judged(row: SourceRow, ties: str) -> Draft:
 
 def _pair(row: SourceRow, ties: str) -> Draft:
     """A row with chosen and rejected; meta.chosen_is says which of the two judged answers is the chosen one."""
-    fields = row.fields
-    meta = fields.get("meta") if isinstance(fields.get("meta"), Mapping) else {}
-    if meta.get("chosen_is") not in (1, 2):
+    fields, given = row.fields, row.fields.get("meta")
+    meta: Mapping[str, object] = given if isinstance(given, Mapping) else {}
+    place = meta.get("chosen_is")
+    if place not in (1, 2):
         raise RowDropped("malformed", "meta.chosen_is is neither 1 nor 2")
-    answers = (fields.get("chosen"), fields.get("rejected"))[:: 3 - 2 * int(meta["chosen_is"])]
+    chosen, rejected = fields.get("chosen"), fields.get("rejected")
+    answers = (chosen, rejected) if place == 1 else (rejected, chosen)
     return _compare(row, question(fields.get("prompt"), "prompt"), answers, meta.get("votes"), ties)
 
 
 def _compare(
     row: SourceRow, prompt: tuple[Message, ...], answers: tuple[object, object], votes: object, ties: str
 ) -> Draft:
-    better = majority(votes)
-    shares = (votes.count(1) / 3, votes.count(2) / 3)
-    return compare(row.id, prompt, answers, {1: 1, 2: -1, 0: 0}[better], ties, agreements=shares)
+    found = tally_votes(votes)
+    return compare(row.id, prompt, answers, {1: 1, 2: -1, 0: 0}[found.better], ties, agreements=found.shares)
 
 
 def _as_text(value: object) -> object:

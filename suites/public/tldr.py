@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from suites.pair import Message, Suite
 from suites.reading.cleaning import Draft, RowDropped, check_text
 from suites.reading.comparing import choice, compare, number
-from suites.reading.forms import pair_draft, question
+from suites.reading.forms import pair_draft, question, split_or_column
 from suites.reading.layout import Layout
 from suites.reading.sources import HubSet, SourceRow, build_suite, open_set
 from suites.registry import register
@@ -57,9 +57,7 @@ def _comparison(row: SourceRow) -> Draft:
     if chosen not in (0, 1):
         raise RowDropped("malformed", f"choice {chosen:g} is neither 0 nor 1")
     prompt = post_prompt(row.fields.get("info"))
-    split = row.split
-    if split is None and row.fields.get("split") is not None:
-        split = "train" if check_text(row.fields["split"], "split") == "train" else "test"
+    split = split_or_column(row)
     return compare(row.id, prompt, _summaries(row.fields.get("summaries")), 1 - 2 * chosen, "drop", split=split)
 
 

@@ -10,6 +10,7 @@ openbmb    openbmb/UltraFeedback: the four rated answers of each prompt as they 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from suites.pair import Message, Suite, SuiteError
 from suites.reading.cleaning import Draft, RowDropped
@@ -97,10 +98,11 @@ def question_of(prompt: object) -> tuple[Message, ...]:
 def _draft(row: SourceRow, form: str, ties: str) -> Draft:
     """A row with its own chosen and rejected answer."""
     if form in SCORE_COLUMNS:
-        scores = tuple(number(row.fields.get(column), column) for column in SCORE_COLUMNS[form])
+        first, second = (number(row.fields.get(column), column) for column in SCORE_COLUMNS[form])
+        scores = (first, second)
     else:
-        found = row.fields.get("all_rm_scores")
-        if not isinstance(found, list) or not found:
+        found = _listed(row.fields.get("all_rm_scores"))
+        if not found:
             raise RowDropped("malformed", "all_rm_scores is not a list of scores")
         values = [number(value, "all_rm_scores") for value in found]
         scores = (max(values), min(values))
@@ -115,14 +117,23 @@ def _comparisons(rows: Iterable[SourceRow], form: str, how: str) -> Iterator[Com
         yield from rated(row.id, prompt, answers, ratings, how, row.split)
 
 
-def _generated(fields: Mapping[str, object]) -> tuple[list, list]:
-    found = (fields.get("all_generated_responses"), fields.get("all_rm_scores"))
-    return tuple(value if isinstance(value, list) else [] for value in found)
+class _Rated(NamedTuple):
+    """The answers to one prompt and their ratings, as the row has them."""
+
+    answers: list[object]
+    ratings: list[object]
 
 
-def _completions(fields: Mapping[str, object]) -> tuple[list, list]:
-    """Answers and ratings: the mean over the four aspects where it is there, else the overall score."""
-    found = fields.get("completions")
-    items = [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []
+def _generated(fields: Mapping[str, object]) -> _Rated:
+    return _Rated(_listed(fields.get("all_generated_responses")), _listed(fields.get("all_rm_scores")))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _completions(fields: Mapping[str, object]) -> _Rated:
+    """Rated by the mean over the four aspects where it is there, else by the overall score."""
+    items = [item if isinstance(item, dict) else {} for item in _listed(fields.get("completions"))]
     ratings = [item.get("fine-grained_score", item.get("overall_score")) for item in items]
-    return [item.get("response") for item in items], ratings
+    return _Rated([item.get("response") for item in items], ratings)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn, in_columns
+from suites.pair import Example, Kind, Message, Pair, Suite, SuiteError, first_human_turn, in_columns
+from suites.rows import Rows
 from suites.splits import LEAKS, cluster_of, place_rows
 
 Record = TypeVar("Record")
@@ -114,7 +115,7 @@ def finish(
     tally: Tally,
     *,
     name: str,
-    kind: Literal["pairs", "examples"],
+    kind: Kind,
     source: str,
     revision: str,
     lone_split_counts: bool = True,
@@ -134,18 +135,15 @@ def finish(
         for draft in drafts:
             units.append(draft.unit)
             declared.append(draft.split)
-            yield _row(draft, draft.unit, split="")
+            yield _unplaced_row(draft)
 
-    rows = in_columns(name, unplaced(), Pair if kind == "pairs" else Example)
+    rows = in_columns(name, unplaced(), kind)
     if not lone_split_counts and len(set(declared)) == 1:
         declared = [None] * len(declared)
     placed = place_rows(units, declared)
-    if None in placed:
-        ids = rows.column("id")
-        for place, split in enumerate(placed):
-            if split is None:
-                tally.drop(LEAKS, f"{ids[place]}: its first turn is also in the test split")
     kept = [place for place, split in enumerate(placed) if split is not None]
+    if len(kept) < len(rows):
+        _count_leaks(rows, placed, tally)
     if not kept:
         why = tally.words() or "the source has no rows"
         raise SuiteError(f"{source}: none of {tally.read} rows is left after cleaning: {why}")
@@ -154,11 +152,21 @@ def finish(
     return Suite(name, rows, kind, tally.dropped, tally.read, source, revision)
 
 
-def _row(draft: Draft, unit: str, split: str) -> Pair | Example:
-    cluster = draft.cluster if draft.cluster is not None else cluster_of(unit)
+def _count_leaks(rows: Rows[Pair] | Rows[Example], placed: Sequence[str | None], tally: Tally) -> None:
+    """Each row without a split is counted under the rule that took it."""
+    ids = rows.column("id")
+    for place, split in enumerate(placed):
+        if split is None:
+            tally.drop(LEAKS, f"{ids[place]}: its first turn is also in the test split")
+
+
+def _unplaced_row(draft: Draft) -> Pair | Example:
+    """The row of a draft, whose split is found when all rows have been seen."""
+    cluster = draft.cluster if draft.cluster is not None else cluster_of(draft.unit)
     if draft.desirable is not None:
-        return Example(draft.id, draft.prompt, draft.answers[0], draft.desirable, cluster, split)
-    return Pair(draft.id, draft.prompt, *draft.answers, cluster, split, *draft.scores, draft.agreement)
+        return Example(draft.id, draft.prompt, draft.answers[0], draft.desirable, cluster, split="")
+    chosen, rejected = draft.answers
+    return Pair(draft.id, draft.prompt, chosen, rejected, cluster, "", *draft.scores, draft.agreement)
 
 
 def _kind(value: object) -> str:

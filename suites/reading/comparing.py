@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from suites.pair import Message, SuiteError
 from suites.reading.cleaning import Draft, RowDropped, check_answers, check_text
@@ -36,7 +36,8 @@ def choice(key: str, value: str, allowed: Sequence[str]) -> str:
 def number(value: object, what: str) -> float:
     """A finite number, as a number or its text. Raises: RowDropped under `malformed`."""
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        given: Any = value  # what float() takes is tried, not listed
+        found = math.nan if isinstance(value, bool) else float(given)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
@@ -68,17 +69,11 @@ def compare(
     check_answers(first, second)
     if preference == 0 and ties == "drop":
         raise RowDropped("tie", "neither answer is preferred")
-    swapped = preference < 0 or (preference == 0 and coin(row_id))
-    step = -1 if swapped else 1
-    return Draft(
-        row_id,
-        prompt,
-        (first, second)[::step],
-        split,
-        cluster,
-        scores[::step],
-        agreement=agreements[::step][0] if agreements else None,
-    )
+    if preference < 0 or (preference == 0 and coin(row_id)):
+        first, second, scores = second, first, (scores[1], scores[0])
+        agreements = (agreements[1], agreements[0]) if agreements else None
+    share = agreements[0] if agreements else None
+    return Draft(row_id, prompt, (first, second), split, cluster, scores, agreement=share)
 
 
 def coin(row_id: str) -> bool:
@@ -108,17 +103,22 @@ def rated(
     comparison that carries its problem, so that it is counted.
     """
     try:
-        if len(answers) != len(ratings):
-            raise RowDropped("malformed", f"{len(answers)} answers, but {len(ratings)} ratings")
-        if len(answers) < 2:
-            raise RowDropped("single_answer", "there is no second answer to compare with")
-        values = [number(rating, "a rating") for rating in ratings]
+        values = _numbers(answers, ratings)
     except RowDropped as problem:
         yield Comparison(row_id, prompt, problem=problem)
         return
     for one, two in matches(values, how):
         pair = (answers[one], answers[two])
         yield Comparison(f"{row_id}/{one}-{two}", prompt, pair, (values[one], values[two]), split)
+
+
+def _numbers(answers: Sequence[object], ratings: Sequence[object]) -> list[float]:
+    """The ratings of two or more answers. Raises: RowDropped."""
+    if len(answers) != len(ratings):
+        raise RowDropped("malformed", f"{len(answers)} answers, but {len(ratings)} ratings")
+    if len(answers) < 2:
+        raise RowDropped("single_answer", "there is no second answer to compare with")
+    return [number(rating, "a rating") for rating in ratings]
 
 
 def comparison_draft(row: Comparison, read_prompt: Callable[[object], tuple[Message, ...]], ties: str) -> Draft:

@@ -71,6 +71,17 @@ def example_draft(row: SourceRow) -> Draft:
     return Draft(row.id, prompt, (side.answer,), row.split, desirable=read_label(row.fields.get("label")))
 
 
+def split_or_column(row: SourceRow) -> str | None:
+    """The split that the row's file names, else the one of its column: train is train, any other word is test.
+
+    Raises: RowDropped for a column that is no text.
+    """
+    word = row.fields.get("split")
+    if row.split is not None or word is None:
+        return row.split
+    return "train" if check_text(word, "split") == "train" else "test"
+
+
 def read_label(value: object) -> bool:
     """Whether an answer is desirable: true, false, 1 or 0, or their text. Raises: RowDropped."""
     label = LABELS.get(str(value).strip().lower())

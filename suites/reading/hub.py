@@ -57,7 +57,7 @@ def list_files(repository: str, revision: str | None) -> Listing:
         raise SuiteError(f"{repository} has no revision {revision!r}; give a commit, tag or branch") from error
     except Exception as error:  # the HTTP library behind the hub client, and so its errors, vary by version
         raise _unreachable(repository, error) from error
-    return Listing(tuple(sibling.rfilename for sibling in info.siblings or ()), info.sha)
+    return Listing(tuple(sibling.rfilename for sibling in info.siblings or ()), info.sha or revision or "main")
 
 
 def load_rows(repository: str, commit: str, names: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -102,10 +102,10 @@ def find_snapshot(repository: str, revision: str | None, lacks: Callable[[Sequen
     commit = branch.read_text().strip() if branch.is_file() else revision
     if commit is None and len(whole) == 1:
         commit = whole[0]
-    if commit not in whole:
+    if commit is None or commit not in whole:
         asked = f"revision {revision!r} of " if revision else ""
         there = f"; whole commits there: {', '.join(whole)} (suite.revision=)" if whole else ""
-        what = reasons.get(commit) or lacks(())
+        what = (reasons.get(commit) if commit else None) or lacks(())
         raise _not_cached(repository, f"no {asked}{what} in {HF_HUB_CACHE}{there}")
     return Snapshot(root / "snapshots" / commit, cached[commit], commit)
 
@@ -131,8 +131,9 @@ def _not_cached(repository: str, why: str) -> SuiteError:
 
 def _short(error: Exception) -> str:
     """The first line of an error (or of what caused it), with its type, in at most 160 characters."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = str(cause).strip().splitlines()
+    text = f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
     return text[:160]

@@ -77,7 +77,8 @@ def arrange(names: Iterable[str], layout: Layout, parts: Iterable[str] | None = 
         found = [DataFile(part, None, str(path)) for part, path in known]
     _refuse_twice(found)
     order = {word: place for place, word in enumerate(layout.splits)}
-    return sorted(found, key=lambda file: (file.part, order.get(file.word, len(order)), file.word or "", file.name))
+    last = len(order)
+    return sorted(found, key=lambda file: (file.part, order.get(file.word or "", last), file.word or "", file.name))
 
 
 def split_word(path: PurePosixPath, words: Iterable[str]) -> str | None:

@@ -1,7 +1,11 @@
-"""Prompts and answers as users write them: plain text, or a list of {role, content} messages."""
+"""Prompts and answers as users write them: plain text, or a list of {role, content} messages.
+
+The rows of LLaMA-Factory's data files are brought under a user's own columns here too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from suites.pair import ROLES, Message
@@ -9,6 +13,7 @@ from suites.reading.cleaning import RowDropped, check_text
 
 OWN, SHAREGPT = ("role", "content"), ("from", "value")
 SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+SHAREGPT_LABELS = ("label", "kto_tag")
 
 
 class Side(NamedTuple):
@@ -73,20 +78,44 @@ def shared_prompt(prompt: tuple[Message, ...], *sides: Side) -> tuple[Message, .
     return whole
 
 
-def read_messages(value: list, what: str) -> tuple[Message, ...]:
+def read_messages(value: list[object], what: str) -> tuple[Message, ...]:
     """A list of {role, content}, or in the ShareGPT form {from, value}; other keys are ignored.
 
     Raises: RowDropped under `malformed` or `not_text`.
     """
     messages = []
     for number, item in enumerate(value, start=1):
-        keys = next((keys for keys in (OWN, SHAREGPT) if isinstance(item, dict) and item.keys() >= set(keys)), None)
+        fields = item if isinstance(item, dict) else {}
+        keys = next((keys for keys in (OWN, SHAREGPT) if fields.keys() >= set(keys)), None)
         if keys is None:
             raise RowDropped("malformed", f"message {number} of {what} is not an object with role and content")
-        role, text = (item[key] for key in keys)
+        role, text = (fields[key] for key in keys)
         if keys is SHAREGPT and isinstance(role, str):
             role = SHAREGPT_ROLES.get(role, role)
         if role not in ROLES:
             raise RowDropped("malformed", f"role {str(role)[:40]!r} in {what} is not one of {', '.join(ROLES)}")
         messages.append(Message(role, check_text(text, f"message {number} of {what}")))
     return tuple(messages)
+
+
+def own_columns(fields: Mapping[str, object]) -> dict[str, object]:
+    """A row of LLaMA-Factory's with prompt, chosen, rejected (or prompt, completion, label); others as they are.
+
+    `conversations` or `messages` are the turns: all of them the prompt beside chosen and rejected, all but the
+    last beside a label (`label` or `kto_tag`). A text in `system` becomes the first turn where there is none.
+    Nothing is checked here: a row that makes no sense keeps its values and is dropped by its rule.
+    """
+    turns = fields.get("conversations", fields.get("messages"))
+    if "prompt" in fields or not isinstance(turns, list):
+        return dict(fields)
+    rest = {key: value for key, value in fields.items() if key not in ("conversations", "messages", "system")}
+    system, lead = fields.get("system"), turns[:1]
+    opened = lead and isinstance(lead[0], Mapping) and "system" in (lead[0].get("role"), lead[0].get("from"))
+    if isinstance(system, str) and system.strip() and not opened:
+        turns = [{"role": "system", "content": system}, *turns]
+    if "chosen" in fields and "rejected" in fields:
+        return {**rest, "prompt": turns}
+    label = next((key for key in SHAREGPT_LABELS if key in fields), None)
+    if label is None:
+        return dict(fields)
+    return {**rest, "prompt": turns[:-1], "completion": turns[-1:], "label": fields[label]}

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from suites.pair import SuiteError
 from suites.rows import CHUNK
@@ -60,7 +60,10 @@ def check_file(path: Path) -> Path:
 
 
 def digest_files(files: Iterable[tuple[str, Path]]) -> str:
-    """First 12 hex digits of one sha256 over several files, each under the name it is known by."""
+    """First 12 hex digits of one sha256 over several files, each under the name it is known by.
+
+    Raises: SuiteError for a file that cannot be read.
+    """
     whole = hashlib.sha256()
     for name, path in sorted(files):
         try:
@@ -76,10 +79,14 @@ def digest_files(files: Iterable[tuple[str, Path]]) -> str:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked. Raises: SuiteError, also where reading on fails."""
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        with _binary(path) as file:
             yield file
     except (OSError, EOFError, zlib.error) as error:
         raise SuiteError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _binary(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 def _not_utf8(path: Path) -> SuiteError:
@@ -146,7 +153,7 @@ def _csv(path: Path) -> Iterator[Record]:
 
 
 def _csv_records(reader: Any, name: str) -> Iterator[Record]:
-    header = next(reader, [])
+    header: list[str] = next(reader, [])
     if repeated := sorted({column for column in header if header.count(column) > 1}):
         raise SuiteError(f"{name}:1: column {repeated[0]!r} occurs twice")
     for cells in reader:

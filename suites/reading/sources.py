@@ -10,16 +10,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from suites.pair import Suite, SuiteError
+from suites.pair import Kind, Suite, SuiteError
 from suites.reading.cleaning import Draft, Tally, collect, finish
 from suites.reading.layout import DataFile, Layout, arrange, missing_shards, stem_of
 from suites.reading.records import FILE_ENDINGS, digest_files, read_records
 
 DEPTH = 4  # folders below suite.path that are looked into
 
-Row = TypeVar("Row", bound="SourceRow")
+Row = TypeVar("Row", bound="Named")
+
+
+class Named(Protocol):
+    """What a suite is built from: anything with the id of a row."""
+
+    @property
+    def id(self) -> str:
+        """What the row is called in messages."""
 
 
 class SourceRow(NamedTuple):
@@ -102,7 +110,7 @@ def build_suite(
     records: Iterable[Row],
     build: Callable[[Row], Draft],
     *,
-    kind: Literal["pairs", "examples"] = "pairs",
+    kind: Kind = "pairs",
     evaluation_only: bool = False,
 ) -> Suite:
     """The suite of an opened source. `build` makes a draft of a record, or raises RowDropped.
@@ -145,8 +153,9 @@ def _from_hub(found_in: HubSet, revision: str | None, parts: Collection[str] | N
     repository = found_in.repository
     if repository is None:
         raise SuiteError(f"this set is not on the hub: give suite.path=DIR or FILE. {found_in.download}".strip())
-    named = ", ".join(parts or ()) if len(parts or ()) < 5 else f"{len(parts)} subsets"
-    source = f"{repository} ({named})" if parts else repository
+    asked = parts or ()
+    named = ", ".join(asked) if len(asked) < 5 else f"{len(asked)} subsets"
+    source = f"{repository} ({named})" if asked else repository
     if is_offline():
         kept = find_snapshot(repository, revision, lambda names: _lacking(names, found_in.layout, parts))
         files = arrange(kept.names, found_in.layout, parts)

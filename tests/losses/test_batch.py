@@ -102,6 +102,14 @@ def test_log_ratios_are_policy_minus_reference():
     assert examples.log_ratio.item() == 2.0
 
 
+def test_the_mean_margin_divides_each_answers_log_ratio_by_its_own_tokens(pair):
+    # a = -4 - -6 = 2 over 4 tokens, d = -3 - -6 = 3 over 2 tokens: 0.5 - 1.5
+    batch = pair(-4.0, -3.0, rc=-6.0, rr=-6.0, nc=4, nr=2)
+    assert (batch.margin.tolist(), batch.mean_margin.tolist()) == ([-1.0], [-1.0])
+    batch = pair(-4.0, -3.0, rc=-6.0, rr=-6.0, nc=1, nr=3)
+    assert (batch.margin.tolist(), batch.mean_margin.tolist()) == ([-1.0], [1.0])
+
+
 def test_rows_are_picked_from_every_part_of_a_pair_batch():
     needs = {"reference", "prompt", "tokens", "scores", "stats:entropy"}
     batch = losses.random_pairs(4, seed=0, needs=needs)

@@ -1,5 +1,6 @@
 """What every loss must do, built in or plugged in: one suite for all of them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -242,6 +243,7 @@ def test_built_in_losses_cite_show_and_explain_themselves(name):
     assert loss.formula
     assert loss.verified
     assert "Conventions:" in loss.fn.__doc__
+    assert re.search(r"returns \[N\],? (nats|squared nats|without unit)", loss.fn.__doc__)
     for key, values in loss.grid.items():
         assert loss.defaults[key] in values
 

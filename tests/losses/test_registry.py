@@ -1,8 +1,11 @@
 """The registry: what it knows, what it refuses, and in which words."""
 
+from dataclasses import replace
+
 import pytest
 
 import losses
+from losses import registry
 
 pytestmark = pytest.mark.usefixtures("forgetful_registry")
 
@@ -205,3 +208,13 @@ def test_limits_hold_for_the_names_that_sums_give_too():
 def test_a_strength_must_be_positive(value):
     with pytest.raises(ValueError, match="beta is .*above 0"):
         losses.check_hyperparameters(losses.get("ipo"), {"beta": value})
+
+
+def test_a_card_made_elsewhere_is_checked_like_a_declared_one():
+    card = replace(losses.get("dpo"), name="mine", parts={"dpo": 1.0})
+    registry.add(card)
+    assert losses.get("mine") is card
+    with pytest.raises(ValueError, match="loss 'mine' is already registered by losses.dpo"):
+        registry.add(card)
+    with pytest.raises(ValueError, match="lr_scale is 0, allowed: a number above 0"):
+        registry.add(replace(card, name="other", lr_scale=0))

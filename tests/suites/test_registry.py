@@ -56,6 +56,11 @@ def test_an_unknown_suite_names_the_nearest_one():
         suites.load("zzz", {})
 
 
+def test_a_hint_ends_a_sentence_with_the_nearest_word_or_a_full_stop():
+    assert registry.did_you_mean("pth", {"path": None, "subset": None}) == "; did you mean 'path'?"
+    assert registry.did_you_mean("zzz", ("path", "subset")) == "."
+
+
 def test_an_unknown_setting_names_the_nearest_one():
     with pytest.raises(SuiteError, match=r"unknown setting 'pth' of suite 'hh-rlhf'; did you mean 'path'\?"):
         suites.load("hh-rlhf", {"pth": "x"})

@@ -85,6 +85,8 @@ def test_rows_equal_any_sequence_of_equal_rows():
     rows = Rows.of(PAIRS, Pair)
     assert rows == PAIRS and rows == tuple(PAIRS) and rows == Rows.of(PAIRS, Pair)
     assert rows != PAIRS[:-1] and rows != PAIRS[::-1] and rows != 3
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(rows)
 
 
 def test_rows_travel_and_a_table_shared_by_two_parts_travels_once():

@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suites import SuiteError, cluster_of, split_of
-from suites.splits import declared_split, place_rows
+from suites.splits import declared_split, fraction_of, place_rows
 
 
 def test_known_turns_keep_their_split_and_cluster_for_ever():
     # First two bytes by coreutils' sha256sum: a ca97 (0.791), b 3e23 (0.243), g cd0a (0.801), h aaa9 (0.667).
     assert [split_of(turn) for turn in "abgh"] == ["validation", "train", "test", "train"]
     assert cluster_of("a") == "ca978112ca1bbdca"
+
+
+def test_a_fraction_is_the_hashs_first_eight_bytes_below_one():
+    # sha256("") begins with e3b0c44298fc1c14
+    assert fraction_of("") == 0xE3B0C44298FC1C14 / 2**64
+    assert 0 <= fraction_of("Tea?") < 1
 
 
 def test_the_shares_are_seventy_ten_twenty():

@@ -7,7 +7,7 @@ import torch
 
 import losses
 from losses.checks import parity
-from losses.checks.parity import Peer, Reading, compare, fixed_set, read_ours, read_peer
+from losses.checks.parity import Peer, Reading, compare, fixed_set, held, read_ours, read_peer
 
 
 def margin(pair: losses.PairBatch) -> torch.Tensor:
@@ -129,3 +129,10 @@ def test_the_drift_of_a_micro_batch_is_its_own_and_ours_is_that_of_the_batch():
     read_peer(entry, loss, {})
     read_peer(replace(entry, pairs=0), loss, {})
     assert seen == [4.0, -2.5, 0.75]
+
+
+def test_what_the_fixed_set_always_carries_is_handed_over_and_its_absence_told():
+    batch = fixed_set(losses.get("dpo")).batch
+    assert held(batch.ref_chosen) is batch.ref_chosen
+    with pytest.raises(ValueError, match="a peer reads what the batch does not carry"):
+        held(replace(batch, prompt=None).prompt)

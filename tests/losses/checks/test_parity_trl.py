@@ -3,6 +3,7 @@
 Values agree to 1e-5 and gradients to 1e-6 (`Reading.equals`), or the difference itself is asserted.
 """
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import losses
 from losses.checks import parity
 from losses.checks.parity import compare, fixed_set, read_ours, read_peer
-from losses.checks.parity_trl import TRL
+from losses.checks.parity_trl import TRL, cut, smoothed
 
 pytest.importorskip("trl", reason="parity with TRL needs the dev extra")
 
@@ -189,3 +190,13 @@ def test_ours_stays_finite_where_trls_exponentials_overflow(name):
     assert not compare(PEER[name]).breaks[lost].is_finite
     if name != "alphapo":  # a log-prob of -400 cannot be given to TRL's softmax over two tokens
         assert not real(name, case=lost).is_finite
+
+
+def test_smoothing_mixes_both_labels_and_a_cut_weighs_what_comes_after_it():
+    x = torch.tensor([0.0, 2.0])
+    # ls(0) = -ln 2 either way; at 2: 0.75 * 0.126928 + 0.25 * 2.126928
+    assert float(smoothed(x, 0.25)) == pytest.approx((math.log(2.0) + 0.626928) / 2, abs=1e-6)
+    tokens = torch.tensor([[-1.0, -2.0, -4.0, -9.0], [-1.0, -2.0, -9.0, -9.0]])
+    mask = torch.tensor([[True, True, True, False], [True, True, False, False]])
+    side = losses.SequenceLogProbs.from_tokens(tokens, mask)
+    assert cut(side, torch.tensor([1, 2]), 0.5).tolist() == [-4.0, -3.0]

@@ -7,7 +7,7 @@ import pytest
 
 import suites
 from suites import SuiteError
-from suites.public.pandalm import majority
+from suites.public.pandalm import Votes, tally_votes
 from suites.reading.cleaning import RowDropped
 from tests.suites.conftest import SHARED
 
@@ -16,13 +16,14 @@ from tests.suites.conftest import SHARED
     ("votes", "says"), [([1, 1, 2], 1), ([2, 0, 2], 2), ([0, 0, 1], 0), ([0, 1, 2], 0), ([1, 1, 1], 1)]
 )
 def test_more_than_half_of_the_votes_decide(votes, says):
-    assert majority(votes) == says
+    shares = (votes.count(1) / 3, votes.count(2) / 3)
+    assert tally_votes(votes) == Votes(says, shares)
 
 
 @pytest.mark.parametrize("votes", [None, [1, 1], [1, 1, 3], ["1", "1", "1"], [None] * 3])
 def test_other_votes_are_dropped(votes):
     with pytest.raises(RowDropped):
-        majority(votes)
+        tally_votes(votes)
 
 
 def test_published_rows_join_instruction_and_input_and_keep_truth_values_as_text(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 import suites
 from suites import Message
 from suites.reading.cleaning import RowDropped
-from suites.reading.forms import pair_texts, question, read_label
+from suites.reading.forms import pair_texts, question, read_label, split_or_column
+from suites.reading.sources import SourceRow
 
 TEA = {"role": "user", "content": "Tea?"}
 LEAD = [{"role": "system", "content": "Be brief."}, TEA, {"role": "assistant", "content": "Which?"}, TEA]
@@ -47,6 +48,24 @@ def test_judged_answers_are_examples_with_their_labels(tmp_path):
     suite = suites.load("kto-mix", write(tmp_path / "train.jsonl", rows))
     assert suite.kind == "examples"
     assert [(row.completion, row.desirable, len(row.prompt)) for row in suite.rows] == [("a", True, 4), ("b", False, 4)]
+
+
+@pytest.mark.parametrize(
+    ("of_file", "column", "split"),
+    [
+        ("validation", "train", "validation"),
+        (None, "train", "train"),
+        (None, "valid2", "test"),
+        (None, None, None),
+    ],
+)
+def test_a_files_split_counts_before_the_columns_in_which_only_train_trains(of_file, column, split):
+    assert split_or_column(SourceRow("1", "", of_file, {"split": column})) == split
+
+
+def test_a_split_column_that_is_no_text_is_dropped():
+    with pytest.raises(RowDropped, match="split is a number, not text"):
+        split_or_column(SourceRow("1", "", None, {"split": 3}))
 
 
 @pytest.mark.parametrize(("value", "label"), [(True, True), ("0", False), (1, True), ("False", False)])
