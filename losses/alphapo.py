@@ -27,7 +27,7 @@ def alphapo(pair: PairBatch, *, beta: float = 2.5, gamma_beta_ratio: float = 0.0
     Both rewards rank answers alike. For alpha above 0 an unlikely answer counts for more than in SimPO.
     An exponent above 30 goes on as its tangent (`losses.numerics`).
 
-    Source: arXiv:2501.03884; the defaults are its setting for Mistral-Instruct, with gamma 0.1.
+    Source: arXiv:2501.03884; the defaults are its setting for Mistral-Instruct (table 3), with gamma 0.1.
 
     Conventions: p is the mean per token, as in the paper. TRL's CPO trainer with `alpha` takes sums unless
     `loss_type="simpo"`, which underflows for long answers, an absolute `simpo_gamma`, and adds a likelihood

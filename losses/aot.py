@@ -26,7 +26,7 @@ def aot(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
 
     Values stay in the order of the pairs: pair i carries the comparison in which its own policy margin enters.
 
-    Source: arXiv:2406.05882; beta 0.01 there.
+    Source: arXiv:2406.05882 section 3; beta 0.01 there.
 
     Conventions: sorted over the optimizer batch; TRL's `aot` sorts within a micro-batch, so it moves with
     the split. No label smoothing, which TRL allows here.
@@ -52,7 +52,7 @@ def aot_unpaired(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     Which rejected answer belonged to which chosen one does not matter. Values stay in the order of the
     chosen answers.
 
-    Source: arXiv:2406.05882; beta 0.01 there.
+    Source: arXiv:2406.05882 section 3; beta 0.01 there.
 
     Conventions: as `aot`.
     """

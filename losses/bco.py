@@ -24,7 +24,7 @@ from losses.registry import register
 def bco_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     """Both answers of a pair classified, each on its own; returns [N] nats.
 
-    Source: arXiv:2404.04656; beta 0.01 there. Its reward shift is `bco`.
+    Source: arXiv:2404.04656 section 4; beta 0.01 there. Its reward shift is `bco`.
 
     Conventions: no shift, as in TRL's `bco_pair` today; earlier versions of TRL, and copies of them,
     subtract a running mean of the rewards, weighing each batch alike.
@@ -50,7 +50,7 @@ def bco(batch: ExampleBatch, *, beta: float = 0.01) -> Tensor:
     call at the same step reads what the first one left. At rewards far above 0 a loss without the shift
     would only push wanted answers less and unwanted ones more.
 
-    Source: arXiv:2404.04656; beta 0.01 there.
+    Source: arXiv:2404.04656 section 4; beta 0.01 there.
 
     Conventions: one mean over all answers, as in the BCO trainer that TRL no longer ships, which updates it in
     every micro-batch. Its optional weights for differing prompt distributions are left out: they need embeddings of

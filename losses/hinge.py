@@ -58,7 +58,7 @@ def slic(pair: PairBatch, *, delta: float = 1.0, alpha: float = 0.1) -> Tensor:
     `rank` and `nll` (weight included) add up to it. While pairs are short of delta the ranking term
     dominates, so the learning rate is that of a contrast.
 
-    Source: arXiv:2305.10425; the defaults are those of HALOs.
+    Source: arXiv:2305.10425 section 2; the defaults are those of HALOs.
 
     Conventions: mean per sequence in the likelihood term (see `sft`). TRL's CPO trainer with
     `loss_type="hinge"` has a margin of 1/beta, multiplies the ranking term by beta, and averages the likelihood

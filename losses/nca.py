@@ -26,7 +26,7 @@ def nca_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     The absolute log-ratios count, not their difference alone: the chosen answer's best is s(beta*a) = 2/3,
     so its likelihood cannot be given away for a margin.
 
-    Source: arXiv:2402.05369 for pairs; beta 0.01 there.
+    Source: arXiv:2402.05369 section 4.1, for pairs; beta 0.01 there.
 
     Conventions: the same in TRL (`nca_pair`).
     """

@@ -51,7 +51,7 @@ def robust(pair: PairBatch, *, beta: float = 0.1, label_smoothing: float = 0.1) 
     It has no lower bound: a learnt pair goes on paying e*beta*h/(1 - 2e). Its gradient at policy == reference
     is DPO's times 1/(1 - 2e).
 
-    Source: arXiv:2403.00409; beta 0.1, label_smoothing 0.1 there. Below 0.5, where labels say nothing.
+    Source: arXiv:2403.00409 section 3.1; beta 0.1, label_smoothing 0.1 there. Below 0.5, where labels say nothing.
 
     Conventions: divided by 1 - 2e, as in the paper, TRL's `robust` and Liger; without the division and with
     the other sign before e it would be `cdpo`.

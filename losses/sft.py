@@ -20,6 +20,8 @@ from losses.registry import register
 def sft(pair: PairBatch) -> Tensor:
     """Mean negative log-likelihood per token of the chosen answer; returns [N] nats. Rejected is not read.
 
+    Source: maximum likelihood; no paper of its own.
+
     Conventions: mean per sequence, then over sequences, so any split of the batch has the same gradient;
     most trainers average over all tokens of a micro-batch, which weighs long answers more.
     """

@@ -242,7 +242,7 @@ def test_built_in_losses_cite_show_and_explain_themselves(name):
     assert loss.paper
     assert loss.formula
     assert loss.verified
-    assert "Conventions:" in loss.fn.__doc__
+    assert "Source:" in loss.fn.__doc__ and "Conventions:" in loss.fn.__doc__
     assert re.search(r"returns \[N\],? (nats|squared nats|without unit)", loss.fn.__doc__)
     for key, values in loss.grid.items():
         assert loss.defaults[key] in values
