@@ -207,18 +207,20 @@ class ExampleBatch:
 
 
 def _at_least_fp32(values: Tensor) -> Tensor:
-    """Half precision raised to fp32; fp32 and float64 unchanged (the same tensor)."""
+    """Half precision raised to fp32; fp32 and float64 unchanged (the same tensor). Raises: ValueError."""
     if not values.is_floating_point():
         raise ValueError(f"log-probs are {values.dtype}, allowed: floating-point tensors of nats.")
     return values.float() if values.dtype.itemsize < 4 else values
 
 
 def _require_same_shape(left: str, a: Tensor, right: str, b: Tensor) -> None:
+    """Two tensors of one shape. Raises: ValueError with both shapes."""
     if a.shape != b.shape:
         raise ValueError(f"Shape mismatch: {left} {tuple(a.shape)} and {right} {tuple(b.shape)}.")
 
 
 def _require_rows(name: str, values: Tensor, rows: int) -> None:
+    """Per-token numbers, [rows, T]. Raises: ValueError with the shape seen."""
     if values.dim() != 2 or len(values) != rows:
         raise ValueError(f"Shape mismatch: {name} {tuple(values.shape)}, allowed ({rows}, T).")
 
@@ -229,6 +231,7 @@ def _require_same_length(left: str, a: SequenceLogProbs, right: str, b: Sequence
 
 
 def _require_scored(name: str, side: SequenceLogProbs) -> None:
+    """At least one scored token a row. Raises: ValueError with the first row that has none."""
     if bool((side.count < 1).any()):
         row = int((side.count < 1).nonzero()[0])
         raise ValueError(
@@ -238,6 +241,7 @@ def _require_scored(name: str, side: SequenceLogProbs) -> None:
 
 
 def _given_reference(reference: SequenceLogProbs | None) -> SequenceLogProbs:
+    """The reference of a loss that compares with one. Raises: ValueError where the batch has none."""
     if reference is None:
         raise ValueError(
             "the batch carries no reference log-probs, but the loss compares with them; "

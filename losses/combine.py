@@ -87,7 +87,7 @@ def is_sum(text: str) -> bool:
 
 
 def _weights(text: str) -> dict[str, float]:
-    """`dpo+0.2*sft` -> {"dpo": 1.0, "sft": 0.2}."""
+    """`dpo+0.2*sft` -> {"dpo": 1.0, "sft": 0.2}. Raises: ValueError."""
     weights: dict[str, float] = {}
     for term in text.split("+"):
         weight, star, name = term.strip().rpartition("*")
@@ -107,7 +107,7 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _parts(weights: Mapping[str, float]) -> list[_Part]:
-    """The summands with their hyper-parameters renamed where they collide."""
+    """The summands with their hyper-parameters renamed where they collide. Raises: ValueError."""
     if not weights:
         raise ValueError("a sum of no losses; name its parts with their weights: combine('mine', dpo=0.8, sft=0.2).")
     found = {name: registry.get(name) for name in weights}

@@ -21,7 +21,7 @@ def _nll(pair: PairBatch, *, beta: float) -> Tensor:
 
 
 def _prompt_nll(pair: PairBatch, *, beta: float) -> Tensor:
-    """Mean negative log-likelihood per token of prompt and chosen answer together; [N] nats."""
+    """Mean negative log-likelihood per token of prompt and chosen answer together; [N] nats. Raises: ValueError."""
     if pair.prompt is None:
         raise ValueError(
             "orpo_prompt_nll reads the prompt's log-probs, but prompt is missing from the batch; "

@@ -86,7 +86,10 @@ def _is_path(source: str) -> bool:
 
 
 def _file_spec(source: str) -> ModuleSpec:
-    """A module spec for a file, under a private name that cannot shadow an importable module."""
+    """A module spec for a file, under a private name that cannot shadow an importable module.
+
+    Raises: FileNotFoundError or ValueError.
+    """
     path = Path(source).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"plug-in file {source!r} not found; give the path of a .py file.")
@@ -98,7 +101,7 @@ def _file_spec(source: str) -> ModuleSpec:
 
 
 def _module_spec(source: str) -> ModuleSpec:
-    """The spec of an importable module that has a Python source file."""
+    """The spec of an importable module that has a Python source file. Raises: ValueError."""
     try:
         spec = importlib.util.find_spec(source)
     except (ImportError, ValueError) as error:
@@ -118,7 +121,10 @@ def _imported_before(module_name: str) -> tuple[str, ...]:
 
 
 def _execute(source: str, module: ModuleType, path: Path, code: bytes) -> None:
-    """Run the plug-in's bytes as a module; whatever goes wrong in them is reported with its line."""
+    """Run the plug-in's bytes as a module; whatever goes wrong in them is reported with its line.
+
+    Raises: ValueError.
+    """
     try:
         compiled = compile(code, str(path), "exec", dont_inherit=True)  # not with the __future__ of this file
     except (SyntaxError, ValueError) as error:  # ValueError: a null byte

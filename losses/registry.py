@@ -182,7 +182,10 @@ def _joined(source: str, of_parts: str | None) -> str:
 
 
 def _hyperparameters(name: str, fn: LossFunction) -> dict[str, float]:
-    """Keyword-only arguments with their numeric defaults; anything else in the signature is refused."""
+    """Keyword-only arguments with their numeric defaults; anything else in the signature is refused.
+
+    Raises: ValueError.
+    """
     parameters = list(inspect.signature(fn).parameters.values())
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
@@ -205,7 +208,10 @@ def _hyperparameters(name: str, fn: LossFunction) -> dict[str, float]:
 
 
 def _kind(name: str, fn: LossFunction) -> Kind:
-    """Pairwise or pointwise, read from the first parameter's annotation (a class, or its name as text)."""
+    """Pairwise or pointwise, read from the first parameter's annotation (a class, or its name as text).
+
+    Raises: ValueError.
+    """
     first = next(iter(inspect.signature(fn).parameters.values()))
     annotation = first.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
@@ -220,7 +226,10 @@ def _kind(name: str, fn: LossFunction) -> Kind:
 
 
 def _require_usable_declaration(loss: Loss) -> None:
-    """Refuse unknown needs and rewards, a grid over no hyper-parameter, and an lr_scale that is no factor."""
+    """Refuse unknown needs and rewards, a grid over no hyper-parameter, and an lr_scale that is no factor.
+
+    Raises: ValueError.
+    """
     if not loss.name or not loss.name.isidentifier():
         raise ValueError(f"loss name {loss.name!r} is not a plain word, allowed: letters, digits and _.")
     if loss.name == "none":

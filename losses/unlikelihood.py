@@ -17,7 +17,7 @@ def _nll(pair: PairBatch, *, beta: float) -> Tensor:
 
 
 def _unlikelihood(pair: PairBatch, *, beta: float) -> Tensor:
-    """-beta times the mean of log(1 - exp(q_t)) over the rejected answer's tokens; [N]."""
+    """-beta times the mean of log(1 - exp(q_t)) over the rejected answer's tokens; [N]. Raises: ValueError."""
     side = pair.rejected
     if side.tokens is None or side.mask is None:
         raise ValueError(

@@ -139,7 +139,7 @@ def _split(record: Record) -> str | None:
 
 
 def _label(record: Record, column: str) -> str | None:
-    """A word or whole number as text; None where the column is empty or absent."""
+    """A word or whole number as text; None where the column is empty or absent. Raises: SuiteError."""
     value = record.fields.get(column)
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -152,7 +152,10 @@ def _label(record: Record, column: str) -> str | None:
 
 
 def _score(record: Record, column: str) -> float | None:
-    """A finite number; None where the column is empty or absent (a table's missing value is NaN)."""
+    """A finite number; None where the column is empty or absent (a table's missing value is NaN).
+
+    Raises: SuiteError.
+    """
     value = record.fields.get(column)
     if value is None or value == "":
         return None

@@ -82,7 +82,7 @@ def _labels(stems: Sequence[str], settings: Mapping[str, str]) -> list[str]:
 
 
 def _name_and_weight(piece: str, text: str) -> tuple[str, float]:
-    """`NAME*0.7`, as well `0.7*NAME`, or NAME alone."""
+    """`NAME*0.7`, as well `0.7*NAME`, or NAME alone. Raises: SuiteError."""
     left, star, right = piece.rpartition("*")
     readings = [(left, right), (right, left)] if star else [(piece, "1")]
     for name, weight in readings:

@@ -141,6 +141,8 @@ def in_columns(suite: str, rows: Iterable[object], kind: Kind) -> Rows[Pair] | R
 
 
 def _in_columns(suite: str, rows: Iterable[object], wanted: type[Item]) -> Rows[Item]:
+    """A stream of rows of one kind as columns. Raises: SuiteError."""
+
     def checked() -> Iterator[Item]:
         for row in rows:
             if not isinstance(row, wanted):
@@ -155,7 +157,7 @@ def _in_columns(suite: str, rows: Iterable[object], wanted: type[Item]) -> Rows[
 
 
 def _check_row(suite: str, row: Pair | Example) -> None:
-    """Refuse a row that the rest of the project could not use."""
+    """Refuse a row that the rest of the project could not use. Raises: SuiteError."""
     where = f"suite {suite!r}, row {row.id!r}"
     if row.split not in SPLITS:
         raise SuiteError(f"{where}: split {row.split!r} is not one of {', '.join(SPLITS)}")

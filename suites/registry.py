@@ -76,7 +76,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _settings(name: str, fn: Maker) -> dict[str, str | None]:
-    """The keyword-only arguments of a suite function and their defaults."""
+    """The keyword-only arguments of a suite function and their defaults. Raises: TypeError or ValueError."""
     settings = {}
     for argument in inspect.signature(fn).parameters.values():
         if argument.kind is not inspect.Parameter.KEYWORD_ONLY or argument.default is argument.empty:

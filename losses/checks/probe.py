@@ -60,7 +60,7 @@ def probe_settings(loss: Loss, hyperparameters: Mapping[str, float]) -> None:
 
 
 def _require_trainable(loss: Loss, hyperparameters: Mapping[str, float], seed: int) -> _Outcome:
-    """Values and gradients on a random batch, finite and not all 0."""
+    """Values and gradients on a random batch, finite and not all 0. Raises: ValueError."""
     values = check_hyperparameters(loss, hyperparameters)
     batch = _random_batch(loss, seed)
     whole = _evaluate(loss, batch, values, seed, ROW_WEIGHTS)
@@ -175,7 +175,7 @@ def _evaluate(loss: Loss, batch: Batch, values: Mapping[str, float], seed: int, 
 
 
 def _call(loss: Loss, fn: LossFunction, batch: Batch, values: Mapping[str, float]) -> Tensor:
-    """`fn` on the batch, required to be a floating-point [N]."""
+    """`fn` on the batch, required to be a floating-point [N]. Raises: ValueError."""
     try:
         result = fn(batch, **values)
     except Exception as error:  # a user's code may raise anything
@@ -224,7 +224,7 @@ def with_leaves(batch: Batch) -> Rooted:
 def _require_independent_rows(
     loss: Loss, batch: Batch, values: Mapping[str, float], whole: _Outcome, seed: int
 ) -> None:
-    """The whole batch, its halves and its single rows must give the same values and gradients."""
+    """The whole batch, its halves and its single rows must give the same values and gradients. Raises: ValueError."""
     for size in (ROWS // 2, 1):
         parts = [slice(start, start + size) for start in range(0, ROWS, size)]
         outcomes = [_evaluate(loss, batch.index(part), values, seed, ROW_WEIGHTS[part]) for part in parts]
@@ -250,7 +250,10 @@ def _named(one: _Outcome, other: _Outcome) -> Sequence[tuple[str, Tensor, Tensor
 
 
 def _require_lasting_state(loss: Loss, state: Mapping[str, Any]) -> None:
-    """State exists once an optimizer batch, and is copied before each step and kept in checkpoints."""
+    """State exists once an optimizer batch, and is copied before each step and kept in checkpoints.
+
+    Raises: ValueError.
+    """
     if state and not loss.batch_coupled:
         raise ValueError(
             f"loss {loss.name!r} keeps {', '.join(map(repr, state))} in its state; register it with "
@@ -275,6 +278,7 @@ def _can_be_kept(value: object) -> bool:
 
 
 def _require_terms_add_up(loss: Loss, batch: Batch, values: Mapping[str, float], whole: Tensor) -> None:
+    """The terms, where a loss has any, make its values. Raises: ValueError with the gap."""
     if not loss.terms:
         return
     first, *others = (_call(loss, fn, batch, values).detach() for fn in loss.terms.values())

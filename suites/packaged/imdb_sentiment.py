@@ -96,6 +96,7 @@ def imdb_sentiment(
 
 
 def _whole(name: str, text: str, least: int) -> int:
+    """A setting that is a whole number. Raises: SuiteError."""
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise SuiteError(f"suite.{name}={text}: not a whole number of at least {least}")
     return int(text)

@@ -54,6 +54,7 @@ def find_file() -> Path:
 
 @cache
 def _read(path: Path, source: str) -> tuple[Review, ...]:
+    """The texts of one source, read once a process. Raises: SuiteError for a file without the columns."""
     reviews: dict[str, Review] = {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)

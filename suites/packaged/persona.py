@@ -63,6 +63,7 @@ def persona(
 
 
 def _draft(row: SourceRow, form: str, answers: str) -> Draft:
+    """One statement with its two answers. Raises: RowDropped."""
     asked, matching, other = FORMS[form]
     fields: Mapping[str, object] = row.fields
     prompt = question(fields.get(asked), asked)

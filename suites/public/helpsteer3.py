@@ -43,6 +43,7 @@ def helpsteer3(
 
 
 def _draft(row: SourceRow, wanted: dict[str, str | None], ties: str) -> Draft:
+    """One comparison, where domain and language are those asked for. Raises: RowDropped."""
     fields = row.fields
     for column, word in wanted.items():
         if word is not None and fields.get(column) != word:

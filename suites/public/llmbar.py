@@ -69,6 +69,7 @@ def llmbar(*, path: str | None = None, subset: str | None = None, revision: str 
 
 
 def _draft(row: SourceRow) -> Draft:
+    """One row as published: label is the number of the better output. Raises: RowDropped."""
     label = number(row.fields.get("label"), "label")
     if label not in (1, 2):
         raise RowDropped("malformed", f"label {label:g} is neither 1 nor 2")

@@ -74,7 +74,10 @@ def _judged(row: SourceRow, ties: str) -> Draft:
 
 
 def _pair(row: SourceRow, ties: str) -> Draft:
-    """A row with chosen and rejected; meta.chosen_is says which of the two judged answers is the chosen one."""
+    """A row with chosen and rejected; meta.chosen_is says which of the two judged answers is the chosen one.
+
+    Raises: RowDropped.
+    """
     fields, given = row.fields, row.fields.get("meta")
     meta: Mapping[str, object] = given if isinstance(given, Mapping) else {}
     place = meta.get("chosen_is")

@@ -62,6 +62,7 @@ def shp(
 
 
 def _draft(row: SourceRow, min_ratio: float) -> Draft:
+    """One row: labels 1 prefers A. Raises: RowDropped."""
     fields = row.fields
     label = number(fields.get("labels"), "labels")
     if label not in (0, 1):

@@ -52,7 +52,7 @@ def tldr(*, path: str | None = None, form: str = "trl", revision: str | None = N
 
 
 def _comparison(row: SourceRow) -> Draft:
-    """One row of the comparisons: choice 0 prefers the first summary, 1 the second."""
+    """One row of the comparisons: choice 0 prefers the first summary, 1 the second. Raises: RowDropped."""
     chosen = number(row.fields.get("choice"), "choice")
     if chosen not in (0, 1):
         raise RowDropped("malformed", f"choice {chosen:g} is neither 0 nor 1")
@@ -78,7 +78,7 @@ def post_prompt(info: object) -> tuple[Message, ...]:
 
 
 def _summaries(value: object) -> tuple[object, object]:
-    """The two texts: a list of objects, or an object of lists as Arrow tables keep it."""
+    """The two texts: a list of objects, or an object of lists as Arrow tables keep it. Raises: RowDropped."""
     texts = value.get("text") if isinstance(value, Mapping) else value
     if not isinstance(texts, list) or len(texts) != 2:
         raise RowDropped("malformed", "summaries does not hold two texts")

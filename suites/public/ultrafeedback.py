@@ -96,7 +96,7 @@ def question_of(prompt: object) -> tuple[Message, ...]:
 
 
 def _draft(row: SourceRow, form: str, ties: str) -> Draft:
-    """A row with its own chosen and rejected answer."""
+    """A row with its own chosen and rejected answer. Raises: RowDropped."""
     if form in SCORE_COLUMNS:
         first, second = (number(row.fields.get(column), column) for column in SCORE_COLUMNS[form])
         scores = (first, second)

@@ -116,7 +116,7 @@ def _part(path: PurePosixPath, layout: Layout) -> str | None:
 
 
 def _refuse_twice(files: list[DataFile]) -> None:
-    """Two folders or two formats with the same split of the same part would double its rows."""
+    """Two folders or two formats with the same split of the same part would double its rows. Raises: SuiteError."""
     seen: dict[tuple[str, str | None], tuple[str, str]] = {}
     for file in files:
         if file.word is None:

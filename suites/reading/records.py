@@ -105,6 +105,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
+    """One object a line. Raises: SuiteError naming the line."""
     with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             where = f"{path.name}:{number}"
@@ -120,7 +121,7 @@ def _json_lines(path: Path) -> Iterator[Record]:
 
 
 def _json_list(path: Path) -> Iterator[Record]:
-    """A list of objects; or one object a line, as several public sets write into .json files."""
+    """A list of objects; or one object a line, as several public sets write into .json files. Raises: SuiteError."""
     name = path.name
     try:
         with _opened(path) as file:
@@ -141,6 +142,7 @@ def _json_list(path: Path) -> Iterator[Record]:
 
 
 def _csv(path: Path) -> Iterator[Record]:
+    """Cells under the names of the first line. Raises: SuiteError naming the line."""
     csv.field_size_limit(CELL_LIMIT)
     with _opened(path) as file:
         reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
@@ -153,6 +155,7 @@ def _csv(path: Path) -> Iterator[Record]:
 
 
 def _csv_records(reader: Any, name: str) -> Iterator[Record]:
+    """The rows of an opened file, empty lines left out. Raises: SuiteError naming the line."""
     header: list[str] = next(reader, [])
     if repeated := sorted({column for column in header if header.count(column) > 1}):
         raise SuiteError(f"{name}:1: column {repeated[0]!r} occurs twice")
@@ -166,6 +169,7 @@ def _csv_records(reader: Any, name: str) -> Iterator[Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
+    """The rows of a table, batch by batch. Raises: SuiteError for a file that is none."""
     import pyarrow
     import pyarrow.parquet
 
@@ -181,6 +185,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 
 def _object(value: object, where: str) -> dict[str, object]:
+    """A row that is an object with named columns. Raises: SuiteError."""
     if not isinstance(value, dict):
         raise SuiteError(f"{where}: a {type(value).__name__}; each row must be an object with named columns")
     return value

@@ -148,6 +148,7 @@ def _rows(found: _Found, layout: Layout) -> Iterator[SourceRow]:
 
 
 def _from_hub(found_in: HubSet, revision: str | None, parts: Collection[str] | None) -> _Found:
+    """The files of a set on the hub, or of its cached copy where the hub is switched off. Raises: SuiteError."""
     from suites.reading.hub import find_snapshot, is_offline, list_files, load_rows
 
     repository = found_in.repository
@@ -194,6 +195,7 @@ def _no_data(found_in: HubSet, names: Sequence[str], parts: Collection[str] | No
 
 
 def _from_path(found_in: HubSet, path: str, parts: Collection[str] | None) -> _Found:
+    """The files of a set below a folder, or the one that is given. Raises: SuiteError."""
     root = Path(os.path.expanduser(path))
     if not os.path.exists(root):  # also False for names that no file can have
         raise SuiteError(f"suite.path={path}: no such file or folder; it is read from the current folder")
