@@ -22,11 +22,14 @@ ShowStatus = Callable[[str, float | None], None]
 class Display(Protocol):
     """Where progress is shown: lasting lines, and a status that may be overwritten or left out."""
 
-    def line(self, text: str) -> None: ...
+    def line(self, text: str) -> None:
+        """Shows a lasting line."""
 
-    def status(self, text: str, share: float | None) -> None: ...
+    def status(self, text: str, share: float | None) -> None:
+        """Shows what goes on, and the share (0 to 1) that is done, where it is known."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the showing; nothing comes after it."""
 
 
 @dataclass

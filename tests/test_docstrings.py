@@ -16,24 +16,10 @@ import losses
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("losses", "suites", "results", "reports", "harness")
-NOT_YET = (
-    "losses/batch.py",
-    "losses/checks/",
-    "losses/numerics.py",
-    "losses/rewards.py",
-    "suites/reading/",
-    "harness/data/",
-    "harness/engines/",
-    "harness/evaluation/",
-    "harness/model/",
-    "harness/options/",
-    "harness/progress.py",
-    "harness/reproduce/",
-    "harness/sweeps/",
-)
+NOT_YET = ("harness/engines/", "harness/sweeps/")
 """Files and rooms whose docstrings are still to be mended; what is not listed is held to the rules."""
 
-SHAPE = re.compile(r"\[[A-Z0-9][A-Za-z0-9 +*,.-]*\]")
+SHAPE = re.compile(r"\[(|\.\.\.|[A-Z0-9][A-Za-z0-9 +*,.-]*)\]")  # [] is one number, [...] any shape
 UNIT = re.compile(r"\b(nats|tokens|share|probabilit(y|ies)|logits|indices|counts?|true or false|ids?|unit|norm)\b")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -113,7 +99,9 @@ def has_tensors(node: Function) -> bool:
 
 
 def test_every_public_name_has_a_docstring():
-    assert [str(one) for one in everything() if not one.text] == []
+    """What implements a method that another class of its file explains needs no second explanation."""
+    told = {(one.place, one.node.name) for one in everything() if one.text}
+    assert [str(one) for one in everything() if not one.text and (one.place, one.node.name) not in told] == []
 
 
 def test_an_error_that_a_function_raises_is_named_after_raises():

@@ -281,7 +281,7 @@ def item_of(row: Row) -> Item:
 
 
 def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
-    """Raises UsageError where the tokenizer writes a token for which the model has no embedding."""
+    """Raises: UsageError where the tokenizer writes a token for which the model has no embedding."""
     if source.name in ENTRIES:
         return
     known = empty_model(source.folder).get_input_embeddings().num_embeddings

@@ -63,7 +63,7 @@ def places(asked: Mapping[str, float]) -> int:
 
 
 def require_room(asked: Mapping[str, float]) -> None:
-    """Raises UsageError where no node could ever hold a cell: Ray itself would wait for ever."""
+    """Raises: UsageError where no node could ever hold a cell: Ray itself would wait for ever."""
     if places(asked):
         return
     memory = f" and {asked['memory'] / _GIB:g} GiB" if "memory" in asked else ""

@@ -206,7 +206,7 @@ def _canaries(judge: Judge, asked: pd.DataFrame, against: pd.DataFrame, ask: Ask
 
 
 def refuse_invalid(judge: Judge, table: pd.DataFrame, limit: float) -> None:
-    """Raises JudgeError where too many verdicts are invalid for the others to stand for all."""
+    """Raises: JudgeError where too many verdicts are invalid for the others to stand for all."""
     wrong = table[table["preference"].isna()]
     if len(wrong) > limit * len(table):
         raise JudgeError(

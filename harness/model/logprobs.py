@@ -63,6 +63,7 @@ class Scorer(nn.Module):
         self._precision = _products(model, precision)
 
     def forward(self, layout: Layout, stats: Sequence[str] = ()) -> Scored:
+        """Log-probs of the layout's scored tokens, nats [N, T], and the statistics asked for at the same places."""
         hidden = self.hidden(layout)
         size = max(1, self.chunk // self.model.get_output_embeddings().weight.shape[0])
         places = layout.targets.split(size)

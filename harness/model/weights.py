@@ -32,7 +32,7 @@ def stored_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
 
 
 def require_whole(source: Source) -> None:
-    """Raises UsageError where a causal language model's files cannot be read, are quantised, or lack weights."""
+    """Raises: UsageError where a causal language model's files cannot be read, are quantised, or lack weights."""
     if source.name in ENTRIES:
         return
     if "quantization_config" in json.loads((source.folder / "config.json").read_text()):

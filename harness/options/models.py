@@ -76,6 +76,7 @@ def default_lr(parameters: int) -> float:
 
     Interpolated on log-log axes between 1e-5 at 135M and 5e-7 at 7B, kept within those two values, and
     rounded to one significant digit: a starting point for a sweep, not a tuned value.
+    Raises: ValueError for a number that no model has.
     """
     if parameters <= 0:
         raise ValueError(f"a model cannot have {parameters} parameters; expected a positive number")

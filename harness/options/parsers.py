@@ -42,6 +42,7 @@ class WholeNumber:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         if self.maximum is None:
             return f"whole number >= {self.minimum}"
         return f"whole number {self.minimum} to {self.maximum}"
@@ -65,6 +66,7 @@ class Number:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         limits = [f">= {self.minimum:g}"] if self.minimum is not None else []
         limits += [f"<= {self.maximum:g}"] if self.maximum is not None else []
         limits += [f"> {self.above:g}"] if self.above is not None else []
@@ -109,6 +111,7 @@ class Choice:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         return " | ".join(self.names)
 
     def __call__(self, value: object) -> str:
@@ -159,6 +162,7 @@ class Auto:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         return f"auto | {self.parser.allowed}"
 
     def __call__(self, value: object) -> Any:
@@ -173,6 +177,7 @@ class OrNone:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         return f"none | {self.parser.allowed}"
 
     def __call__(self, value: object) -> Any:
@@ -192,6 +197,7 @@ class SeveralOrNone:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         return f"none | {self.parser.allowed}"
 
     def __call__(self, value: object) -> Any:
@@ -212,6 +218,7 @@ class Several:
 
     @property
     def allowed(self) -> str:
+        """What it reads, in words."""
         return f"{self.parser.allowed} | grid" if self.grid else self.parser.allowed
 
     def __call__(self, value: object) -> Any:
@@ -249,7 +256,10 @@ def _to_float(value: object) -> float | None:
 
 
 def check_loss_settings(value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per-loss values: learning rates and beta above 0, others finite, or the word grid for either."""
+    """Per-loss values: learning rates and beta above 0, others finite, or the word grid for either.
+
+    Raises: ValueError with one line for each problem.
+    """
     checked: dict[str, dict[str, Any]] = {}
     problems = []
     for loss, settings in value.items():

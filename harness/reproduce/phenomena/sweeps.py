@@ -65,7 +65,7 @@ def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> M
 
     at_most: a number of rows (train_pairs) that is lowered, with a note, where fewer are usable: as published, it
     counts rows that our rules drop.
-    Raises: UsageError where it cannot be run or a cell failed; SuiteError.
+    Raises: UsageError where it cannot be run or a cell failed; SuiteError; KeyboardInterrupt where it was interrupted.
     """
     import results
     from harness.cells.sweep import prepare_sweep
