@@ -99,7 +99,7 @@ def run_cell(
     row = describe(identity, trial) | _provenance(bench)
     log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
-        measured = ranks.together(
+        measured = ranks.run_on_all_ranks(
             lambda: measured_together(runner, trial, folder, before, log), "cell", trial, folder, before
         )
         row |= rows_of(measured.data, trial, bench.options) if measured.data else {}
@@ -250,7 +250,7 @@ def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None
                     f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr"
                 )
             tables[step] = pair_table(bench.data_rows, scores, reference, step)
-            if checkpoints is not None and ranks.leads():
+            if checkpoints is not None and ranks.is_main_process():
                 keep_table(checkpoints, tables[step], step)
 
     curve = train(

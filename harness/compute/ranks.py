@@ -1,11 +1,12 @@
 """Several processes at one cell: each computes a share, and what one learns all know.
 
 Rank 0 is the command as it always is: it reads, decides, writes and speaks. The other processes wait for its
-orders (followers.py) and compute with it what is common: `together` begins such a part, and ends it in all of them
-alike. Within it every process runs the same lines, and `each` is where they meet: results are exchanged, and an
-error in one process is raised in all, so that none waits for another that has left. Outside of it, and in a command
-that was started alone, there is one process and every function here is a plain call. What is exchanged is pickled,
-as between the processes of multiprocessing, and never kept.
+orders (followers.py) and compute with it what is common: `run_on_all_ranks` begins such a part, and ends it in all of
+them alike. Within it every process runs the same lines, and `all_gather` and `barrier` are where they meet: each tells
+the others what its own lines came to, a result or a failure, as data. A failure ends the part in all of them
+(`RankFailure`), so that none waits for another that has left. Outside of it, and in a command that was started alone,
+there is one process and every function here is a plain call. What is exchanged is pickled, as between the processes of
+multiprocessing, and never kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -39,9 +40,54 @@ class ProcessesLost(RuntimeError):
     """Another process has ended or does not answer; the message says what to do."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An error as another process can be told it: its kind where that is known there, its text and its place."""
+
+    kind: type[BaseException]
+    text: str
+    where: str
+    is_out_of_memory: bool
+
+    @classmethod
+    def of(cls, error: BaseException, rank: int) -> Failure:
+        """The error of a rank; one that another process could not make again becomes a RuntimeError that names it."""
+        kind, text = type(error), str(error)
+        if not _can_be_made_again(kind, text):
+            kind, text = RuntimeError, f"{kind.__name__}: {text}"
+        lines = "".join(traceback.format_tb(error.__traceback__)[-3:])
+        return cls(kind, text, f"in process {rank}:\n{lines}", is_out_of_memory(error))
+
+    def error(self) -> BaseException:
+        """The error made again, with a note of where it happened."""
+        made = self.kind(self.text)
+        made.add_note(self.where)
+        return made
+
+
+class RankFailure(BaseException):
+    """The failure of one rank, which all know of: it goes through the common part to its end without another meeting,
+    and there `error` is raised. So it is no Exception, that nothing on the way takes it for an error of its own."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Report(NamedTuple):
+    """What a process tells the others at a meeting: where it stands, its result, or why it has none."""
+
+    place: str
+    result: Any
+    failure: Failure | None
+
+
 @dataclass
 class _Group:
-    """The processes of this command. together: they are at work on the same part; sharded: so are the weights."""
+    """The processes of this command.
+
+    together: they are at work on the same part. sharded: weights are split over them. lost: one does not answer.
+    """
 
     rank: int
     count: int
@@ -79,7 +125,7 @@ def processes() -> int:
 
 
 def count() -> int:
-    """How many processes are at work on this part: 1 outside of `together`."""
+    """How many processes are at work on this part: 1 outside of `run_on_all_ranks`."""
     return _group.count if _group is not None and _group.together else 1
 
 
@@ -88,7 +134,7 @@ def rank() -> int:
     return _group.rank if _group is not None and _group.together else 0
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return _group is None or _group.rank == 0
 
@@ -106,25 +152,30 @@ def shard() -> None:
 def out_of_step(error: BaseException) -> ProcessesLost:
     """What ends the command where a process has left a pass of a sharded model that the others are still in."""
     _group.lost = True
-    lost = ProcessesLost(
+    return ProcessesLost(
         f"{error}; in a sharded cell the other processes cannot go on: lower micro_tokens= or "
         "add activation_checkpointing=true"
     )
-    lost.agreed = True
-    return lost
 
 
-def each(compute: Callable[[], T]) -> list[T]:
+def all_gather(compute: Callable[[], T]) -> list[T]:
     """Every process's result, in the order of their ranks, in all of them; results are pickled, on the CPU.
 
-    Raises: in all processes the same error where one of them, or the user by Ctrl-C, raised one.
+    Raises: RankFailure in all processes where one of them, or the user by Ctrl-C, raised an error.
     """
-    return [compute()] if count() == 1 else _meet(compute)[1]
+    if count() == 1:
+        return [compute()]
+    reports = _meet(compute, _attempt(compute), told=True)
+    return [report.result for report in reports]
 
 
-def agree(compute: Callable[[], T]) -> T:
-    """This process's own result, once all have theirs; an error in one is raised in all."""
-    return compute() if count() == 1 else _meet(compute, told=False)[0]
+def barrier(compute: Callable[[], T]) -> T:
+    """This process's own result, once all have theirs. Raises: RankFailure in all where one of them failed."""
+    if count() == 1:
+        return compute()
+    mine: _Attempt[T] = _attempt(compute)
+    _meet(compute, mine, told=False)
+    return mine.result
 
 
 def dealt(
@@ -139,7 +190,7 @@ def dealt(
     for start in range(0, len(pieces), size):
         turn = pieces[start : start + size]
         mine = 0 if sharded() else rank()
-        results = each(lambda turn=turn, mine=mine: compute(turn[mine]) if mine < len(turn) else None)
+        results = all_gather(lambda turn=turn, mine=mine: compute(turn[mine]) if mine < len(turn) else None)
         for piece, result in zip(turn, results, strict=False):
             found.append(result)
             done(piece, result)
@@ -168,22 +219,29 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
             sum_.wait()
 
 
-def together(compute: Callable[[], T], *order: Any) -> T:
+def run_on_all_ranks(compute: Callable[[], T], *order: Any) -> T:
     """Rank 0 alone calls it: tells the followers `order`, and computes the common part with them."""
     if _group is None:
         return compute()
     _group.together = True  # from here on Ctrl-C waits for the next meeting
     _tell(order)
-    return common(compute)
+    return run_own_part(compute)
 
 
-def common(compute: Callable[[], T]) -> T:
-    """One common part, in each process: it ends in all of them with a result or with the same error."""
+def run_own_part(compute: Callable[[], T]) -> T:
+    """This process's part of what all compute: it ends in all of them with a result or with the same error."""
     _group.together = True
     try:
-        return agree(lambda: compute())  # under one name in all of them
+        return barrier(lambda: compute())  # under one name in all of them
+    except RankFailure as failure:
+        raise failure.error from None
     finally:
         _group.together = False
+
+
+def what_happened(error: BaseException) -> BaseException:
+    """The error itself, where it was met as the failure of a rank."""
+    return error.error if isinstance(error, RankFailure) else error
 
 
 def next_order() -> tuple[Any, ...] | None:
@@ -235,52 +293,58 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _meet(compute: Callable[[], T], *, told: bool = True) -> tuple[T, list[T]]:
-    """This process's result, and everybody's. Raises: what one of them raised."""
-    result, error = None, None
+class _Attempt(NamedTuple):
+    """What this process's own lines came to: a result, or an error."""
+
+    result: Any
+    error: BaseException | None
+
+
+def failing_rank(reports: Sequence[Report]) -> int | None:
+    """The rank whose failure all raise; None where every process has its result.
+
+    Memory that ran out can be mended, so any other failure goes before it.
+    """
+    failed = [rank for rank, report in enumerate(reports) if report.failure is not None]
+    worse = [rank for rank in failed if not reports[rank].failure.is_out_of_memory]
+    return next(iter(worse or failed), None)
+
+
+def _attempt(compute: Callable[[], T]) -> _Attempt:
+    """What the computation comes to here. Raises: at once what all know of already, or what nobody can be told."""
     try:
         result = compute()
-    except BaseException as found:
-        if getattr(found, "agreed", False):
-            raise
-        error = found
-    if error is None and _group.interrupted:
-        error = KeyboardInterrupt()
-    met: list[Any] = [None] * _group.count
+    except (RankFailure, ProcessesLost):
+        raise
+    except BaseException as error:
+        return _Attempt(None, error)
+    return _Attempt(result, KeyboardInterrupt() if _group.interrupted else None)
+
+
+def _meet(compute: Callable[[], Any], mine: _Attempt, *, told: bool) -> list[Report]:
+    """The reports of all processes; results are in them where `told`. Raises: RankFailure in all."""
+    failure = None if mine.error is None else Failure.of(mine.error, _group.rank)
+    report = Report(getattr(compute, "__qualname__", ""), mine.result if told and failure is None else None, failure)
+    reports: list[Any] = [None] * _group.count
     with _answering():
-        place = getattr(compute, "__qualname__", "")
-        dist.all_gather_object(met, (place, result if told and error is None else None, _portable(error)))
-    errors = [error if number == _group.rank else theirs for number, (_, _, theirs) in enumerate(met)]
-    if any(found is not None for found in errors):
-        raise _chosen([found for found in errors if found is not None])
-    places = [place for place, _, _ in met]
+        dist.all_gather_object(reports, report)
+    failed = failing_rank(reports)
+    if failed is not None:
+        raise RankFailure(mine.error if failed == _group.rank else reports[failed].failure.error())
+    places = [report.place for report in reports]
     if len(set(places)) > 1:  # a fault of the program, which would end in a hang or in wrong numbers
-        raise _chosen([RuntimeError(f"the processes are out of step: {', '.join(places)}")])
-    return result, [theirs for _, theirs, _ in met]
+        raise RankFailure(RuntimeError(f"the processes are out of step: {', '.join(places)}"))
+    return reports
 
 
-def _chosen(errors: Sequence[BaseException]) -> BaseException:
-    """The error that all processes raise: memory that ran out can be mended, so any other one goes before it."""
-    error = next((found for found in errors if not is_out_of_memory(found)), errors[0])
-    error.agreed = True
-    return error
-
-
-def _portable(error: BaseException | None) -> BaseException | None:
-    """An error as another process can be told it (one of a known type by its text), and where it happened."""
-    if error is None:
-        return None
-    text, kind = str(error), type(error)
+def _can_be_made_again(kind: type[BaseException], text: str) -> bool:
+    """Whether an error of a known kind has the same text when it is made of its text alone."""
+    if kind.__module__.partition(".")[0] not in ("builtins", "torch", "harness"):
+        return False
     try:
-        known = kind.__module__.partition(".")[0] in ("builtins", "torch", "harness")
-        copy = kind(text) if known else None
+        return str(kind(text)) == text
     except Exception:
-        copy = None
-    if copy is None or str(copy) != text:
-        copy = RuntimeError(f"{kind.__name__}: {text}")
-    where = "".join(traceback.format_tb(error.__traceback__)[-3:])
-    copy.add_note(f"in process {_group.rank}:\n{where}")
-    return copy
+        return False
 
 
 @contextlib.contextmanager
@@ -293,9 +357,7 @@ def _answering(number: int | None = None, of: int | None = None, patience: timed
             number, of = _group.rank, _group.count
             _group.lost = True
         first = (str(error).splitlines() or [""])[0]
-        lost = ProcessesLost(
+        raise ProcessesLost(
             f"process {number} of {of} (from 0) gets no answer from another one, which has ended or hangs ({first}); "
             "look at what it said last. Finished cells are kept: the same command goes on from there"
-        )
-        lost.agreed = True
-        raise lost from error
+        ) from error

@@ -31,11 +31,11 @@ def follow(patience: timedelta = ranks.PATIENCE) -> int:
             name, *content = order
             try:
                 if name == "load":
-                    runner = ranks.common(partial(_load, *content))
+                    runner = ranks.run_own_part(partial(_load, *content))
                 elif name == "rates":
-                    ranks.common(runner.bench.seconds_per_token)
+                    ranks.run_own_part(runner.bench.seconds_per_token)
                 else:
-                    ranks.common(partial(measured_together, runner, *content, []))
+                    ranks.run_own_part(partial(measured_together, runner, *content, []))
             except ranks.ProcessesLost:
                 raise
             except (Exception, KeyboardInterrupt):  # raised in all processes, and rank 0's to tell

@@ -119,7 +119,7 @@ class Worker:
         """Loads the model and says how long the work will take."""
         sweep, progress = self.sweep, self.progress
         with progress.stage(f"loading {sweep.options.model}", 1):
-            runner = ranks.together(
+            runner = ranks.run_on_all_ranks(
                 lambda: CellRunner(
                     Bench(
                         sweep.identity,
@@ -137,7 +137,7 @@ class Worker:
         if self.micro_tokens is not None:
             bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
-        rates = Rates(*ranks.together(bench.seconds_per_token, "rates"))
+        rates = Rates(*ranks.run_on_all_ranks(bench.seconds_per_token, "rates"))
         expected = seconds(amount, rates) / (self.workers * ranks.processes())
         progress.note(
             f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "

@@ -58,7 +58,7 @@ def kept_answers(
     """
     blocks = [prompts[start : start + BLOCK] for start in range(0, len(prompts), BLOCK)]
     paths = [_path(author, block, sampling, samples) for block in blocks]
-    known = ranks.each(lambda: [_read(path) for path in paths] if ranks.leads() else [])[0]
+    known = ranks.all_gather(lambda: [_read(path) for path in paths] if ranks.is_main_process() else [])[0]
     advance(sum(len(block) for block, answers in zip(blocks, known, strict=True) if answers is not None))
 
     def write(number: int) -> list[Generation]:
@@ -74,7 +74,7 @@ def kept_answers(
 
     def keep(number: int, answers: list[Generation]) -> None:
         known[number] = answers
-        if ranks.leads():
+        if ranks.is_main_process():
             with writing(paths[number]) as temporary:
                 temporary.write_text(json.dumps([asdict(answer) for answer in answers]))
         advance(len(blocks[number]))

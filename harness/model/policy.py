@@ -111,7 +111,7 @@ class Policy:
         if self.tuning == "full":
             self._start = weights
         self.end()
-        if ranks.leads():
+        if ranks.is_main_process():
             with writing(file) as temporary:
                 save_file({name: value.cpu() for name, value in weights.items()}, temporary)
 
@@ -126,7 +126,7 @@ class Policy:
         the model that was tuned before them, they would be another policy."""
         if self.tuning == "full":
             return
-        if ranks.leads() and not folder.is_dir():
+        if ranks.is_main_process() and not folder.is_dir():
             with building(folder) as temporary:
                 self.base.save_pretrained(temporary)
                 tokenizer.save_pretrained(temporary)

@@ -119,12 +119,12 @@ class ReferenceStore:
             }
             return {number: scores for number, scores in known.items() if scores is not None}
 
-        found = ranks.each(lambda: read() if ranks.leads() else {})[0]
+        found = ranks.all_gather(lambda: read() if ranks.is_main_process() else {})[0]
         advance(sum(len(blocks[number]) for number in found))
 
         def keep(number: int, scores: Scores) -> None:
             found[number] = scores
-            if ranks.leads() and paths[number] is not None:
+            if ranks.is_main_process() and paths[number] is not None:
                 _write_block(paths[number], scores)
             advance(len(blocks[number]))
 

@@ -52,7 +52,9 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     if job.loss.batch_coupled:
         statistics = _coupled(scorer, job, shared, context)
     else:
-        parts = ranks.each(lambda: _in_step(scorer, job, shared, lambda n: _single(scorer, job, micros[n], context)))
+        parts = ranks.all_gather(
+            lambda: _in_step(scorer, job, shared, lambda n: _single(scorer, job, micros[n], context))
+        )
         statistics = joined([part for theirs in parts for part in theirs])
     ranks.sum_gradients(scorer.parameters())
     return statistics
@@ -123,14 +125,14 @@ def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: C
     def see() -> list[_Seen]:
         return _in_step(scorer, job, shared, lambda n: _Seen.of(scorer(layouts[n], job.statistics), layouts[n].mask))
 
-    parts = [part for theirs in ranks.each(see) for part in theirs]
+    parts = [part for theirs in ranks.all_gather(see) for part in theirs]
     rows = [rows for micros in shared for rows in micros]
     answers = [sum(len(row.answers) for row in one) for one in rows]
 
     def whole(tensors: list[Tensor]) -> Tensor:
         return _answers_then_prompts(tensors, answers).to(next(scorer.parameters()).device)
 
-    outcome = ranks.agree(
+    outcome = ranks.barrier(
         lambda: _evaluate(
             job,
             Scored(
@@ -143,7 +145,7 @@ def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: C
         )
     )
     pieces = _pieces(outcome.gradient, parts, answers)[sum(map(len, shared[: ranks.rank()])) :]
-    ranks.agree(lambda: _in_step(scorer, job, shared, lambda n: scorer(layouts[n]).logps.backward(pieces[n])))
+    ranks.barrier(lambda: _in_step(scorer, job, shared, lambda n: scorer(layouts[n]).logps.backward(pieces[n])))
     return outcome.statistics
 
 
@@ -236,7 +238,7 @@ def _kl(scorer: Scorer, job: Job, shared: list[list[list[Row]]]) -> float | None
         layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
         return scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
 
-    drifts = ranks.each(lambda: _in_step(scorer, job, shared, drift))
+    drifts = ranks.all_gather(lambda: _in_step(scorer, job, shared, drift))
     return _at_least_0(sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))
 
 

@@ -76,7 +76,7 @@ class Bench:
         self._memory: dict[Any, Any] = {}
         self.micro_batch = self.options.micro_batch
         self.micro_tokens = self.options.micro_tokens or min(
-            ranks.each(lambda: micro_tokens(model.config, machine.device))
+            ranks.all_gather(lambda: micro_tokens(model.config, machine.device))
         )
         self._check_layout(self._check_items(), self.options.layout)
         if self.options.start == "sft":
@@ -102,7 +102,7 @@ class Bench:
 
     def _check_layout(self, items: Sequence[Item], wanted: str) -> None:
         """Settles on the fastest layout that holds for the items in every process."""
-        checks = ranks.each(lambda: check_layout(self.policy.base, items, wanted=wanted, pad=self.pad))
+        checks = ranks.all_gather(lambda: check_layout(self.policy.base, items, wanted=wanted, pad=self.pad))
         check = next((one for one in checks if one.reason), checks[0])
         self.layout = check.layout
         if check.reason:
@@ -118,7 +118,7 @@ class Bench:
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
         self.kept.append(path)
-        if all(ranks.each(path.is_file)):
+        if all(ranks.all_gather(path.is_file)):
             self.policy.start_from(path)
             return path
         sft = losses.get("sft")

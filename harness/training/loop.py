@@ -72,7 +72,7 @@ def train(
         on_step(row)
         after_step(state.step)
         due = checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < len(job.batches)
-        if checkpoints is not None and due and ranks.leads():
+        if checkpoints is not None and due and ranks.is_main_process():
             state.save(checkpoints, job.cell)
     return state.curve
 
@@ -80,7 +80,7 @@ def train(
 def _resume(state: TrainState, checkpoints: Path, cell: str) -> None:
     """Goes on from a kept state, in every process from the same. Raises: SweepStopped where not all can read it."""
     state.load(checkpoints, cell)
-    steps = ranks.each(lambda: state.step)
+    steps = ranks.all_gather(lambda: state.step)
     if len(set(steps)) > 1:
         raise SweepStopped(
             f"{checkpoints}: the processes of this launch read states of different steps "
@@ -103,14 +103,15 @@ def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     while True:
         try:
             return _Fitted(accumulate_gradient(scorer, job, batch, state), job)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, ranks.RankFailure) as failure:
+            error = ranks.what_happened(failure)
             if ranks.sharded() and is_out_of_memory(error):
                 raise ranks.out_of_step(error) from None
             less = smaller(job, batch.rows, ranks.count()) if is_out_of_memory(error) else None
             if less is None:
                 raise
             # The traceback holds the tensors of the failed pass.
-            error.__traceback__ = None
+            failure.__traceback__ = error.__traceback__ = None
         job = less
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_state.clear()

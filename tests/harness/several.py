@@ -54,7 +54,7 @@ def _one(rank: int, processes: int, port: int, patience: float, task: Any, argum
     torch.set_num_threads(1)
     ranks.join(timedelta(seconds=patience))
     try:
-        result = ranks.common(lambda: task(*arguments))
+        result = ranks.run_own_part(lambda: task(*arguments))
     except Exception as error:
         result = error
     finally:
@@ -66,11 +66,11 @@ def vanish() -> None:
     """The second process ends without a word."""
     if ranks.rank() == 1:
         os._exit(1)
-    ranks.each(lambda: None)
+    ranks.all_gather(lambda: None)
 
 
 def hang(seconds: float) -> None:
     """The second process keeps the first one waiting."""
     if ranks.rank() == 1:
         time.sleep(seconds)
-    ranks.each(lambda: None)
+    ranks.all_gather(lambda: None)

@@ -119,10 +119,10 @@ def errors(rows: Rows) -> list[str]:
     job = make_job(policy, rows[:8], unregistered(nan_in_the_second), tolerance=math.inf)
     return [
         _heard(lambda: gradient(policy, job)),
-        _heard(lambda: ranks.each(lambda: _fail(ValueError("only here"), in_process=1))),
-        _heard(lambda: ranks.each(lambda: _fail(_failures[ranks.rank()]))),
-        _heard(lambda: ranks.agree(lambda: _fail(Unpicklable(), in_process=0))),
-        _heard(lambda: ranks.each(nothing if ranks.rank() == 0 else nothing_else)),
+        _heard(lambda: ranks.all_gather(lambda: _fail(ValueError("only here"), in_process=1))),
+        _heard(lambda: ranks.all_gather(lambda: _fail(_failures[ranks.rank()]))),
+        _heard(lambda: ranks.barrier(lambda: _fail(Unpicklable(), in_process=0))),
+        _heard(lambda: ranks.all_gather(nothing if ranks.rank() == 0 else nothing_else)),
     ]
 
 
@@ -148,7 +148,8 @@ def _fail(error: Exception, in_process: int | None = None) -> None:
 def _heard(act: Callable[[], Any]) -> str:
     try:
         act()
-    except Exception as error:
+    except (Exception, ranks.RankFailure) as failure:
+        error = ranks.what_happened(failure)
         return f"{type(error).__name__}: {error}"
     return "nothing"
 

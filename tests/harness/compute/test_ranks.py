@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
+from harness.compute.ranks import Failure, Report, failing_rank
 from harness.data.tokens import row_tokens
+from harness.errors import NonFinite, UsageError
 from harness.training.micro_batches import shares
 from tests.harness import shared_parts
 from tests.harness.several import hang, several, vanish
@@ -118,6 +122,43 @@ def test_an_error_in_one_process_is_raised_in_all(both):
     assert worst == "NonFinite: not finite"  # and not memory, which a smaller micro-batch would mend
     assert apart == both[1]["errors"][4] == "RuntimeError: the processes are out of step: nothing, nothing_else"
     assert all("of its own kind" in mine["errors"][3] for mine in both)  # an error that cannot be sent is described
+
+
+def failure_of(error: BaseException) -> Failure:
+    try:
+        raise error
+    except BaseException as found:
+        return pickle.loads(pickle.dumps(Failure.of(found, rank=1)))
+
+
+@pytest.mark.parametrize("error", [NonFinite("not finite"), KeyboardInterrupt(), torch.OutOfMemoryError("no memory")])
+def test_a_failure_of_a_known_kind_is_made_again_elsewhere_with_its_place(error):
+    failure = failure_of(error)
+    made = failure.error()
+    assert (type(made), str(made)) == (type(error), str(error))
+    (note,) = made.__notes__
+    assert note.startswith("in process 1:\n") and "in failure_of" in note
+    assert failure.is_out_of_memory is isinstance(error, torch.OutOfMemoryError)
+
+
+def test_a_failure_that_its_text_does_not_make_again_is_a_runtime_error_that_names_it():
+    class Own(Exception):
+        pass
+
+    assert str(failure_of(Own("a kind of this test")).error()) == "Own: a kind of this test"
+    of_a_list = failure_of(UsageError(["one", "two"])).error()  # a list of messages, which the text is not
+    assert (type(of_a_list), str(of_a_list)) == (RuntimeError, "UsageError: one\ntwo")
+
+
+def test_all_raise_the_first_failure_and_memory_last():
+    done = Report("", 1, None)
+    memory, usage, nan = (
+        Report("", None, failure_of(e)) for e in (MemoryError("no memory"), ValueError("no"), NonFinite("nan"))
+    )
+    assert failing_rank([done, done]) is None
+    assert failing_rank([done, memory]) == 1
+    assert failing_rank([memory, memory]) == 0
+    assert failing_rank([memory, usage, nan]) == 1
 
 
 def test_a_process_that_has_gone_ends_the_wait_of_the_others_with_a_sentence():
