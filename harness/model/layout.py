@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import torch
@@ -97,41 +97,41 @@ def visible(layout: Layout, window: int | None = None) -> Tensor:
     return (seen | itself).unsqueeze(1)
 
 
-class _Strip(NamedTuple):
-    """One item or sequence, unpadded: ids, positions, segments, and its sequences' predicting positions."""
+class _Segment(NamedTuple):
+    """Tokens that stand side by side and follow each other: the stem, a prompt after it, or an answer.
 
-    ids: list[int]
-    positions: list[int]
-    segments: list[int]
-    starts: list[list[int]]
-    parts: tuple[int, ...]
+    place: index into R * L of the first token; position: its position. owner, number: the item that they belong to,
+    and 0 for its prompt or n for its n-th answer.
+    """
+
+    ids: Sequence[int]
+    place: int
+    position: int
+    owner: int
+    number: int
+
+    @property
+    def places(self) -> range:
+        return range(self.place, self.place + len(self.ids))
 
 
-def _strip(prompt: Sequence[int], answers: Sequence[Sequence[int]], stem: int = 0) -> _Strip:
-    """Prompt (after the stem) and answers side by side; the first token of each answer is predicted by the
-    prompt's last."""
-    ids, positions, own = list(prompt[stem:]), list(range(stem, len(prompt))), len(prompt) - stem
-    segments, starts = [0] * own, []
-    for number, answer in enumerate(answers, start=1):
-        begin = len(ids)
-        starts.append([own - 1, *range(begin, begin + len(answer) - 1)][: len(answer)])
-        ids += answer
-        positions += range(len(prompt), len(prompt) + len(answer))
-        segments += [number] * len(answer)
-    return _Strip(ids, positions, segments, starts, (own, *map(len, answers)))
+class _Scored(NamedTuple):
+    """A sequence to score: its tokens, and the place that predicts each."""
+
+    where: Sequence[int]
+    targets: Sequence[int]
 
 
 def plain(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
     """One row per answer: prompt + answer, padded on the right."""
-    strips = [_strip(item.prompt, [answer]) for item in items for answer in item.answers]
+    single = [Item(item.prompt, [answer]) for item in items for answer in item.answers]
     first = list(accumulate((len(item.answers) for item in items), initial=0))[:-1]
-    return _assemble("plain", strips, items, first if with_prompt else None, pad)
+    return _assemble("plain", single, first if with_prompt else [], pad)
 
 
 def shared(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
     """One row per item, padded on the right: the prompt once, then its answers."""
-    strips = [_strip(item.prompt, item.answers) for item in items]
-    return _assemble("shared", strips, items, list(range(len(strips))) if with_prompt else None, pad)
+    return _assemble("shared", items, range(len(items)) if with_prompt else [], pad)
 
 
 # The packed row is filled up to a multiple of this, so that few distinct shapes occur: kernels are made and
@@ -143,8 +143,7 @@ SHORTEST_STEM = 8  # a shorter one saves less than its keys cost, which join tho
 def packed(items: Sequence[Item], *, pad: int, with_prompt: bool = False) -> Layout:
     """One row for all items, end to end, after what their prompts have in common."""
     stem = common_opening([item.prompt for item in items])
-    strips = [_strip(item.prompt, item.answers, stem) for item in items]
-    return _assemble("packed", strips, items, list(range(len(strips))) if with_prompt else None, pad, stem)
+    return _assemble("packed", items, range(len(items)) if with_prompt else [], pad, stem)
 
 
 def common_opening(prompts: Sequence[Sequence[int]]) -> int:
@@ -156,55 +155,81 @@ def common_opening(prompts: Sequence[Sequence[int]]) -> int:
     return common if common >= SHORTEST_STEM else 0
 
 
-def _assemble(
-    kind: str,
-    strips: Sequence[_Strip],
-    items: Sequence[Item],
-    prompt_strips: list[int] | None,
-    pad: int,
-    stem: int = 0,
-) -> Layout:
-    """Writes the strips into rows and lists, for every scored token, its predictor, id and place in [N, T]."""
-    sizes = [len(strip.ids) for strip in strips]
-    if kind == "packed":
-        shape = (1, -(-(stem + sum(sizes)) // MULTIPLE) * MULTIPLE)
-        offsets = list(accumulate(sizes, initial=stem))[:-1]
-    else:
-        shape = (len(strips), max(sizes))
-        offsets = [index * shape[1] for index in range(len(strips))]
-    fields = {name: torch.full(shape, fill).view(-1) for name, fill in _FILL.items()}
-    fields["input_ids"].fill_(pad)
-    if stem:
-        fields["input_ids"][:stem] = torch.tensor(items[0].prompt[:stem])
-        fields["position_ids"][:stem] = torch.arange(stem)
-        fields["owners"][:stem] = STEM
-    sequences: list[tuple[list[int], Sequence[int]]] = []
-    answers = iter(answer for item in items for answer in item.answers)
-    for number, (offset, size, strip) in enumerate(zip(offsets, sizes, strips, strict=True)):
-        span = slice(offset, offset + size)
-        fields["input_ids"][span] = torch.tensor(strip.ids)
-        fields["position_ids"][span] = torch.tensor(strip.positions)
-        fields["segments"][span] = torch.tensor(strip.segments)
-        fields["owners"][span] = number
-        sequences += [([offset + p for p in starts], next(answers)) for starts in strip.starts]
-    for index, item in zip(prompt_strips or [], items, strict=prompt_strips is not None):
-        # The first token of a prompt has nothing before it, so it is never scored.
-        own = range(offsets[index], offsets[index] + len(item.prompt) - 1 - stem)
-        sequences.append(([*range(stem), *own], item.prompt[1:]))
-    width = max(len(targets) for _, targets in sequences)
+def _assemble(kind: str, items: Sequence[Item], prompts: Sequence[int], pad: int, stem: int = 0) -> Layout:
+    """Writes the items into rows, and lists the scored tokens: every answer's, then those of the prompts of `prompts`.
+
+    stem: tokens that all prompts begin with and that are written once.
+    """
+    sizes = [len(item.prompt) - stem + sum(map(len, item.answers)) for item in items]
+    shape, starts = _packed_into_one(sizes, stem) if kind == "packed" else _a_row_each(sizes)
+    written = [_segments(items[n], n, start, stem) for n, start in enumerate(starts)]
+    opening = [_Segment(items[0].prompt[:stem], 0, 0, STEM, 0)] if stem else []
     return Layout(
         kind=kind,
-        **{name: field.view(shape) for name, field in fields.items()},
+        **_fields(shape, pad, [*opening, *chain.from_iterable(written)]),
         stem=stem,
-        parts=tuple(strip.parts for strip in strips),
-        where=torch.tensor([p for predictors, _ in sequences for p in predictors]),
-        targets=torch.tensor([t for _, targets in sequences for t in targets]),
-        place=torch.tensor([n * width + t for n, (_, s) in enumerate(sequences) for t in range(len(s))]),
-        counts=torch.tensor([len(targets) for _, targets in sequences]),
+        parts=tuple(tuple(len(segment.ids) for segment in segments) for segments in written),
+        **_scored_tokens(
+            [_scored_answer(prompt, answer) for prompt, *answers in written for answer in answers]
+            + [_scored_prompt(items[n], written[n][0], stem) for n in prompts]
+        ),
     )
 
 
-_FILL = {"input_ids": 0, "position_ids": 0, "owners": PADDING, "segments": 0}
+def _a_row_each(sizes: Sequence[int]) -> tuple[tuple[int, int], list[int]]:
+    """Rows and their length, and the place where each item begins."""
+    width = max(sizes)
+    return (len(sizes), width), [index * width for index in range(len(sizes))]
+
+
+def _packed_into_one(sizes: Sequence[int], stem: int) -> tuple[tuple[int, int], list[int]]:
+    """As `_a_row_each`: all items end to end, after the stem."""
+    *starts, end = accumulate(sizes, initial=stem)
+    return (1, -(-end // MULTIPLE) * MULTIPLE), starts
+
+
+def _segments(item: Item, owner: int, start: int, stem: int) -> list[_Segment]:
+    """An item from a place on: its prompt after the stem, then its answers, each in its positions after the prompt."""
+    found = [_Segment(item.prompt[stem:], start, stem, owner, 0)]
+    for number, answer in enumerate(item.answers, start=1):
+        found.append(_Segment(answer, found[-1].places.stop, len(item.prompt), owner, number))
+    return found
+
+
+def _scored_answer(prompt: _Segment, answer: _Segment) -> _Scored:
+    """The first token of an answer is predicted by the prompt's last, any other by the one before it."""
+    return _Scored([prompt.places.stop - 1, *answer.places][: len(answer.ids)], answer.ids)
+
+
+def _scored_prompt(item: Item, prompt: _Segment, stem: int) -> _Scored:
+    """The first token of a prompt has nothing before it, so it is never scored."""
+    return _Scored([*range(stem), *prompt.places][:-1], item.prompt[1:])
+
+
+def _fields(shape: tuple[int, int], pad: int, segments: Sequence[_Segment]) -> dict[str, Tensor]:
+    """What stands at each place of the rows, [R, L] each."""
+    fill = {"input_ids": pad, "position_ids": 0, "owners": PADDING, "segments": 0}
+    fields = {name: torch.full(shape, value) for name, value in fill.items()}
+    flat = {name: field.view(-1) for name, field in fields.items()}
+    for segment in segments:
+        span = slice(segment.places.start, segment.places.stop)
+        flat["input_ids"][span] = torch.tensor(segment.ids)
+        flat["position_ids"][span] = torch.arange(segment.position, segment.position + len(segment.ids))
+        flat["owners"][span] = segment.owner
+        flat["segments"][span] = segment.number
+    return fields
+
+
+def _scored_tokens(sequences: Sequence[_Scored]) -> dict[str, Tensor]:
+    """The scored tokens of all sequences, with their places in rows and in [N, T]."""
+    width = max(len(sequence.targets) for sequence in sequences)
+    return {
+        "where": torch.tensor([place for sequence in sequences for place in sequence.where]),
+        "targets": torch.tensor([token for sequence in sequences for token in sequence.targets]),
+        "place": torch.tensor([n * width + t for n, s in enumerate(sequences) for t in range(len(s.targets))]),
+        "counts": torch.tensor([len(sequence.targets) for sequence in sequences]),
+    }
+
 
 Build = Callable[..., Layout]
 LAYOUTS: dict[str, Build] = {"plain": plain, "shared": shared, "packed": packed}
