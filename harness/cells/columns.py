@@ -14,9 +14,10 @@ from harness.experiment.trial import Trial
 from harness.options.fields import Scope, fields_in
 from harness.options.run import Options
 from losses.checks.card import conventions
+from results.schema.row import SINCE_LATER
 
 # What is not known of models trained elsewhere, as far as it is a column.
-OF_TRAINING = {*fields_in(Options, Scope.TRAINING), "dropped_pairs"}
+OF_TRAINING = {*fields_in(Options, Scope.TRAINING), "dropped_pairs", *SINCE_LATER}
 
 
 def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
@@ -53,6 +54,11 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "test_pairs": len(data.test),
         "batch_size": options.batch_size,
         "epochs": options.epochs,
+        "optimizer": options.optimizer,
+        "weight_decay": options.weight_decay,
+        "lr_schedule": options.lr_schedule,
+        "warmup": options.warmup,
+        "clip": options.clip,
         "max_tokens": data.encoder.max_tokens,
         "evals": options.evals,
         "similarity": options.similarity,

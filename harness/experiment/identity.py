@@ -54,7 +54,7 @@ class Identity:
     def schedule(self, lr: float) -> Schedule:
         """The schedule of a cell with this peak learning rate."""
         o = self.options
-        return Schedule(lr, o.weight_decay, o.warmup, o.lr_schedule, o.clip)
+        return Schedule(lr, o.weight_decay, o.warmup, o.lr_schedule, o.clip, o.optimizer)
 
     @cached_property
     def _common(self) -> dict[str, Any]:

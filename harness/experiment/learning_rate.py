@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import losses
+from harness.options import optimizers
 from harness.options.models import LORA_LR_FACTOR
 
 
@@ -27,13 +28,14 @@ def rounded(number: float, digits: int) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """AdamW, warm-up and decay, gradient clipping: the same for every loss."""
+    """The optimizer with its weight decay, warm-up and decay, gradient clipping: the same for every loss."""
 
     lr: float
     weight_decay: float = 0.0
     warmup: float = 0.1
     decay: str = "cosine"
     clip: float = 1.0
+    optimizer: str = optimizers.DEFAULT
 
     def learning_rate(self, step: int, steps: int) -> float:
         """Linear warm-up over the first share of the steps, then cosine, linear or no decay to zero."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from harness.options import budgets
+from harness.options import budgets, optimizers
 from harness.options import parsers as values
 from harness.options.engines import EngineOptions
 from harness.options.fields import Scope, option, required, whole
@@ -175,6 +175,9 @@ class RunFields(EngineOptions):
     # training
     batch_size: Annotated[int, whole(1)] = option(16, "pairs in one optimizer step", scope=Scope.TRAINING)
     epochs: Annotated[int, whole(1)] = option(1, "passes over the training pairs", scope=Scope.TRAINING)
+    optimizer: Annotated[str, BeforeValidator(Choice(tuple(optimizers.OPTIMIZERS)))] = option(
+        optimizers.DEFAULT, "what turns gradients into steps", scope=Scope.TRAINING
+    )
     weight_decay: Annotated[float, BeforeValidator(Number(minimum=0))] = option(
         0.0, "AdamW's weight decay", scope=Scope.TRAINING
     )

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from harness.model.logprobs import CHUNK_LOGITS
 from harness.model.sources import empty_model
+from harness.options.optimizers import DEFAULT, OPTIMIZERS
 from harness.training.micro_batches import feed_forward
 
-MOMENTS = 8  # bytes a trained parameter: AdamW's two, in fp32
 # Bytes that a token leaves for the backward pass in a layer, for each number of its hidden and of its feed-forward
 # state: counted over the tensors that autograd keeps of a llama's packed rows (tests/harness/test_footprint.py).
 KEPT = {"fp32": (52, 18), "bf16": (35, 9)}
@@ -74,6 +74,7 @@ def footprint(
     copy_bytes: int = 0,
     second_model: bool = False,
     precision: str = "bf16",
+    optimizer: str = DEFAULT,
     tokens: int = 0,
     checkpointing: bool = False,
     devices: int = 1,
@@ -95,7 +96,7 @@ def footprint(
         policy=((weight_bytes + copy_bytes) * model.parameters + (0 if full else 4 * model.adapter)) / devices,
         reference=weight_bytes * model.parameters / devices if second_model and full else 0,
         gradients=(weight_bytes if full else 4) * trained / devices,
-        optimizer=MOMENTS * trained / devices,
+        optimizer=OPTIMIZERS[optimizer].state_bytes * trained / devices,
         activations=kept,
         logits=BYTES_LOGIT[precision] * min(CHUNK_LOGITS, tokens * model.vocabulary),
     )

@@ -24,6 +24,7 @@ from harness.training.gradient import accumulate_gradient, describe
 from harness.training.job import Job
 from harness.training.micro_batches import smaller
 from harness.training.objective import Statistics
+from harness.training.optimizers import make_optimizer
 
 Curve = list[dict[str, float]]
 
@@ -123,28 +124,10 @@ def _gradient_in_memory(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
 
 def _new_state(scorer: Scorer, job: Job) -> TrainState:
     parameters = {name: p for name, p in scorer.model.named_parameters() if p.requires_grad}
-    values = list(parameters.values())
-    optimizer = torch.optim.AdamW(
-        values,
-        lr=job.schedule.lr,
-        weight_decay=job.schedule.weight_decay,
-        fused=values[0].device.type in ("cpu", "cuda"),
-    )
-    _make_room(optimizer)
+    optimizer = make_optimizer(list(parameters.values()), job.schedule)
     key = hashlib.sha256(f"loss/{job.seed}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
     return TrainState(parameters, optimizer, generator, {}, [])
-
-
-def _make_room(optimizer: torch.optim.AdamW) -> None:
-    """AdamW's moments before the first pass rather than after it, as it would make them itself.
-
-    They last, so they must not lie between the tensors that a pass frees (see `MixedPrecision`).
-    """
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            step = torch.zeros((), dtype=torch.float32, device=p.device if group["fused"] else "cpu")
-            optimizer.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
 
 
 def _clip(parameters: list[Tensor], job: Job, batch: Batch) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import losses
 from harness.errors import UsageError
 from harness.options.models import ENTRIES
+from harness.options.optimizers import DEFAULT, OPTIMIZERS
 from harness.options.parsers import unknown
 from harness.options.words import SCALAR, split
 from harness.verbs.find_cell import find_cell
@@ -158,7 +159,7 @@ def _schedule(cell: Mapping[str, Any], batch: int) -> dict[str, Any]:
         "warmup_steps": schedule["warmup"],
         "weight_decay": schedule["weight_decay"],
         "max_grad_norm": schedule["clip"],
-        "optim": "adamw_torch_fused",
+        "optim": OPTIMIZERS[schedule.get("optimizer", DEFAULT)].trl,
         "per_device_train_batch_size": batch,
         "gradient_accumulation_steps": 1,
         "num_train_epochs": budget["epochs"],

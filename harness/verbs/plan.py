@@ -176,6 +176,7 @@ def _memory(sweep: Sweep, model: Shape) -> Iterator[str]:
         tokens = options.micro_batch * max(map(row_tokens, rows))
     given = {
         "precision": machine.precision,
+        "optimizer": options.optimizer,
         "tokens": tokens,
         "checkpointing": options.activation_checkpointing,
         "devices": options.devices,

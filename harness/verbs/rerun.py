@@ -35,6 +35,7 @@ from results.schema.row import (
     RERANK_COLUMNS,
     ROW_COLUMNS,
     RUN_METRIC_COLUMNS,
+    SINCE_LATER,
     VOLATILE,
     VOLATILE_CURVE,
 )
@@ -165,9 +166,10 @@ def differences(stored: Path, again: Path) -> Iterator[Finding]:
     """Where two cells differ outside the volatile columns; the row's, then those of the tables."""
     first, second = store.read_row(stored), store.read_row(again)
     later = {column.name for column in (*RUN_METRIC_COLUMNS, *RERANK_COLUMNS)}
+    unknown = {name for name in SINCE_LATER if first.get(name) is None}  # the row is older than these columns
     for column in ROW_COLUMNS:
         old, new = first.get(column.name), second.get(column.name)
-        if column.name in VOLATILE or old == new or (new is None and column.name in later):
+        if column.name in VOLATILE | unknown or old == new or (new is None and column.name in later):
             continue
         yield Finding(stored / store.ROW, f"{column.name} is {old!r}, run again {new!r}", REMEDY)
     for name, columns, volatile in ((store.PAIRS, PAIR_COLUMNS, ()), (store.CURVE, CURVE_COLUMNS, VOLATILE_CURVE)):

@@ -28,7 +28,7 @@ from results.inference.test import CLAIM_SEEDS, LEVEL, POWER, difference, holm
 from results.metrics.measure import METRICS, estimate
 from results.metrics.pair_table import PairArrays, checked
 from results.metrics.statistics import Floats
-from results.schema.row import METRIC_COLUMNS, ROW_COLUMNS, VOLATILE, names
+from results.schema.row import METRIC_COLUMNS, ROW_COLUMNS, SINCE_LATER, VOLATILE, names
 from results.schema.tables import COMPARISON_COLUMNS
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def sides(runs: "pd.DataFrame", tables: Mapping[str, "pd.DataFrame"], metric: st
     found = []
     present = [name for name in _SETTING if name in runs.columns]
     runs = named(runs)
-    varying = [name for name in present if runs[name].nunique(dropna=False) > 1]
+    varying = [name for name in present if runs[name].nunique(dropna=name in SINCE_LATER) > 1]
     tuned = _tuned(runs)
     for key, cells in runs.groupby(varying or ["loss"], sort=True, dropna=False):
         label = _label(dict(zip(varying or ["loss"], key, strict=True)), str(cells["loss"].iloc[0]), tuned)

@@ -27,6 +27,7 @@ __all__ = [
     "RERANK_COLUMNS",
     "ROW_COLUMNS",
     "RUN_METRIC_COLUMNS",
+    "SINCE_LATER",
     "SOURCE",
     "TERM_PREFIX",
     "VOLATILE",
@@ -130,6 +131,11 @@ _SETTINGS: tuple[Column, ...] = (
     _count("steps", "optimizer steps", "steps taken"),
     _count("batch_size", "rows", "rows of one optimizer step"),
     _real("epochs", "passes", "passes over the training rows"),
+    _text("optimizer", "what turned gradients into steps"),
+    _real("weight_decay", "share", "a step takes this share, times the learning rate, off each weight"),
+    _text("lr_schedule", "the learning rate's way down after the warm-up: cosine, linear or constant"),
+    _real("warmup", "share", "steps in which the learning rate rose from zero"),
+    _real("clip", "norm", "largest norm of a gradient; a longer one was scaled down"),
     _count("max_tokens", "tokens", "longest prompt and answer together"),
     _count("evals", "evaluations", "evaluations within the run, the last included"),
     _text("similarity", "how the likeness of a pair's answers was measured: edit, or edit and ches"),
@@ -313,6 +319,9 @@ _PROVENANCE: tuple[Column, ...] = (
 
 KNOBS = ("train_pairs", "label_noise", "length_balance", "min_margin", "round", "reference", "rated_by")
 """Columns of the declared axes of the training rows: rows that differ in one are not ranked against each other."""
+
+SINCE_LATER = ("optimizer", "weight_decay", "lr_schedule", "warmup", "clip")
+"""Settings that rows stored before their declaration lack: there a missing value says nothing."""
 
 BY_SOURCE: tuple[str, ...] = ("preference_accuracy", "chosen_logp_drift", "rejected_logp_drift", "n")
 """Row columns that are measured again for each source of a mixture, under the names of `of_source`."""

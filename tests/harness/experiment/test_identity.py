@@ -84,6 +84,16 @@ def test_the_names_of_plain_cells_and_their_table_stay_what_they_are(source, tok
     assert (made.protocol, " ".join(cells)) == GOLDEN_IDS[words]
 
 
+def test_an_optimizer_is_a_part_of_a_name_only_where_it_is_another_one(source, tokenizer, pairs_file):
+    made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "controls=false", "start=sft")
+    other = replace(made, options=made.options.model_copy(update={"optimizer": "other"}))
+    assert "optimizer" not in made.cell(grid[0])["schedule"]
+    for part in (other.cell(grid[0]), other.start):
+        assert part["schedule"]["optimizer"] == "other"
+    assert made.cell_id(grid[0]) != other.cell_id(grid[0]) and made.protocol != other.protocol
+    assert other.schedule(1e-3).optimizer == "other"
+
+
 def test_a_knob_is_a_part_of_a_name_only_away_from_its_default(source, tokenizer, pairs_file):
     made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "suite.label_noise=0,0.1", "controls=false")
     plain, noisy = (made.cell(trial) for trial in grid)

@@ -1,4 +1,4 @@
-"""The loop: schedule, curves, the same rows for every loss, resume to the bit, failure before the update, no memory."""
+"""The loop: curves, the same rows for every loss, resume to the bit, failure before the update, no memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 import losses
 from harness.data.tokens import row_tokens
 from harness.errors import NonFinite
-from harness.experiment.learning_rate import Schedule
 from harness.model.logprobs import Scorer
 from harness.model.sources import load_policy
 from harness.training import loop
@@ -22,21 +21,6 @@ from tests.harness.jobs import make_job
 
 def weights(model) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-
-def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine():
-    rates = [Schedule(1.0).learning_rate(step, 100) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
-    assert rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5)
-    assert 0 < rates[99] < 0.001
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
-
-
-def test_linear_constant_and_no_warm_up():
-    assert Schedule(1.0, decay="linear", warmup=0).learning_rate(25, 100) == pytest.approx(0.75)
-    assert Schedule(1.0, decay="constant").learning_rate(99, 100) == 1.0
-    assert Schedule(1.0, warmup=0).learning_rate(0, 100) == 1.0
 
 
 def test_a_curve_row_a_step_with_every_declared_column(model, rows):
@@ -68,25 +52,6 @@ def test_dpo_learns_thirty_two_pairs_by_heart(model, rows):
     curve = train(Scorer(model), make_job(model, rows, "dpo", lr=3e-3, epochs=12))
     assert curve[0]["accuracy"] == pytest.approx(0.5, abs=0.2)
     assert curve[-1]["accuracy"] > 0.95
-
-
-@pytest.mark.parametrize("fused", [True, False])
-def test_moments_that_are_made_before_the_first_pass_are_those_of_torch(fused):
-    drawn = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
-    results = []
-    for ours in (True, False):
-        p = torch.nn.Parameter(drawn.clone())
-        optimizer = torch.optim.AdamW([p], lr=0.1, weight_decay=0.01, fused=fused)
-        if ours:
-            loop._make_room(optimizer)
-        for scale in (1.0, -0.5, 2.0):
-            p.grad = drawn * scale
-            optimizer.step()
-        state = optimizer.state[p]
-        assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
-        results.append([p.detach(), *state.values()])
-    for one, two in zip(*results, strict=True):
-        assert torch.equal(one, two) and one.dtype == two.dtype and one.device == two.device
 
 
 @pytest.mark.parametrize("loss", ["dpo", "kto", "bco", "sampo"])  # the last two have state and random numbers

@@ -51,7 +51,7 @@ def test_every_loss_that_trl_has_is_read_by_its_class(loss, tmp_path):
     assert config.warmup_steps == 0.1 and config.max_grad_norm == 1.0
     assert config.lr_scheduler_type == "cosine" and config.weight_decay == 0.01 and config.num_train_epochs == 2
     assert model.model_name_or_path == "Qwen/Qwen3-0.6B" and model.model_revision == "a" * 40
-    assert model.dtype == "float32"
+    assert model.dtype == "float32" and config.optim == "adamw_torch_fused"
 
 
 def test_a_batch_is_of_as_many_answers_as_a_step_here_sees():

@@ -11,6 +11,7 @@ from harness.errors import UsageError
 from harness.progress import silent
 from harness.verbs.rerun import _words, rerun
 from results.cells import store
+from results.schema.row import SINCE_LATER
 from tests.harness.conftest import pair_rows, write_jsonl
 
 
@@ -25,6 +26,8 @@ def test_a_rerun_is_equal_and_one_changed_bit_a_changed_row_and_moved_data_are_f
     again = rerun(cell, [], silent())
     assert again.findings == [] and "equal to the last bit" in again.notes[0]
     row = store.read_row(cell)
+    (cell / "row.json").write_text(json.dumps({name: value for name, value in row.items() if name not in SINCE_LATER}))
+    assert rerun(cell, [], silent()).findings == []  # a row that was stored before these columns were
     launched = {"processes": 2, "command": f"{row['command']} shard=true", "win_rate": 0.6}
     (cell / "row.json").write_text(json.dumps(row | launched | {"margin": row["margin"] * (1 + 1e-15)}))
     again = rerun(cell, [], silent())

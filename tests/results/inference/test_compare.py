@@ -131,6 +131,18 @@ def test_settings_of_one_loss_are_sides_of_their_own(stored, pair_table, tmp_pat
     assert (row["a"], row["b"]) == ("dpo beta 0.1", "dpo beta 0.5") and row["difference"] == 0
 
 
+def test_a_row_that_is_older_than_a_column_is_of_the_setting_of_those_that_have_it(stored, tmp_path):
+    since = {"optimizer": "adamw", "weight_decay": 0.0}
+    for seed in range(3):
+        stored("dpo", f"d{seed}", seed=seed, protocol="p", **(since if seed else {}))
+        stored("ipo", f"i{seed}", seed=seed, protocol="p", **since)
+    (row,) = results.compare(tmp_path / "runs").to_dict("records")
+    assert (row["a"], row["b"], row["seeds_a"], row["seeds_b"]) == ("dpo", "ipo", 3, 3)
+    stored("ipo", "i3", seed=3, protocol="p", **(since | {"weight_decay": 0.1}))
+    found = results.compare(tmp_path / "runs")
+    assert "ipo weight_decay 0.1" in " ".join([*found["a"], *found["b"]]).replace("weight decay", "weight_decay")
+
+
 def test_other_rows_are_never_compared(stored, pair_table, four_pairs, tmp_path):
     other = four_pairs.assign(pair_id=[f"other-{place}" for place in range(4)])
     for seed in range(3):
