@@ -24,7 +24,7 @@ def step(task: Task) -> dict[str, Any]:
     clock.mark()
     curve = train(Scorer(model, sweep.machine.precision), job, on_step=lambda row: clock.mark())
     return {
-        "steps": clock.steps(job.batches),
+        "steps": clock.steps(job.feed.batches()),
         "peak_memory_bytes": clock.peak(),
         "reference_seconds": reference,
         "loss": curve[0]["loss"],

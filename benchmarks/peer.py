@@ -21,9 +21,9 @@ from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from benchmarks.task import Clock, Task
-from harness.data.selection import Batch
 from harness.data.tokens import Row, row_tokens
 from harness.model.sources import load_policy
+from harness.training.feed import Batch
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 

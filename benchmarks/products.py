@@ -36,7 +36,7 @@ def products(task: Task) -> dict[str, Any]:
     maps = Counter(tuple(m.weight.shape) for m in model.modules() if type(m) is nn.Linear and m is not head)
     timer = Timer(sweep.machine.device, torch.bfloat16 if sweep.machine.precision == "bf16" else torch.float32)
     steps = []
-    for batch in job.batches:
+    for batch in job.feed.batches():
         layouts = [
             LAYOUTS[job.layout]([item_of(row) for row in micro], pad=job.pad) for micro in split(batch.rows, job)
         ]

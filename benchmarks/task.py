@@ -17,10 +17,10 @@ import torch
 from harness.cells.sweep import Sweep, prepare_sweep
 from harness.compute.machine import peak_memory, reset_peak_memory, resolve, versions
 from harness.data.knobs import Knobs
-from harness.data.selection import Batch, batches
 from harness.data.tokens import Row, row_tokens
 from harness.options.lookup import read_options
 from harness.progress import silent
+from harness.training.feed import Batch, RowFeed
 
 
 class Clock:
@@ -82,7 +82,7 @@ def prepare(spec: Mapping[str, Any]) -> Task:
         data = dataclasses.replace(sweep.data, pool=tuple(rows), validation=(), test=())
         sweep = dataclasses.replace(sweep, data=data, identity=dataclasses.replace(sweep.identity, data=data))
     rows = sweep.data.training_rows(0, Knobs(options.train_pairs[0]))
-    return Task(sweep, batches(rows, seed=0, epochs=1, batch_size=options.batch_size), spec)
+    return Task(sweep, RowFeed(rows, 0, 1, options.batch_size).batches(), spec)
 
 
 def synthetic(count: int, share: float, tokens: int, vocabulary: int, opening: int = 0) -> list[Row]:

@@ -225,7 +225,7 @@ def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None
     job = bench.job(trial, bench.identity.cell_id(trial), data, weights)
     reference = bench.evaluation_reference
     runner.additions.prepare()
-    steps = len(job.batches)
+    steps = job.feed.steps
     evals, every = bench.options.evals, bench.options.checkpoint_steps
     due = {math.ceil(steps * i / evals) for i in range(1, evals + 1)}
     # A state from which a cell goes on is one of a training with the same evaluations: what lies behind it is not

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.data.tokens import Row
 from harness.model.layout import Item
@@ -145,24 +145,6 @@ def _by_source(rows: Sequence[Row], places: Sequence[int], shares: Shares) -> di
     for place in places:
         found[sources[place]].append(place)
     return found
-
-
-class Batch(NamedTuple):
-    """One optimizer step's rows, in the order of the run."""
-
-    step: int
-    epoch: int
-    rows: Sequence[Row]
-
-
-def batches(rows: Sequence[Row], *, seed: int, epochs: int, batch_size: int) -> list[Batch]:
-    """Every batch of a run; the last partial batch of an epoch is dropped."""
-    result = []
-    for epoch in range(epochs):
-        places = order(rows, "order", seed, epoch)
-        for start in range(0, len(places) - batch_size + 1, batch_size):
-            result.append(Batch(len(result), epoch, taken(rows, places[start : start + batch_size])))
-    return result
 
 
 @dataclass(frozen=True, eq=False)

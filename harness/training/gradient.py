@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from harness.compute import ranks
-from harness.data.selection import Batch
 from harness.data.tokens import Row, item_of
 from harness.errors import NonFinite
 from harness.model.layout import LAYOUTS, Item, Layout
 from harness.model.logprobs import Scored, Scorer
 from harness.training.checkpoint import TrainState
+from harness.training.feed import Batch
 from harness.training.job import Job
 from harness.training.micro_batches import shares, split
 from harness.training.objective import Context, Outcome, Statistics, evaluate_loss, joined, padded
@@ -42,7 +42,7 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     context = Context(
         examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
         step=batch.step,
-        max_steps=len(job.batches),
+        max_steps=job.feed.steps,
         kl=None if branch else _kl(scorer, job, shared),
         generator=state.generator,
         state=state.loss_state,
@@ -208,7 +208,7 @@ def _evaluate(job: Job, scored: Scored, mask: Tensor, rows: Sequence[Row], conte
 def describe(job: Job, step: int, rows: Sequence[Row], problem: str) -> str:
     """A failure with all that is needed to look into it."""
     ids = ", ".join(row.id for row in rows[:4]) + (", …" if len(rows) > 4 else "")
-    lr = job.schedule.learning_rate(step, len(job.batches))
+    lr = job.schedule.learning_rate(step, job.feed.steps)
     return f"{job.loss.name}: {problem} at step {step} (learning rate {lr:g}; rows {ids})"
 
 

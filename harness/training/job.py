@@ -1,8 +1,8 @@
-"""What one cell's training is: its loss, its schedule, its batches and what they are compared with."""
+"""What one cell's training is: its loss, its schedule, its feed and what they are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from harness.data.dataset import Data
 from harness.data.knobs import Draw
-from harness.data.selection import Batch
 from harness.experiment.learning_rate import Schedule
 from harness.model.layout import Item
+from harness.training.feed import Feed
 from losses import Loss
 
 
@@ -33,7 +33,7 @@ class Job:
     hyperparameters: Mapping[str, float]
     schedule: Schedule
     seed: int
-    batches: Sequence[Batch]
+    feed: Feed
     reference: Mapping[str, tuple[Tensor, ...]]
     mismatched: Mapping[str, tuple[Item, tuple[Tensor, ...]]]
     layout: str
@@ -48,7 +48,7 @@ class Job:
         return tuple(sorted(need.removeprefix("stats:") for need in self.loss.needs if need.startswith("stats:")))
 
 
-class Given(NamedTuple):
+class TrainingInputs(NamedTuple):
     """What one training is measured against: its rows, and the weights of its reference (None: the starting ones)."""
 
     data: Data

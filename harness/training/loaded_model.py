@@ -18,7 +18,7 @@ from harness.compute.machine import Machine
 from harness.compute.sharding import shard
 from harness.data.dataset import Data
 from harness.data.knobs import of_start
-from harness.data.selection import batches, ids_of
+from harness.data.selection import ids_of
 from harness.data.tokens import Row, item_of
 from harness.digests import digest
 from harness.experiment.identity import START_SEED, Identity
@@ -31,7 +31,8 @@ from harness.model.policy import Policy
 from harness.model.reference import ReferenceStore, Scores, measure, store_identity
 from harness.model.sources import load_policy
 from harness.progress import Progress
-from harness.training.job import Given, Job
+from harness.training.feed import RowFeed
+from harness.training.job import Job, TrainingInputs
 from harness.training.loop import train
 from harness.training.micro_batches import micro_tokens
 
@@ -132,7 +133,7 @@ class Bench:
         )
         job = self.job(trial, cell=f"start-{key}")
         scorer = self.trainer(self.policy.begin(START_SEED))
-        with self.progress.stage("training the starting weights on chosen answers", len(job.batches)) as stage:
+        with self.progress.stage("training the starting weights on chosen answers", job.feed.steps) as stage:
             train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
         self.policy.adopt(path)
         return path
@@ -146,16 +147,16 @@ class Bench:
         loss, data = losses.get(trial.loss), data or self.data
         drawn, options = data.draw(trial.seed, trial.knobs), self.options
         against = reference_of(trial, options)
-        given = Given(data, drawn, start if against == "previous" else None)
+        inputs = TrainingInputs(data, drawn, start if against == "previous" else None)
         return Job(
             cell=cell,
             loss=loss,
             hyperparameters=trial.hyperparameters,
             schedule=self.identity.schedule(trial.lr),
             seed=trial.seed,
-            batches=batches(drawn.training, seed=trial.seed, epochs=options.epochs, batch_size=options.batch_size),
-            reference=self._training_reference(given) if "reference" in loss.needs else {},
-            mismatched=self._mismatched(given) if "mismatched" in loss.needs else {},
+            feed=RowFeed(drawn.training, trial.seed, options.epochs, options.batch_size),
+            reference=self._training_reference(inputs) if "reference" in loss.needs else {},
+            mismatched=self._mismatched(inputs) if "mismatched" in loss.needs else {},
             layout=self.layout,
             pad=self.pad,
             micro_batch=self.micro_batch,
@@ -195,23 +196,23 @@ class Bench:
             _ = self.evaluation_reference
         return list(dict.fromkeys(self.kept))
 
-    def _training_reference(self, given: Given) -> Logps:
+    def _training_reference(self, inputs: TrainingInputs) -> Logps:
         """Log-probs of training rows in the training precision; measured once for a set of rows.
 
         The rows are measured as the suite has them, so that label noise changes neither the store nor a bit.
         """
-        rows, memory = given.drawn.rows, self._memory_of(given)
+        rows, memory = inputs.drawn.rows, self._memory_of(inputs)
         key = ("train", tuple(ids_of(rows)))
         if key not in memory:
             items = [item_of(row) for row in rows]
-            scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows", given.weights)
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} training rows", inputs.weights)
             memory[key] = {row.id: score for row, score in zip(rows, scores, strict=True)}
-        flipped = given.drawn.flipped
+        flipped = inputs.drawn.flipped
         return {name: score[::-1] if name in flipped else score for name, score in memory[key].items()}
 
-    def _mismatched(self, given: Given) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
+    def _mismatched(self, inputs: TrainingInputs) -> Mapping[str, tuple[Item, tuple[Tensor, ...]]]:
         """Mismatched items and their reference log-probs. Raises: ValueError where a row has no partner."""
-        rows, partners, memory = given.drawn.rows, given.data.mismatched, self._memory_of(given)
+        rows, partners, memory = inputs.drawn.rows, inputs.data.mismatched, self._memory_of(inputs)
         lonely = [row.id for row in rows if row.id not in partners]
         if lonely:
             raise ValueError(
@@ -221,13 +222,13 @@ class Bench:
         key = ("mismatched", tuple(ids_of(rows)))
         if key not in memory:
             items = [partners[row.id] for row in rows]
-            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers", given.weights)
+            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers", inputs.weights)
             memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
         return memory[key]
 
-    def _memory_of(self, given: Given) -> dict[Any, Any]:
+    def _memory_of(self, inputs: TrainingInputs) -> dict[Any, Any]:
         """What several cells share is kept; the rows of a later round are those of one cell."""
-        return self._memory if given.data is self.data else {}
+        return self._memory if inputs.data is self.data else {}
 
     @cached_property
     def evaluation_reference(self) -> Scores:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from harness.compute import ranks
 from harness.compute.sharding import whole
-from harness.data.selection import Batch
 from harness.data.tokens import Row, row_tokens
 from harness.errors import NonFinite, SweepStopped, is_out_of_memory
 from harness.model.logprobs import Scorer
 from harness.training.checkpoint import TrainState
+from harness.training.feed import Batch
 from harness.training.gradient import accumulate_gradient, describe
 from harness.training.job import Job
 from harness.training.micro_batches import smaller
@@ -50,14 +50,15 @@ def train(
     if checkpoints is not None:
         _resume(state, checkpoints, job.cell)
     parameters = list(state.parameters.values())
-    for batch in job.batches[state.step :]:
+    for step in range(state.step, job.feed.steps):
         began = time.perf_counter()
+        batch = job.feed.batch(step, scorer.model)
         statistics, fitting = _gradient_in_memory(scorer, job, batch, state)
         if fitting is not job:
             job = fitting
             on_smaller(job)
         norm = _clip(parameters, job, batch)
-        lr = job.schedule.learning_rate(batch.step, len(job.batches))
+        lr = job.schedule.learning_rate(batch.step, job.feed.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         state.optimizer.step()
@@ -72,7 +73,7 @@ def train(
         state.curve.append(row)
         on_step(row)
         after_step(state.step)
-        due = checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < len(job.batches)
+        due = checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < job.feed.steps
         if checkpoints is not None and due and ranks.is_main_process():
             state.save(checkpoints, job.cell)
     return state.curve

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import torch
 
 import losses
-from harness.data.selection import batches, mismatched
+from harness.data.selection import mismatched
 from harness.data.tokens import Row, item_of
 from harness.experiment.learning_rate import Schedule
 from harness.model.logprobs import Scorer
 from harness.model.reference import measure
 from harness.training.checkpoint import TrainState
+from harness.training.feed import RowFeed
 from harness.training.gradient import accumulate_gradient
 from harness.training.job import Job
 
@@ -33,7 +34,7 @@ def make_job(
         "hyperparameters": dict(card.defaults),
         "schedule": Schedule(lr),
         "seed": 0,
-        "batches": batches(rows, seed=0, epochs=epochs, batch_size=batch_size),
+        "feed": RowFeed(rows, 0, epochs, batch_size),
         "reference": dict(zip([r.id for r in rows], scores(scorer, [item_of(r) for r in rows]), strict=True)),
         "mismatched": {
             r.id: (item, score) for r, item, score in zip(rows, others, scores(scorer, others), strict=True)
@@ -90,7 +91,7 @@ def gradient(model, job, shift=0.02):
     """Parameter gradients of the first batch, after a fixed small drift of the weights."""
     model.zero_grad()
     with drifted(model, shift):
-        statistics = accumulate_gradient(Scorer(model), job, job.batches[0], state())
+        statistics = accumulate_gradient(Scorer(model), job, job.feed.batch(0), state())
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, statistics
 
 

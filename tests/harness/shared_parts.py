@@ -194,6 +194,6 @@ def sharded(rows: Rows) -> dict[str, Any]:
 
 def _whole_gradient(policy: torch.nn.Module, job: Any) -> dict[str, Tensor]:
     policy.zero_grad(set_to_none=True)
-    seen = accumulate_gradient(Scorer(policy), job, job.batches[0], state())
+    seen = accumulate_gradient(Scorer(policy), job, job.feed.batch(0), state())
     by_parameter = {name: whole(p.grad).clone() for name, p in policy.named_parameters() if p.grad is not None}
     return _with_numbers(by_parameter, seen)

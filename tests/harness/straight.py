@@ -17,7 +17,7 @@ Gradients = dict[str, Tensor]
 
 def straight_gradient(model: torch.nn.Module, job: Job) -> Gradients:
     """Parameter gradients of the mean loss of the job's first batch, as autograd gives them in one graph."""
-    batch = job.batches[0]
+    batch = job.feed.batch(0)
     rows = [row for micro in split(batch.rows, job) for row in micro]  # in the order of random draws
     model.zero_grad()
     policy = sequences(model, [(row.prompt, answer) for row in rows for answer in row.answers])
@@ -25,7 +25,7 @@ def straight_gradient(model: torch.nn.Module, job: Job) -> Gradients:
     prompt = sequences(model, [(row.prompt[:1], row.prompt[1:]) for row in rows])
     common = {
         "step": batch.step,
-        "max_steps": len(job.batches),
+        "max_steps": job.feed.steps,
         "generator": torch.Generator().manual_seed(0),
         "state": {},
     }

@@ -69,7 +69,7 @@ def trained(
     job = make_job(model, rows, card, lr=lr, **changes)
     given = {"beta": beta} if "beta" in job.hyperparameters else {}
     job = dataclasses.replace(job, hyperparameters=dict(job.hyperparameters) | given)
-    steps = len(job.batches)
+    steps = job.feed.steps
     due = {steps * (i + 1) // evals for i in range(evals)}
     tables = []
 

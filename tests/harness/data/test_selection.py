@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.data.selection import apportion, batches, draw, held_out, largest_draw, mismatched, rank, text_digest
+from harness.data.selection import apportion, draw, held_out, largest_draw, mismatched, rank, text_digest
 from harness.data.tokens import Row
 from suites import Message, Pair
 from suites.rows import Rows
@@ -80,18 +80,6 @@ def test_a_mixture_can_be_balanced_too():
     assert abs(sum(r.source == "a" for r in drawn) - count / 2) <= 2
 
 
-def test_each_epoch_sees_every_row_once_in_another_order_and_drops_the_partial_batch():
-    plan = batches(ROWS, seed=0, epochs=2, batch_size=16)
-    assert [b.step for b in plan] == list(range(6))
-    first, second = [ids([r for b in plan if b.epoch == e for r in b.rows]) for e in (0, 1)]
-    assert len(set(first)) == len(first) == 48
-    assert first != second
-
-
-def test_an_order_is_the_same_however_the_rows_are_given():
-    assert batches(ROWS, seed=3, epochs=1, batch_size=8) == batches(ROWS[::-1], seed=3, epochs=1, batch_size=8)
-
-
 def test_a_mismatched_answer_belongs_to_another_first_turn():
     pool = [row(i, cluster=f"c{i // 2}") for i in range(40)]
     owner = {answer: r for r in pool for answer in r.answers}
@@ -134,13 +122,10 @@ def test_votes_and_the_name_of_a_source_change_no_digest():
     assert text_digest([replace(VOTED, agreement=0.75, source="part")]) == text_digest([VOTED])
 
 
-def test_rows_in_columns_are_drawn_batched_and_mismatched_like_a_list():
+def test_rows_in_columns_are_drawn_and_mismatched_like_a_list():
     columns = Rows.of(ROWS, Row)
     assert draw(columns, 20, 3) == draw(ROWS, 20, 3) and held_out(columns, 7) == held_out(ROWS, 7)
-    plans = [batches(rows, seed=1, epochs=2, batch_size=16) for rows in (columns, ROWS)]
-    assert [[list(b.rows) for b in plan] for plan in plans][0] == [b.rows for b in plans[1]]
     assert mismatched(columns, max_tokens=10) == mismatched(ROWS, max_tokens=10)
-    assert all(batch.rows.table is columns.table for batch in plans[0])
 
 
 @pytest.mark.parametrize("balance", [False, True])

@@ -114,7 +114,7 @@ def test_ktos_z_is_the_same_from_a_third_branch_and_from_a_pass_of_its_own(model
     monkeypatch.setattr(Scorer, "forward", lambda *args: passes.append(None) or forward(*args))
     whole = make_job(model, rows, "kto", micro_batch=8, layout=layout, tolerance=math.inf)
     with drifted(model):
-        expected = mismatched_drift(model, whole, whole.batches[0].rows).item()
+        expected = mismatched_drift(model, whole, whole.feed.batch(0).rows).item()
     assert expected > 0.1  # not at its lower bound
     passes.clear()
     gradient(model, whole)
@@ -144,7 +144,7 @@ def test_ktos_third_branch_gets_no_gradient(model, rows):
 
 def z_of(model, job) -> torch.Tensor:
     with drifted(model):
-        return mismatched_drift(model, job, job.batches[0].rows)
+        return mismatched_drift(model, job, job.feed.batch(0).rows)
 
 
 def kto_at(kl: torch.Tensor):
@@ -155,7 +155,7 @@ def kto_at(kl: torch.Tensor):
 @pytest.mark.parametrize("micro_batch", [8, 2])
 def test_a_running_mean_counts_every_answer_of_an_optimizer_step_once(model, rows, micro_batch):
     job, kept = make_job(model, rows, "bco", micro_batch=micro_batch), state()
-    for batch, answers in zip(job.batches[:2], (16, 32), strict=True):
+    for batch, answers in zip(job.feed.batches()[:2], (16, 32), strict=True):
         accumulate_gradient(Scorer(model), job, batch, kept)
         assert kept.loss_state["bco_count"] == answers
 
@@ -179,7 +179,7 @@ def test_the_terms_of_a_sum_add_up_and_leave_state_and_draws_alone(model, rows):
     for loss, after in (("counting+0.5*sampo", kept), ("sampo", alone)):
         job = make_job(model, rows, losses.named(loss), tolerance=math.inf)
         with drifted(model):
-            seen = accumulate_gradient(Scorer(model), job, job.batches[0], after)
+            seen = accumulate_gradient(Scorer(model), job, job.feed.batch(0), after)
         if seen.terms:
             torch.testing.assert_close(sum(seen.terms.values()), seen.values)
     assert kept.loss_state == {"calls": 1}
