@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.task import Clock, Task
 from harness.model.logprobs import Scorer
 from harness.progress import silent
+from harness.training.callbacks import OnStep
 from harness.training.loaded_model import Bench
 from harness.training.loop import train
 
@@ -22,7 +23,7 @@ def step(task: Task) -> dict[str, Any]:
     model = bench.policy.begin(sweep.trials[0].seed)
     clock = Clock(sweep.machine.device)
     clock.mark()
-    curve = train(Scorer(model, sweep.machine.precision), job, on_step=lambda row: clock.mark())
+    curve = train(Scorer(model, sweep.machine.precision), job, [OnStep(lambda row: clock.mark())])
     return {
         "steps": clock.steps(job.feed.batches()),
         "peak_memory_bytes": clock.peak(),

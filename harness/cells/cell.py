@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import losses
 from harness.cache import building
+from harness.cells.callbacks import Evaluations, StepLog
 from harness.cells.columns import describe, rows_of
 from harness.cells.rounds import Before, collect
 from harness.compute import ranks
@@ -25,16 +26,19 @@ from harness.errors import NonFinite, TooFewPairs
 from harness.evaluation import alignment_tax
 from harness.evaluation.answers import Addition
 from harness.evaluation.measurements import Additions, Asked
-from harness.evaluation.pair_table import keep_table, kept_table, not_finite, pair_table
+from harness.evaluation.pair_table import pair_table
 from harness.evaluation.similarity import Ches, ches, with_ches
 from harness.experiment.identity import Identity
 from harness.experiment.trial import Trial
 from harness.model.logprobs import Scorer
 from harness.model.policy import WrongWeights
 from harness.redaction import redacted
+from harness.training.callbacks import Callback
+from harness.training.checkpoint import Checkpoints
+from harness.training.curve import Curve
 from harness.training.gradient import StepZeroMismatch
 from harness.training.loaded_model import Bench
-from harness.training.loop import Curve, train
+from harness.training.loop import train
 from results.cells import store
 from results.metrics import diagnosis
 from results.metrics.row import derived
@@ -52,9 +56,13 @@ class CellFailed(RuntimeError):
 
 @dataclasses.dataclass
 class CellRunner:
-    """One loaded model, and what is measured with it besides the held-out rows: what one cell after another needs."""
+    """One loaded model, and what is measured with it besides the held-out rows: what one cell after another needs.
+
+    callbacks: who else looks on, in this process.
+    """
 
     bench: Bench
+    callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
         if ranks.count() > 1:
@@ -138,6 +146,8 @@ def run_cell(
     if addition is not None:
         store.add_measurement(folder, **addition._asdict())
     shutil.rmtree(folder / store.CHECKPOINTS, ignore_errors=True)
+    for callback in runner.callbacks:
+        callback.on_cell(row)
     return row
 
 
@@ -223,52 +233,26 @@ def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None
     weights = before.weights if before else None
     data = collect(bench, trial, weights) if before else None
     job = bench.job(trial, bench.identity.cell_id(trial), data, weights)
-    reference = bench.evaluation_reference
+    _ = bench.evaluation_reference  # before the policy begins: it is of the starting weights
     runner.additions.prepare()
-    steps = job.feed.steps
-    evals, every = bench.options.evals, bench.options.checkpoint_steps
-    due = {math.ceil(steps * i / evals) for i in range(1, evals + 1)}
-    # A state from which a cell goes on is one of a training with the same evaluations: what lies behind it is not
-    # measured again.
-    checkpoints = folder / store.CHECKPOINTS / f"evals-{evals}" if every else None
+    checkpoints = _checkpoints(bench, folder)
     model = bench.policy.begin(trial.seed, weights)
-    tables: dict[int, DataFrame] = {}
-    seen = 0
-
-    def on_step(row: dict[str, float]) -> None:
-        nonlocal seen
-        log.append(f"step {row['step']}/{steps} loss {row['loss']:.6g} margin {row['margin']:.6g}")
-        bench.progress.step(int(row["step"]), row["loss"], int(row["tokens"]) - seen)
-        seen = int(row["tokens"])
-
-    def after_step(step: int) -> None:
-        if step in due:
-            scores = bench.evaluate(model)
-            if spoilt := not_finite(bench.data_rows, scores):
-                raise NonFinite(
-                    f"{trial.loss} after step {step} of {steps}: log-probs of {len(spoilt)} held-out rows "
-                    f"are not finite, the first {spoilt[0]}; the model has diverged, lower lr"
-                )
-            tables[step] = pair_table(bench.data_rows, scores, reference, step)
-            if checkpoints is not None and ranks.is_main_process():
-                keep_table(checkpoints, tables[step], step)
-
-    curve = train(
-        bench.trainer(model),
-        job,
-        on_step=on_step,
-        after_step=after_step,
-        on_smaller=bench.on_smaller,
-        checkpoints=checkpoints,
-        checkpoint_steps=every,
-    )
-    for step in due - tables.keys():
-        tables[step] = kept_table(checkpoints, step)
+    evaluations = Evaluations(bench, model, job, checkpoints and checkpoints.folder, runner.callbacks)
+    told = [bench, StepLog(log, bench.progress, job.feed.steps), *runner.callbacks, evaluations]
+    curve = train(bench.trainer(model), job, told, checkpoints)
+    tables = evaluations.tables()
     if before:
         tables[0] = before.table()
-    columns = list(tables[steps].columns)
+    columns = list(tables[job.feed.steps].columns)
     whole = pd.concat([tables[step][columns] for step in sorted(tables)], ignore_index=True)
     return _Measured(whole, curve, runner.additions.ask(model), data)
+
+
+def _checkpoints(bench: Bench, folder: Path) -> Checkpoints | None:
+    """Where the cell's state is kept, if it is: beside that of trainings with the same evaluations, because what lies
+    behind a state is not measured again."""
+    evals, every = bench.options.evals, bench.options.checkpoint_steps
+    return Checkpoints(folder / store.CHECKPOINTS / f"evals-{evals}", every) if every else None
 
 
 def save_model(bench: Bench, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""TrainState: everything a half-done cell needs to go on, as safetensors and JSON.
+"""Everything a half-done cell needs to go on, as safetensors and JSON, and where and how often it is kept.
 
 Nothing is pickled. Order and learning rate are functions of the step, so they need no state.
 """
@@ -16,13 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from harness.cache import sha256_of_file, writing
+from harness.compute import ranks
+from harness.errors import SweepStopped
+from harness.training.job import Job
 
 NOTE = "state.json"
 
 
 @dataclass
 class TrainState:
-    """What changes from step to step: parameters, AdamW moments, generator, loss state, the curve so far."""
+    """What changes from step to step: parameters, the optimizer's tensors, generator, loss state, the curve so far."""
 
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
@@ -89,6 +92,32 @@ class TrainState:
                 self.loss_state[name] = value
             else:
                 self.generator.set_state(value)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the state of a training cell is kept, and after how many steps again."""
+
+    folder: Path
+    every: int
+
+    def resume(self, state: TrainState, cell: str) -> None:
+        """Goes on from a kept state of the cell, in every process from the same.
+
+        Raises: SweepStopped where not all can read it.
+        """
+        state.load(self.folder, cell)
+        steps = ranks.all_gather(lambda: state.step)
+        if len(set(steps)) > 1:
+            raise SweepStopped(
+                f"{self.folder}: the processes of this launch read states of different steps "
+                f"({', '.join(map(str, steps))}); out= must be a folder that all machines share"
+            )
+
+    def keep(self, state: TrainState, job: Job) -> None:
+        """Writes the state where it is time; not that of the last step, after which the cell is stored whole."""
+        if state.step % self.every == 0 and state.step < job.feed.steps and ranks.is_main_process():
+            state.save(self.folder, job.cell)
 
 
 def _read_note(folder: Path) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 class Feed(Protocol):
     """What hands out a training's batches.
 
-    A batch follows from the seed, the step and (where it is sampled) the policy's weights at that step, and from no more:
+    A batch follows from the seed, the step and (where it is sampled) the policy's weights at that step, from no more:
     a training that goes on from a checkpoint sees the batches that it would have seen.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from harness.training.feed import Batch
 from harness.training.job import Job
 from harness.training.micro_batches import shares, split
 from harness.training.objective import Context, Outcome, Statistics, evaluate_loss, joined, padded
+from harness.training.whole_batch import Seen, cut, join
 from losses import SequenceLogProbs
 
 T = TypeVar("T")
+Shared = Sequence[Sequence[list[Row]]]  # the micro-batches of each process
 
 
 class StepZeroMismatch(ArithmeticError):
@@ -74,7 +76,7 @@ def _single(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Stat
     return outcome.statistics
 
 
-def _in_step(scorer: Scorer, job: Job, shared: list[list[list[Row]]], act: Callable[[int], T]) -> list[T]:
+def _in_step(scorer: Scorer, job: Job, shared: Shared, act: Callable[[int], T]) -> list[T]:
     """`act` of each of this process's micro-batches, by number; where weights are sharded, with as many passes of
     the model as any process makes, also after a failure: passes without an effect make up for what is missing."""
     done, found, mine = 0, [], len(shared[ranks.rank()])
@@ -110,75 +112,35 @@ def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> St
     return outcome.statistics
 
 
-def _coupled(scorer: Scorer, job: Job, shared: list[list[list[Row]]], context: Context) -> Statistics:
+def _coupled(scorer: Scorer, job: Job, shared: Shared, context: Context) -> Statistics:
     """All log-probs first, one call of the loss, then its gradient micro-batch by micro-batch.
 
-    shared: the micro-batches of each process; every process sees the log-probs of all and evaluates the loss on
-    them. The second forward has the same packing, so its log-probs are those the gradient was taken at.
+    Every process sees the log-probs of all and evaluates the loss on them. The second forward has the same packing, so
+    its log-probs are those the gradient was taken at.
     """
     micros = shared[ranks.rank()]
     if len(shared) == len(micros) == 1:
         return _single(scorer, job, micros[0], context)
     layouts = [_layout(scorer, job, rows) for rows in micros]
-
-    @torch.no_grad()
-    def see() -> list[_Seen]:
-        return _in_step(scorer, job, shared, lambda n: _Seen.of(scorer(layouts[n], job.statistics), layouts[n].mask))
-
-    parts = [part for theirs in ranks.all_gather(see) for part in theirs]
-    rows = [rows for micros in shared for rows in micros]
-    answers = [sum(len(row.answers) for row in one) for one in rows]
-
-    def whole(tensors: list[Tensor]) -> Tensor:
-        return _answers_then_prompts(tensors, answers).to(next(scorer.parameters()).device)
-
-    outcome = ranks.barrier(
-        lambda: _evaluate(
-            job,
-            Scored(
-                whole([part.logps for part in parts]),
-                {name: whole([part.stats[name] for part in parts]) for name in job.statistics},
-            ),
-            whole([part.mask for part in parts]),
-            [row for one in rows for row in one],
-            context,
-        )
-    )
-    pieces = _pieces(outcome.gradient, parts, answers)[sum(map(len, shared[: ranks.rank()])) :]
+    parts = _seen_by_all(scorer, job, shared, layouts)
+    batch = join(parts).to(next(scorer.parameters()).device)
+    rows = [row for theirs in shared for micro in theirs for row in micro]
+    outcome = ranks.barrier(lambda: _evaluate(job, Scored(batch.logps, batch.stats), batch.mask, rows, context))
+    pieces = cut(outcome.gradient, parts)[sum(map(len, shared[: ranks.rank()])) :]  # this process's come first
     ranks.barrier(lambda: _in_step(scorer, job, shared, lambda n: scorer(layouts[n]).logps.backward(pieces[n])))
     return outcome.statistics
 
 
-class _Seen(NamedTuple):
-    """A micro-batch's log-probs, statistics and mask [n, T], on the CPU, where processes exchange them."""
+@torch.no_grad()
+def _seen_by_all(scorer: Scorer, job: Job, shared: Shared, layouts: Sequence[Layout]) -> list[Seen]:
+    """Every micro-batch's log-probs, process by process, in all processes; layouts: of this process's."""
+    micros = shared[ranks.rank()]
 
-    logps: Tensor
-    stats: dict[str, Tensor]
-    mask: Tensor
+    def see(number: int) -> Seen:
+        answers = sum(len(row.answers) for row in micros[number])
+        return Seen.of(scorer(layouts[number], job.statistics), layouts[number].mask, answers)
 
-    @classmethod
-    def of(cls, scored: Scored, mask: Tensor) -> _Seen:
-        return cls(scored.logps.cpu(), {name: value.cpu() for name, value in scored.stats.items()}, mask.cpu())
-
-
-def _pieces(gradient: Tensor, parts: Sequence[_Seen], answers: Sequence[int]) -> list[Tensor]:
-    """The gradient of a whole batch, cut as its micro-batches were joined."""
-    before, after, pieces = 0, sum(answers), []
-    for part, count in zip(parts, answers, strict=True):
-        total, width = part.logps.shape
-        cut = [gradient[before : before + count], gradient[after : after + total - count]]
-        pieces.append(torch.cat(cut)[:, :width])
-        before, after = before + count, after + total - count
-    return pieces
-
-
-def _answers_then_prompts(parts: list[Tensor], answers: list[int]) -> Tensor:
-    """Micro-batches [n, T] as one, in the order that the loss expects: every answer, then every prompt."""
-    width = max(part.shape[1] for part in parts)
-    parts = [torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts]
-    first = [part[:count] for part, count in zip(parts, answers, strict=True)]
-    second = [part[count:] for part, count in zip(parts, answers, strict=True)]
-    return torch.cat(first + second)
+    return [part for theirs in ranks.all_gather(lambda: _in_step(scorer, job, shared, see)) for part in theirs]
 
 
 def _layout(scorer: Scorer, job: Job, rows: Sequence[Row]) -> Layout:
@@ -226,7 +188,7 @@ def _require_equal_start(job: Job, tokens: Tensor, mask: Tensor, reference: Sequ
 
 
 @torch.no_grad()
-def _kl(scorer: Scorer, job: Job, shared: list[list[list[Row]]]) -> float | None:
+def _kl(scorer: Scorer, job: Job, shared: Shared) -> float | None:
     """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched answers, at least 0, no gradient."""
     if "mismatched" not in job.loss.needs:
         return None

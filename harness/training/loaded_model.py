@@ -31,6 +31,7 @@ from harness.model.policy import Policy
 from harness.model.reference import ReferenceStore, Scores, measure, store_identity
 from harness.model.sources import load_policy
 from harness.progress import Progress
+from harness.training.callbacks import Callback, OnStep
 from harness.training.feed import RowFeed
 from harness.training.job import Job, TrainingInputs
 from harness.training.loop import train
@@ -45,8 +46,11 @@ NOISE_ROWS = 8
 Logps = Mapping[str, tuple[Tensor, ...]]
 
 
-class Bench:
-    """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations."""
+class Bench(Callback):
+    """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations.
+
+    It looks on while they train, because it remembers what fits into memory.
+    """
 
     def __init__(
         self,
@@ -134,7 +138,7 @@ class Bench:
         job = self.job(trial, cell=f"start-{key}")
         scorer = self.trainer(self.policy.begin(START_SEED))
         with self.progress.stage("training the starting weights on chosen answers", job.feed.steps) as stage:
-            train(scorer, job, on_step=lambda row: stage.advance(1), on_smaller=self.on_smaller)
+            train(scorer, job, [self, OnStep(lambda row: stage.advance(1))])
         self.policy.adopt(path)
         return path
 
@@ -164,7 +168,7 @@ class Bench:
             tolerance=math.inf if against == "first" else START_TOLERANCE[self.machine.precision],
         )
 
-    def on_smaller(self, job: Job) -> None:
+    def on_out_of_memory(self, job: Job) -> None:
         """Memory ran out in a micro-batch: later cells begin with the one that fitted."""
         self.micro_batch, self.micro_tokens, self.memory_ran_out = job.micro_batch, job.micro_tokens, True
         size = f"{job.micro_batch} rows" if job.micro_batch else f"{job.micro_tokens} tokens"

@@ -14,6 +14,7 @@ from harness.data.tokens import Row, item_of
 from harness.experiment.learning_rate import Schedule
 from harness.model.logprobs import Scorer
 from harness.model.reference import measure
+from harness.training.callbacks import Callback, OnStep
 from harness.training.checkpoint import TrainState
 from harness.training.feed import RowFeed
 from harness.training.gradient import accumulate_gradient
@@ -46,6 +47,18 @@ def make_job(
         "tolerance": 1e-3,
     }
     return Job(**settings | changes)
+
+
+class OnOutOfMemory(Callback):
+    """A function that is called with each job that training goes on with after memory ran out."""
+
+    def __init__(self, function):
+        self.on_out_of_memory = function
+
+
+def after_step(function) -> OnStep:
+    """A function that is called with the number of each step done."""
+    return OnStep(lambda row: function(row["step"]))
 
 
 def scores(scorer, items):

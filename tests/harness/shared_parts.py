@@ -18,10 +18,13 @@ from harness.errors import NonFinite
 from harness.model.logprobs import Scorer
 from harness.model.reference import ReferenceStore
 from harness.model.sources import find, load_policy
+from harness.training.callbacks import Callback
+from harness.training.checkpoint import Checkpoints
+from harness.training.curve import Curve
 from harness.training.gradient import accumulate_gradient
-from harness.training.loop import Curve, train
+from harness.training.loop import train
 from harness.training.objective import Statistics
-from tests.harness.jobs import COUPLED, drift, gradient, make_job, state, unregistered
+from tests.harness.jobs import COUPLED, OnOutOfMemory, after_step, drift, gradient, make_job, state, unregistered
 
 Rows = Sequence[Row]
 CUTS = {"packed": {}, "plain": {"micro_batch": 3, "layout": "plain"}}
@@ -62,11 +65,14 @@ def lonely(rows: Rows) -> dict[str, Tensor]:
     return _with_numbers(*gradient(policy, make_job(policy, rows[:8], "dpo", batch_size=1, tolerance=math.inf)))
 
 
-def trained(rows: Rows, policy: Any = None, **settings: Any) -> tuple[Curve, dict[str, Tensor], list[int]]:
+def trained(
+    rows: Rows, policy: Any = None, looking_on: Sequence[Callback] = (), checkpoints: Checkpoints | None = None
+) -> tuple[Curve, dict[str, Tensor], list[int]]:
     """The curve, the weights and the micro-batches that memory held of three steps."""
     job, told = make_job(model(), rows, "bco", micro_batch=4), []
     policy = policy or model()
-    curve = train(Scorer(policy), job, on_smaller=lambda job: told.append(job.micro_batch), **settings)
+    callbacks = [OnOutOfMemory(lambda job: told.append(job.micro_batch)), *looking_on]
+    curve = train(Scorer(policy), job, callbacks, checkpoints)
     return curve, {name: whole(p.detach()).clone() for name, p in policy.named_parameters()}, told
 
 
@@ -93,11 +99,11 @@ def resumed(rows: Rows, folder: Path) -> Any:
         if step == 2:
             raise RuntimeError("killed")
 
-    kept = {"checkpoints": folder / "checkpoint", "checkpoint_steps": 1}
+    kept = Checkpoints(folder / "checkpoint", every=1)
     try:
-        trained(rows, after_step=die, **kept)
+        trained(rows, looking_on=[after_step(die)], checkpoints=kept)
     except RuntimeError:
-        return trained(rows, **kept)
+        return trained(rows, checkpoints=kept)
 
 
 def stored(rows: Rows, folder: Path) -> tuple[list[Tensor], list[str]]:

@@ -17,7 +17,7 @@ from harness.model.sources import load_policy
 from harness.training.loop import train
 from results import metrics
 from suites import Message, Pair
-from tests.harness.jobs import make_job, scores
+from tests.harness.jobs import after_step, make_job, scores
 
 NOISE_FLOOR = 1e-4
 
@@ -73,11 +73,11 @@ def trained(
     due = {steps * (i + 1) // evals for i in range(evals)}
     tables = []
 
-    def after_step(step: int) -> None:
+    def measure(step: int) -> None:
         if step in due:
             tables.append(pair_table(measured, scores(Scorer(model), items), reference, step))
 
-    curve = pd.DataFrame(train(Scorer(model), job, after_step=after_step))
+    curve = pd.DataFrame(train(Scorer(model), job, [after_step(measure)]))
     last = tables[-1]
     row = {"control": False, "reward": card.reward, "noise_floor": NOISE_FLOOR, "training_noise_floor": NOISE_FLOOR}
     row |= metrics.measure(last[last["split"] == "test"], reward=card.reward, beta=beta, noise_floor=NOISE_FLOOR)

@@ -13,7 +13,7 @@ from harness.model.logprobs import Scorer
 from harness.model.products_bf16 import LOW, MixedPrecision, rounded
 from harness.training.loop import train
 from tests.harness.architectures import VOCABULARY, adapted, build, gradients, items
-from tests.harness.jobs import make_job
+from tests.harness.jobs import after_step, make_job
 
 NAMES = ["llama", "qwen3", "gpt_neox", "gemma3", "gemma2", "gpt2", "mixtral", "olmo2"]
 
@@ -256,7 +256,7 @@ def test_the_fused_step_of_the_training_loop_is_seen_by_the_next_pass(model, row
             assert torch.equal(scorer(layout).logps, Scorer(model, "bf16")(layout).logps), f"after step {step}"
             seen.append(scorer(layout).logps.sum().item())
 
-    train(scorer, make_job(model, rows, "simpo", lr=1e-2), after_step=compare)
+    train(scorer, make_job(model, rows, "simpo", lr=1e-2), [after_step(compare)])
     assert len(set(seen)) == len(seen) == 3
 
 

@@ -14,9 +14,10 @@ from harness.errors import NonFinite
 from harness.model.logprobs import Scorer
 from harness.model.sources import load_policy
 from harness.training import loop
+from harness.training.checkpoint import Checkpoints
 from harness.training.loop import train
 from results.schema.row import CURVE_COLUMNS, TERM_PREFIX
-from tests.harness.jobs import make_job
+from tests.harness.jobs import OnOutOfMemory, after_step, make_job
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -67,10 +68,10 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(source, rows,
     job = make_job(straight, rows, loss, epochs=2)
     curve = train(Scorer(straight), job)
     with pytest.raises(Killed):
-        train(Scorer(broken), job, checkpoints=tmp_path, checkpoint_steps=3, after_step=die)
+        train(Scorer(broken), job, [after_step(die)], Checkpoints(tmp_path, every=3))
     fresh = load_policy(source, "cpu")
     steps = []
-    again = train(Scorer(fresh), job, checkpoints=tmp_path, checkpoint_steps=3, after_step=steps.append)
+    again = train(Scorer(fresh), job, [after_step(steps.append)], Checkpoints(tmp_path, every=3))
     assert steps == [4, 5, 6]
     for name, value in weights(straight).items():
         assert torch.equal(value, weights(fresh)[name]), name
@@ -82,7 +83,7 @@ def test_kept_moments_and_steps_go_where_they_were_laid_out(source, rows, tmp_pa
     """On the device that a fused AdamW wants them on, the steps too."""
     scorer = Scorer(load_policy(source, "cpu"))
     job = make_job(scorer.model, rows, "dpo")
-    train(scorer, job, checkpoints=tmp_path, checkpoint_steps=2)
+    train(scorer, job, checkpoints=Checkpoints(tmp_path, every=2))
     state = loop._new_state(scorer, job)
     laid_out = [value for moments in state.optimizer.state.values() for value in moments.values()]
     assert state.load(tmp_path, "test")
@@ -94,15 +95,15 @@ def test_kept_moments_and_steps_go_where_they_were_laid_out(source, rows, tmp_pa
 def test_a_checkpoint_of_another_cell_or_a_damaged_one_is_not_used(source, rows, tmp_path):
     model = load_policy(source, "cpu")
     job = make_job(model, rows, "dpo")
-    train(Scorer(model), job, checkpoints=tmp_path, checkpoint_steps=2)
+    train(Scorer(model), job, checkpoints=Checkpoints(tmp_path, every=2))
     steps = []
     other = make_job(load_policy(source, "cpu"), rows, "dpo", cell="another")
-    train(Scorer(load_policy(source, "cpu")), other, checkpoints=tmp_path, after_step=steps.append)
+    train(Scorer(load_policy(source, "cpu")), other, [after_step(steps.append)], Checkpoints(tmp_path, every=100))
     assert steps == [1, 2, 3]
     (file,) = tmp_path.glob("state-*.safetensors")
     file.write_bytes(file.read_bytes()[:-8])
     steps.clear()
-    train(Scorer(load_policy(source, "cpu")), job, checkpoints=tmp_path, after_step=steps.append)
+    train(Scorer(load_policy(source, "cpu")), job, [after_step(steps.append)], Checkpoints(tmp_path, every=100))
     assert steps == [1, 2, 3]
 
 
@@ -174,7 +175,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_changes_nothing_else(
     longest = max(row_tokens(row) for row in rows)
     memory = Memory(monkeypatch, room=1.2 * longest, error=error)
     told = []
-    curve = train(Scorer(little), job, on_smaller=told.append)
+    curve = train(Scorer(little), job, [OnOutOfMemory(told.append)])
     assert memory.failures >= 2
     if micro_batch is None:
         assert job.micro_tokens > told[0].micro_tokens >= told[-1].micro_tokens > 0
@@ -202,7 +203,7 @@ def test_the_loss_is_given_back_its_state_and_its_dice_after_each_failed_pass(mo
     def narrow(step: int) -> None:
         memory.room = a_row
 
-    train(Scorer(model), make_job(model, rows, loss, micro_batch=4), after_step=narrow)
+    train(Scorer(model), make_job(model, rows, loss, micro_batch=4), [after_step(narrow)])
     calls, means, dice = zip(*seen, strict=True)
     # in the second batch fours and twos fail after the loss was evaluated, ones fit
     assert memory.failures == 2 and calls == (1, 2, 2, 2, 3)
@@ -214,7 +215,7 @@ def test_the_loss_is_given_back_its_state_and_its_dice_after_each_failed_pass(mo
 def test_a_smaller_micro_batch_is_kept_for_the_batches_that_follow(model, rows, monkeypatch):
     memory = Memory(monkeypatch, room=max(row_tokens(row) for row in rows))
     told = []
-    train(Scorer(model), make_job(model, rows, "simpo", micro_batch=8, epochs=2), on_smaller=told.append)
+    train(Scorer(model), make_job(model, rows, "simpo", micro_batch=8, epochs=2), [OnOutOfMemory(told.append)])
     assert [job.micro_batch for job in told] == [1]  # said once, when it fitted
     assert memory.failures == 3  # eight, four and two, in the first batch alone
 
@@ -230,5 +231,5 @@ def test_a_row_that_does_not_fit_alone_ends_the_run_with_the_devices_own_words(m
 def test_an_error_that_is_not_about_memory_is_raised_at_once(model, rows, monkeypatch):
     memory = Memory(monkeypatch, room=10, error=RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        train(Scorer(model), make_job(model, rows, "simpo"), on_smaller=lambda job: pytest.fail("tried again"))
+        train(Scorer(model), make_job(model, rows, "simpo"), [OnOutOfMemory(lambda job: pytest.fail("tried again"))])
     assert memory.failures == 1
