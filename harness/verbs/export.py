@@ -159,7 +159,7 @@ def _schedule(cell: Mapping[str, Any], batch: int) -> dict[str, Any]:
         "warmup_steps": schedule["warmup"],
         "weight_decay": schedule["weight_decay"],
         "max_grad_norm": schedule["clip"],
-        "optim": OPTIMIZERS[schedule.get("optimizer", DEFAULT)].trl,
+        "optim": OPTIMIZERS[cell.get("optimizer", DEFAULT)].trl,
         "per_device_train_batch_size": batch,
         "gradient_accumulation_steps": 1,
         "num_train_epochs": budget["epochs"],
