@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -39,7 +39,11 @@ def values_of(words: Words, of: type[BaseModel] = Options) -> dict[str, Any]:
     return values
 
 
-def make(values: Mapping[str, Any], of: type[Some] = Options) -> Some:
+@overload
+def make(values: Mapping[str, Any]) -> Options: ...
+@overload
+def make(values: Mapping[str, Any], of: type[Some]) -> Some: ...
+def make(values: Mapping[str, Any], of: type[BaseModel] = Options) -> BaseModel:
     """Options of a verb from field values, given as text or as Python values.
 
     Raises: UsageError with one sentence for each problem.
@@ -54,7 +58,7 @@ def _sentences(error: Mapping[str, Any], of: type[BaseModel]) -> list[str]:
     """One pydantic error in our words: key, what was seen, what is allowed, what to write."""
     name = str(error["loc"][0]) if error["loc"] else ""
     card = next((card for card in cards(of) if card.field == name), None)
-    if error["type"] == "missing":
+    if error["type"] == "missing" and card is not None:
         return [f"{name}= is missing ({card.meaning}); for example {name}={card.example}"]
     if error["type"] == "extra_forbidden":
         return [unknown("key", name, [card.field for card in cards(of)])]

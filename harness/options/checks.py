@@ -136,7 +136,7 @@ def _beyond_this_machine(options: RunFields) -> list[str]:
 
 
 def _of_ray(options: RunFields) -> list[str]:
-    found = []
+    found: list[str] = []
     if options.engine != "ray":
         return found
     if options.ray_address not in ("auto", "local") and ":" not in options.ray_address:
@@ -207,7 +207,7 @@ def _of_shards(options: RunFields) -> Iterator[str]:
 
 def _needs_whole_model(options: RunFields, card: OptionCard) -> bool:
     if isinstance(card.whole_model, str):
-        return getattr(options, card.field) == card.whole_model
+        return bool(getattr(options, card.field) == card.whole_model)
     return card.whole_model and is_changed(options, card.field)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
-from harness.options.parsers import WholeNumber
+from harness.options.parsers import Parser, WholeNumber
 from harness.options.words import SCALAR
 
 
@@ -100,13 +100,13 @@ def fields_in(of: type[BaseModel], *scopes: Scope) -> tuple[str, ...]:
 
 def is_changed(options: BaseModel, field: str) -> bool:
     """Whether a field is not at its default."""
-    return getattr(options, field) != type(options).model_fields[field].default
+    return bool(getattr(options, field) != type(options).model_fields[field].default)
 
 
 def _card(name: str, info: FieldInfo) -> OptionCard:
     """The card of one field, from its declaration alone."""
-    extra = info.json_schema_extra
-    parser = next(item.func for item in info.metadata if isinstance(item, BeforeValidator))
+    extra = cast(dict[str, Any], info.json_schema_extra)
+    parser = cast(Parser, next(item.func for item in info.metadata if isinstance(item, BeforeValidator)))
     default = extra["shown"] or _as_typed(info.default)
     return OptionCard(
         name=extra["key"] or name,

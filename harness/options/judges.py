@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.options.parsers import Auto, Choice, Number, Text, WholeNumber, unknown
+from harness.options.parsers import Auto, Choice, Number, Parser, Text, WholeNumber, unknown
 from harness.options.tasks import problem_of
 
 
@@ -63,7 +63,7 @@ CONTROLS = ("random", "length")
 class Setting(NamedTuple):
     """One key: how its text is read, and what it means."""
 
-    parser: Callable[[object], Any]
+    parser: Parser
     meaning: str
 
 

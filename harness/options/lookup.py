@@ -55,7 +55,7 @@ def checked(values: Mapping[str, Any], words: Words, errors: Sequence[str]) -> C
     """
     errors = list(errors)
     findings = _look_up(values)
-    options = None
+    options: Options | None = None
     try:
         options = make(with_named_sums(values))
     except UsageError as error:

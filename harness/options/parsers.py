@@ -10,9 +10,20 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class Parser(Protocol):
+    """What every parser here is."""
+
+    @property
+    def allowed(self) -> str:
+        """What it reads, in words."""
+
+    def __call__(self, value: object, /) -> Any:
+        """The typed value. Raises: ValueError with a sentence that quotes what was seen."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -158,7 +169,7 @@ class Place(Text):
 class Auto:
     """A value, or `auto` (None in Python): decided later and recorded."""
 
-    parser: Callable[[object], Any]
+    parser: Parser
 
     @property
     def allowed(self) -> str:
@@ -173,7 +184,7 @@ class Auto:
 class OrNone:
     """A value, or `none` (None in Python): the rule does not act."""
 
-    parser: Callable[[object], Any]
+    parser: Parser
 
     @property
     def allowed(self) -> str:
@@ -193,7 +204,7 @@ class OrNone:
 class SeveralOrNone:
     """Several values, or the word `none`: no value at all."""
 
-    parser: Callable[[object], Any]
+    parser: Parser
 
     @property
     def allowed(self) -> str:
@@ -213,7 +224,7 @@ class SeveralOrNone:
 class Several:
     """Distinct values of one kind; with grid=True also the word `grid`, for values declared elsewhere."""
 
-    parser: Callable[[object], Any]
+    parser: Parser
     grid: bool = False
 
     @property

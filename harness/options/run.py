@@ -26,7 +26,7 @@ class Options(RunFields):
     @model_validator(mode="wrap")
     @classmethod
     def _budgeted(cls, values: Any, make: Any) -> Options:
-        options = make(search_options.with_budget(values))
+        options: Options = make(search_options.with_budget(values))
         if isinstance(values, Mapping):
             options.model_fields_set.difference_update(search_options.lowered(options, set(values)))
         return options

@@ -125,6 +125,7 @@ def _read_note(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
+        note: dict[str, Any] = json.loads(path.read_text())
     except json.JSONDecodeError:
         return None
+    return note

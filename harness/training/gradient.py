@@ -99,7 +99,9 @@ def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> St
     items = [Item(row.prompt, (*row.answers, *job.mismatched[row.id][0].answers)) for row in rows]
     layout = _built(scorer, job, items)
     scored = scorer(layout, job.statistics)
-    ours, others, number = [], [], 0
+    ours: list[int] = []
+    others: list[int] = []
+    number = 0
     for row, item in zip(rows, items, strict=True):
         ours += range(number, number + len(row.answers))
         others.append(number + len(row.answers))
@@ -108,7 +110,7 @@ def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> St
     kl = _at_least_0((scored.logps[others].detach().sum().item() - _mismatched_reference(job, rows)) / len(rows))
     picked = Scored(scored.logps[ours], {name: value[ours] for name, value in scored.stats.items()})
     outcome = _evaluate(job, picked, layout.mask[ours], rows, replace(context, kl=kl))
-    picked.logps.backward(outcome.gradient)
+    torch.autograd.backward(picked.logps, outcome.gradient)
     return outcome.statistics
 
 
@@ -198,7 +200,7 @@ def _kl(scorer: Scorer, job: Job, shared: Shared) -> float | None:
         rows = micros[number]
         items: list[Item] = [job.mismatched[row.id][0] for row in rows]
         layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
-        return scorer(layout).logps.sum().item() - _mismatched_reference(job, rows)
+        return float(scorer(layout).logps.sum().item()) - _mismatched_reference(job, rows)
 
     drifts = ranks.all_gather(lambda: _in_step(scorer, job, shared, drift))
     return _at_least_0(sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))

@@ -147,7 +147,12 @@ class Bench(Callback):
         return Scorer(model, self.machine.precision, recompute=self.options.activation_checkpointing)
 
     def job(self, trial: Trial, cell: str, data: Data | None = None, start: Path | None = None) -> Job:
-        """Everything one cell's training needs; of a later round also its rows, and the weights that it begins with."""
+        """Everything one cell's training needs; of a later round also its rows, and the weights that it begins with.
+
+        Raises: ValueError for a trial that trains nothing.
+        """
+        if trial.lr is None or trial.seed is None:
+            raise ValueError(f"{trial.label} trains nothing, so there is no job to do")
         loss, data = losses.get(trial.loss), data or self.data
         drawn, options = data.draw(trial.seed, trial.knobs), self.options
         against = reference_of(trial, options)
@@ -228,7 +233,8 @@ class Bench(Callback):
             items = [partners[row.id] for row in rows]
             scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers", inputs.weights)
             memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
-        return memory[key]
+        found: Mapping[str, tuple[Item, tuple[Tensor, ...]]] = memory[key]
+        return found
 
     def _memory_of(self, inputs: TrainingInputs) -> dict[Any, Any]:
         """What several cells share is kept; the rows of a later round are those of one cell."""

@@ -74,7 +74,7 @@ LARGEST_MICRO = {"cpu": 4096, "cuda": 65536, "mps": 4096}
 def feed_forward(config: Any) -> int:
     """Numbers of a layer's feed-forward state."""
     text = config.get_text_config()
-    return getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    return int(getattr(text, "intermediate_size", None) or 4 * text.hidden_size)
 
 
 def micro_tokens(config: Any, device: str) -> int:

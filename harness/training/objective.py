@@ -122,7 +122,8 @@ def _narrow(side: SequenceLogProbs) -> SequenceLogProbs:
     """The same over no more positions than the longest answer has, as the reference's are; prompts may be longer."""
     width = int(side.count.max())
     stats = side.stats and {name: values[:, :width] for name, values in side.stats.items()}
-    return replace(side, tokens=side.tokens[:, :width], mask=side.mask[:, :width], stats=stats)
+    tokens, mask = (part if part is None else part[:, :width] for part in (side.tokens, side.mask))
+    return replace(side, tokens=tokens, mask=mask, stats=stats)
 
 
 def _as_it_is(batch: PairBatch | ExampleBatch) -> PairBatch | ExampleBatch:

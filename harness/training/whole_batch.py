@@ -6,6 +6,7 @@ Pure: no model and no other process. n sequences of a micro-batch, T positions o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -46,10 +47,14 @@ def join(parts: Sequence[Seen]) -> Seen:
 
     return Seen(
         whole(lambda part: part.logps),
-        {name: whole(lambda part, name=name: part.stats[name]) for name in parts[0].stats},
+        {name: whole(partial(_statistic, name)) for name in parts[0].stats},
         whole(lambda part: part.mask),
         sum(part.answers for part in parts),
     )
+
+
+def _statistic(name: str, part: Seen) -> Tensor:
+    return part.stats[name]
 
 
 def cut(gradient: Tensor, parts: Sequence[Seen]) -> list[Tensor]:

@@ -166,7 +166,7 @@ ELSEWHERE = {
 
 
 def test_every_option_of_training_moves_the_name_of_a_cell(source, tokenizer, pairs_file):
-    """Those of ELSEWHERE have one value, or act only beside another: on a machine, an adapter, scores, a later round."""
+    """Those of ELSEWHERE have one value, or act beside another: on a machine, an adapter, scores, a later round."""
     assert {*MOVED, *ELSEWHERE} == set(fields_in(Options, Scope.TRAINING))
 
     def name(*words: str) -> str:
@@ -180,7 +180,7 @@ def test_every_option_of_training_moves_the_name_of_a_cell(source, tokenizer, pa
 
 
 def test_every_option_that_has_a_place_in_an_id_is_one_of_data_or_training():
-    assert set(fields_in(Options, Scope.DATA, Scope.TRAINING)) - {"optimizer"} == PLACED  # which came later, by name
+    assert set(fields_in(Options, Scope.DATA, Scope.TRAINING)) - {"optimizer"} == PLACED
 
 
 class Newer(Options):

@@ -34,8 +34,8 @@ SCOPES = {
     Scope.GRID: "losses model model_revision plugins betas lrs seeds controls search budget start",
     Scope.SEARCH: "trials search_seed claim_seeds",
     Scope.DATA: "suite eval_pairs max_tokens template overlong",
-    Scope.TRAINING: "train_pairs label_noise length_balance min_margin batch_size epochs optimizer weight_decay warmup clip "
-    "lr_schedule rounds reference score tuning lora_rank lora_alpha precision",
+    Scope.TRAINING: "train_pairs label_noise length_balance min_margin batch_size epochs optimizer weight_decay warmup "
+    "clip lr_schedule rounds reference score tuning lora_rank lora_alpha precision",
     Scope.EVALUATION: "evals similarity max_new_tokens temperature top_p",
     Scope.MEASUREMENT: "generate rerank prompts judge lm_eval refusal",
     Scope.COMPUTATION: "threads layout micro_batch micro_tokens activation_checkpointing",
