@@ -116,11 +116,11 @@ def run_cell(
         row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
         store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, reason]))
         raise CellFailed(reason) from error
-    if bench.options.similarity == "ches":
-        measured.pairs = with_ches(measured.pairs, runner.ches)
     if (save or hand_on) and trial.loss != "none":
         save_model(bench, folder / (store.MODEL if save else store.NEXT_ROUND))
     row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
+    if bench.options.similarity == "ches":  # it needs the starting weights, so the trained ones have been saved before
+        measured.pairs = with_ches(measured.pairs, runner.ches)
     addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.measure(measured.asked)
     answered = dict(addition.columns) if addition else {}
     row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}

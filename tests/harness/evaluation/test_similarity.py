@@ -56,3 +56,11 @@ def test_a_run_with_ches_has_the_columns_and_measures_a_finished_cell_anew(comma
     assert results.pairs(tmp_path / "runs")[["ches", "ches_normalized"]].notna().all(axis=None)
     assert command("losses=dpo", "controls=false", "similarity=ches").trained == []
     assert command("losses=dpo", "controls=false").trained == []
+
+
+def test_a_model_saved_beside_ches_is_the_trained_one(command, tmp_path):
+    words = ("losses=dpo", "controls=false", "save=all")
+    command(*words, out="plain")
+    command(*words, "similarity=ches")
+    (plain,), (beside,) = ((tmp_path / out).rglob("model.safetensors") for out in ("plain", "runs"))
+    assert plain.read_bytes() == beside.read_bytes()
