@@ -17,20 +17,18 @@ import losses
 from harness.cache import building
 from harness.cells.callbacks import Evaluations, StepLog
 from harness.cells.columns import describe, rows_of
+from harness.cells.missing import Missing
+from harness.cells.places import Places
 from harness.cells.rounds import Before, collect
 from harness.compute import ranks
 from harness.compute.machine import commit, peak_memory, reset_peak_memory, versions
 from harness.data.dataset import Data
-from harness.data.tokens import item_of
 from harness.errors import NonFinite, TooFewPairs
-from harness.evaluation import alignment_tax
-from harness.evaluation.answers import Addition
-from harness.evaluation.measurements import Additions, Asked
+from harness.evaluation.finished import Addition
+from harness.evaluation.measurements import Additions, Told
 from harness.evaluation.pair_table import pair_table
-from harness.evaluation.similarity import Ches, ches, with_ches
 from harness.experiment.identity import Identity
 from harness.experiment.trial import Trial
-from harness.model.logprobs import Scorer
 from harness.model.policy import WrongWeights
 from harness.redaction import redacted
 from harness.training.callbacks import Callback
@@ -73,118 +71,127 @@ class CellRunner:
         """What is measured on the policies besides the held-out rows."""
         return Additions(self.bench)
 
-    @cached_property
-    def ches(self) -> dict[str, Ches]:
-        """The similarity of each evaluation pair's answers to the starting weights, by row id."""
-        self.bench.policy.end()
-        rows = [row for row in self.bench.data_rows if row.desirable is None]
-        with self.bench.progress.stage(f"hidden states of {len(rows)} evaluation rows", len(rows)) as stage:
-            found = ches(
-                Scorer(self.bench.policy.base, "fp32"),
-                [item_of(row) for row in rows],
-                pad=self.bench.pad,
-                advance=stage.advance,
-            )
-        return {row.id: one for row, one in zip(rows, found, strict=True)}
-
 
 def run_cell(
-    runner: CellRunner, trial: Trial, folder: Path, *, save: bool, before: Before | None = None, hand_on: bool = False
+    runner: CellRunner,
+    trial: Trial,
+    places: Places,
+    *,
+    save: bool,
+    lacks: Missing,
+    before: Before | None = None,
+    hand_on: bool = False,
 ) -> Mapping[str, Any]:
-    """Trains and measures one cell and stores it; returns its row.
+    """Trains and measures one cell and stores it, or adds what alone it lacks; returns its row.
 
     before: what the round before left, for a later one. hand_on: keep the weights for a next round.
     Raises: CellFailed after the failed row is stored.
     """
-    bench = runner.bench
-    finished = not hand_on and is_trained(bench, folder, save=save)
-    if finished and (addition := _added_alone(runner, trial, folder)) is not None:
-        store.add_measurement(folder, **addition._asdict())
-        return {name: math.nan if value is None else value for name, value in store.read_row(folder).items()}
-    identity = bench.identity
-    began, started = time.perf_counter(), datetime.now(UTC)
+    if not lacks.needs_training:
+        return _completed(runner, trial, places, lacks)
+    bench, clock = runner.bench, _Clock()
     reset_peak_memory(bench.machine.device)
-    row = describe(identity, trial) | _provenance(bench)
-    log = [f"{started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
+    row = describe(bench.identity, trial) | _provenance(bench)
+    log = [f"{clock.started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
         measured = ranks.run_on_all_ranks(
-            lambda: measured_together(runner, trial, folder, before, log), "cell", trial, folder, before
+            lambda: measured_together(runner, trial, places, before, log), "cell", trial, places, before
         )
         row |= rows_of(measured.data, trial, bench.options) if measured.data else {}
     except CELL_ERRORS as error:
-        reason = redacted(str(error))
-        row |= {"status": "failed", "reason": reason, "seconds": time.perf_counter() - began}
-        store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, reason]))
-        raise CellFailed(reason) from error
+        row["seconds"] = clock.seconds
+        raise CellFailed(_store_failed(bench.identity, trial, places.folder, row, str(error), log)) from error
     if (save or hand_on) and trial.loss != "none":
-        save_model(bench, folder / (store.MODEL if save else store.NEXT_ROUND))
-    row |= alignment_tax.of_cell(bench, trial) if bench.options.lm_eval else {}
-    if bench.options.similarity == "ches":  # it needs the starting weights, so the trained ones have been saved before
-        measured.pairs = with_ches(measured.pairs, runner.ches)
-    addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.measure(measured.asked)
-    answered = dict(addition.columns) if addition else {}
-    row |= {"status": "done", "reason": "", **_numbers(bench, trial, measured)}
-    # The modes alone: an audit only adds evidence, and the report has it.
-    row["diagnosis"] = diagnosis.modes(diagnosis.diagnose(row | answered, measured.curve_table(), measured.pairs))
-    row |= {
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": peak_memory(bench.machine.device),
-        "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
-        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
+        save_model(bench, places.model if save else places.next_round)
+    row |= runner.additions.of_model(trial)
+    measured.pairs = runner.additions.on_pairs(measured.pairs)  # from here on the trained weights may be gone
+    addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.of_policy(measured.told)
+    row |= _numbers(bench, trial, measured, row | addition.columns) | clock.cost(bench)
+    return _store(runner, trial, places, row, measured, addition, log)
+
+
+def _completed(runner: CellRunner, trial: Trial, places: Places, lacks: Missing) -> Mapping[str, Any]:
+    """Adds to a finished cell what it lacks, without training; its row, NaN where that holds nothing."""
+    if trial.loss == "none":
+        addition = runner.additions.of_reference()
+    else:
+        addition = runner.additions.of_finished(places.folder, places.model_of(trial), lacks.measurements)
+    store.add_measurement(places.folder, **addition._asdict())
+    return {name: math.nan if value is None else value for name, value in store.read_row(places.folder).items()}
+
+
+def _store(
+    runner: CellRunner,
+    trial: Trial,
+    places: Places,
+    row: dict[str, Any],
+    measured: _Measured,
+    addition: Addition,
+    log: Sequence[str],
+) -> Mapping[str, Any]:
+    """Writes the finished cell, and tells whoever looks on; the row as it is then."""
     # A cell that is trained once more (to keep its model, say) holds what other measurements added to it.
-    earlier = store.read_row(folder) if store.is_done(folder) else {}
+    earlier = store.read_row(places.folder) if store.is_done(places.folder) else {}
     row = {name: value for name, value in earlier.items() if name != "files"} | row
     store.write_cell(
-        folder,
-        cell=dict(identity.cell(trial)),
+        places.folder,
+        cell=dict(runner.bench.identity.cell(trial)),
         row=row,
         pairs=measured.pairs,
         curve=measured.curve_table(),
         log="\n".join(log),
     )
-    if addition is not None:
-        store.add_measurement(folder, **addition._asdict())
-    shutil.rmtree(folder / store.CHECKPOINTS, ignore_errors=True)
+    if addition.columns:
+        store.add_measurement(places.folder, **addition._asdict())
+    places.drop_checkpoints()
     for callback in runner.callbacks:
         callback.on_cell(row)
     return row
 
 
-def is_trained(bench: Bench, folder: Path, *, save: bool) -> bool:
-    """Whether the cell is done, evaluated as asked and saved where asked, so that at most answers are missing."""
-    if not store.is_done(folder):
-        return False
-    options, row = bench.options, store.read_row(folder)
-    return (
-        row["evals"] == options.evals
-        and (options.similarity != "ches" or row.get("similarity") == "ches")
-        and alignment_tax.is_measured(row, options.lm_eval)
-        and (not save or (folder / store.MODEL).is_dir())
-    )
-
-
-def _added_alone(runner: CellRunner, trial: Trial, folder: Path) -> Addition | None:
-    """What a finished cell lacks, where that needs no training."""
-    kept = trial.given.folder if trial.given else folder / store.MODEL
-    return runner.additions.of_finished(trial, folder, kept)
-
-
 def store_lost(identity: Identity, trial: Trial, folder: Path, cause: str) -> None:
     """The failed row of a cell whose process is gone."""
-    cause = redacted(cause)
-    row = describe(identity, trial) | {"status": "failed", "reason": cause}
-    store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log=cause)
+    _store_failed(identity, trial, folder, describe(identity, trial), cause)
+
+
+def _store_failed(
+    identity: Identity, trial: Trial, folder: Path, row: Mapping[str, Any], cause: str, log: Sequence[str] = ()
+) -> str:
+    """Writes the failed cell; the reason in its row."""
+    reason = redacted(cause)
+    row = {**row, "status": "failed", "reason": reason}
+    store.write_failed(folder, cell=dict(identity.cell(trial)), row=row, log="\n".join([*log, reason]))
+    return reason
+
+
+class _Clock:
+    """When a cell began."""
+
+    def __init__(self) -> None:
+        self.started, self._began = datetime.now(UTC), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def cost(self, bench: Bench) -> dict[str, Any]:
+        """The columns of what the cell has cost up to now."""
+        return {
+            "seconds": self.seconds,
+            "peak_memory_bytes": peak_memory(bench.machine.device),
+            "started": f"{self.started:%Y-%m-%dT%H:%M:%SZ}",
+            "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
 
 
 @dataclasses.dataclass
 class _Measured:
-    """pairs: every evaluation, one below the other; curve: one row a step; asked: what additions were told;
+    """pairs: every evaluation, one below the other; curve: one row a step; told: what the policy was asked besides;
     data: with the rows of a later round."""
 
     pairs: DataFrame
     curve: Curve
-    asked: Asked = ()
+    told: Told = dataclasses.field(default_factory=dict)
     data: Data | None = None
 
     def curve_table(self) -> DataFrame | None:
@@ -194,7 +201,7 @@ class _Measured:
 
 
 def measured_together(
-    runner: CellRunner, trial: Trial, folder: Path, before: Before | None, log: list[str]
+    runner: CellRunner, trial: Trial, places: Places, before: Before | None, log: list[str]
 ) -> _Measured:
     """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
     bench = runner.bench
@@ -202,7 +209,7 @@ def measured_together(
         _ = bench.noise_floors  # passes of the model that rank 0 cannot make alone
     if trial.given is not None:
         return _measure_given(runner, trial)
-    return _measure_untrained(bench) if trial.loss == "none" else _train(runner, trial, folder, before, log)
+    return _measure_untrained(bench) if trial.loss == "none" else _train(runner, trial, places, before, log)
 
 
 def _measure_given(runner: CellRunner, trial: Trial) -> _Measured:
@@ -226,7 +233,7 @@ def _measure_untrained(bench: Bench) -> _Measured:
     return _Measured(pair_table(bench.data_rows, reference, reference, 0), [])
 
 
-def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None, log: list[str]) -> _Measured:
+def _train(runner: CellRunner, trial: Trial, places: Places, before: Before | None, log: list[str]) -> _Measured:
     import pandas as pd
 
     bench = runner.bench
@@ -235,7 +242,7 @@ def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None
     job = bench.job(trial, bench.identity.cell_id(trial), data, weights)
     _ = bench.evaluation_reference  # before the policy begins: it is of the starting weights
     runner.additions.prepare()
-    checkpoints = _checkpoints(bench, folder)
+    checkpoints = _checkpoints(bench, places)
     model = bench.policy.begin(trial.seed, weights)
     evaluations = Evaluations(bench, model, job, checkpoints and checkpoints.folder, runner.callbacks)
     told = [bench, StepLog(log, bench.progress, job.feed.steps), *runner.callbacks, evaluations]
@@ -248,11 +255,11 @@ def _train(runner: CellRunner, trial: Trial, folder: Path, before: Before | None
     return _Measured(whole, curve, runner.additions.ask(model), data)
 
 
-def _checkpoints(bench: Bench, folder: Path) -> Checkpoints | None:
+def _checkpoints(bench: Bench, places: Places) -> Checkpoints | None:
     """Where the cell's state is kept, if it is: beside that of trainings with the same evaluations, because what lies
     behind a state is not measured again."""
     evals, every = bench.options.evals, bench.options.checkpoint_steps
-    return Checkpoints(folder / store.CHECKPOINTS / f"evals-{evals}", every) if every else None
+    return Checkpoints(places.checkpoints_of(evals), every) if every else None
 
 
 def save_model(bench: Bench, target: Path) -> None:
@@ -281,11 +288,17 @@ def _provenance(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _numbers(bench: Bench, trial: Trial, measured: _Measured) -> dict[str, Any]:
-    """Every metric of the last evaluation, and the cost."""
+def _numbers(bench: Bench, trial: Trial, measured: _Measured, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Every metric of the last evaluation, and the failure modes that show in these and in what is `known` besides."""
     noise, training_noise = bench.noise_floors
     reward = losses.get(trial.loss).reward if trial.loss in losses.names() else None
-    floors = {"noise_floor": noise, "training_noise_floor": training_noise if bench.identity.trains else None}
-    return floors | derived(
-        measured.pairs, measured.curve_table(), reward=reward, beta=trial.hyperparameters.get("beta"), noise_floor=noise
-    )
+    beta, pairs, curve = trial.hyperparameters.get("beta"), measured.pairs, measured.curve_table()
+    numbers = {
+        "status": "done",
+        "reason": "",
+        "noise_floor": noise,
+        "training_noise_floor": training_noise if bench.identity.trains else None,
+        **derived(pairs, curve, reward=reward, beta=beta, noise_floor=noise),
+    }
+    # The modes alone: an audit only adds evidence, and the report has it.
+    return numbers | {"diagnosis": diagnosis.modes(diagnosis.diagnose({**known, **numbers}, curve, pairs))}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cache import remembered_sha256
+from harness.cells.places import Places
 from harness.data.dataset import Data
 from harness.digests import digest
 from harness.errors import TooFewPairs
@@ -24,7 +25,6 @@ from harness.experiment.trial import Trial
 from harness.generation.completions import Author, kept_answers
 from harness.generation.suites import labelled
 from harness.judges.scorers import make_scorer
-from results.cells import store
 from results.cells.frames import read_parquet
 from results.schema.row import PAIR_COLUMNS
 from suites import SuiteError
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Before:
-    """What the round before left: the folder of its cell, and the weights that it ended with."""
+    """What the round before left: the places of its cell, and the weights that it ended with."""
 
-    cell: Path
+    places: Places
     weights: Path
 
     def table(self) -> DataFrame:
         """Its last evaluation, which is this round's evaluation before the first update: the same rows and weights."""
-        pairs = read_parquet(self.cell / store.PAIRS, PAIR_COLUMNS, "pair")
+        pairs = read_parquet(self.places.pairs, PAIR_COLUMNS, "pair")
         return pairs[pairs["step"] == pairs["step"].max()].assign(step=0)
 
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import losses
 from harness.cells.inputs import rows_planned, rows_to_train_on
+from harness.cells.missing import Missing
+from harness.cells.places import Places, places_of
 from harness.compute.machine import Machine
 from harness.data.dataset import Data
 from harness.data.knobs import eligible
 from harness.data.selection import values_of
 from harness.data.tokens import check_ids
 from harness.errors import UsageError
-from harness.evaluation import alignment_tax
 from harness.evaluation.answers import questions
-from harness.evaluation.measurements import wanted
+from harness.evaluation.measurements import lacking, wanted
 from harness.experiment.grid import trials
 from harness.experiment.identity import Identity
 from harness.experiment.rounds import check_rounds, check_score
@@ -47,37 +48,23 @@ class Sweep:
     trials: list[Trial]
     command: str = ""
 
-    def folder(self, trial: Trial) -> Path:
+    def places(self, trial: Trial) -> Places:
         """Where the trial's cell lives. Raises: UsageError where a symbolic link would lead elsewhere."""
-        try:
-            folder = store.cell_folder(
-                Path(self.options.out), self.data.suite.name, trial.loss, self.identity.cell_id(trial)
-            )
-        except ValueError as error:
-            raise UsageError([str(error)]) from None
-        for place in (folder / store.MODEL, folder / store.CHECKPOINTS, folder / store.NEXT_ROUND):
-            if place.is_symlink():
-                raise UsageError([f"{place} is a symbolic link, and nothing is written through one; remove it"])
-        return folder
+        return places_of(self.options.out, self.data.suite.name, trial.loss, self.identity.cell_id(trial))
+
+    def folder(self, trial: Trial) -> Path:
+        """The folder of the trial's cell. Raises: as `places`."""
+        return self.places(trial).folder
 
     @property
     def place(self) -> Path:
         """The suite's folder, which holds the cells."""
         return self.folder(self.trials[0]).parent
 
-    def model_folder(self, trial: Trial) -> Path:
-        """Where the trial's trained model is kept, if it is."""
-        return self.folder(trial) / store.MODEL
-
     def next_round(self, trial: Trial) -> Trial | None:
         """The trial that begins where this one ends; None after the last round, and where nothing is trained."""
         is_last = trial.lr is None or trial.round >= self.options.rounds
         return None if is_last else replace(trial, round=trial.round + 1)
-
-    def handed_on(self, trial: Trial) -> Path | None:
-        """The folder of a trial's trained model, from which its next round begins; None where it is not kept."""
-        folder = self.folder(trial)
-        return next((place for place in (folder / store.MODEL, folder / store.NEXT_ROUND) if place.is_dir()), None)
 
     def is_needed(self, trial: Trial) -> bool:
         """Whether a next round has yet to be trained from this trial's model."""
@@ -89,7 +76,7 @@ class Sweep:
     def forget(self, trial: Trial) -> None:
         """Drops the model that was kept for a next round, once no round needs it."""
         if not self.is_needed(trial):
-            shutil.rmtree(self.folder(trial) / store.NEXT_ROUND, ignore_errors=True)
+            shutil.rmtree(self.places(trial).next_round, ignore_errors=True)
 
     def steps(self, trial: Trial) -> int:
         """Optimizer steps of the trial; 0 where nothing is trained."""
@@ -97,27 +84,29 @@ class Sweep:
             return 0
         return self.data.count(trial.knobs) // self.options.batch_size * self.options.epochs
 
-    def is_finished(self, trial: Trial) -> bool:
-        """Done, with all that this command asks for; a skipped trial has nothing to do."""
+    def missing(self, trial: Trial, *, save: bool = False) -> Missing:
+        """What the trial's cell lacks of all that this command asks for, with `save` its model too; nothing where it
+        is finished, or skipped."""
         if trial.skip:
-            return True
-        folder = self.folder(trial)
-        if not store.is_done(folder):
-            return False
-        row = store.read_row(folder)
-        if not alignment_tax.is_measured(row, self.options.lm_eval):
-            return False
-        if self.options.similarity == "ches" and row.get("similarity") != "ches":
-            return False
-        if not self.has_answers(trial):
-            return False
+            return Missing()
+        places = self.places(trial)
+        if not store.is_done(places.folder):
+            return Missing(parts=("row",))
+        row = store.read_row(places.folder)
+        measurements = tuple(lacking(row, self._wanted))
         if trial.loss == "none":
-            return True
-        if self.options.save == "all" and not self.model_folder(trial).is_dir():
-            return False
-        if self.is_needed(trial) and self.handed_on(trial) is None:
-            return False
-        return row["evals"] == self.options.evals
+            return Missing(measurements)
+        parts = {
+            "evals": row["evals"] != self.options.evals,
+            "model": (save or self.options.save == "all") and not places.model.is_dir(),
+            "weights": places.weights is None and self.is_needed(trial),
+        }
+        has_model = places.model_of(trial).is_dir()
+        return Missing(measurements, tuple(part for part, lacks in parts.items() if lacks), has_model)
+
+    def is_finished(self, trial: Trial) -> bool:
+        """Done, with all that this command asks for."""
+        return not self.missing(trial)
 
     def failure(self, trial: Trial) -> str | None:
         """Why the trial failed in an earlier command; None where it did not."""
@@ -128,13 +117,8 @@ class Sweep:
         return str(row.get("reason")) if row.get("status") == "failed" else None
 
     @cached_property
-    def _asked(self) -> dict[str, str]:
+    def _wanted(self) -> dict[str, Any]:
         return wanted(self.options, self.data)
-
-    def has_answers(self, trial: Trial) -> bool:
-        """Whether a finished cell has answered, and scored, all that this command asks."""
-        row = store.read_row(self.folder(trial)) if self._asked else {}
-        return all(row.get(column) == name for column, name in self._asked.items())
 
 
 def prepare_sweep(options: Options, machine: Machine, progress: Progress, command: str = "") -> Sweep:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from harness.cache import writing
+from harness.cells.places import Places
 from results.cells import store
 from results.cells.lock import CLAIM
 from results.cells.store import ROW
@@ -71,9 +72,10 @@ def deliver(parcel: Path, folder: Path) -> None:
     for path in cell_files(folder, model=False):
         if not (parcel / path.relative_to(folder)).exists():
             path.unlink()
-    if (parcel / store.MODEL).is_dir():
-        shutil.rmtree(folder / store.MODEL, ignore_errors=True)
-        os.replace(parcel / store.MODEL, folder / store.MODEL)
+    arriving, there = Places(parcel).model, Places(folder).model
+    if arriving.is_dir():
+        shutil.rmtree(there, ignore_errors=True)
+        os.replace(arriving, there)
     for path in sorted(parcel.iterdir(), key=lambda path: path.name == ROW):
         os.replace(path, folder / path.name)
 

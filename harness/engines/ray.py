@@ -24,7 +24,7 @@ from harness.engines.actor import Actor, Errand, Hello, Order, place_here
 from harness.engines.cluster import connect, places, request, require_room
 from harness.engines.parcels import Piece, cell_files, deliver, keep, pieces, put
 from harness.engines.protocol import Message
-from harness.engines.worker import duty_of, was_made_meanwhile
+from harness.engines.worker import duty_of
 from harness.errors import SweepStopped, UsageError, storage_failure
 from harness.experiment.trial import Trial
 from harness.progress import Progress
@@ -76,7 +76,7 @@ class Actors:
             self._told.append((lane, ("ended", self._tokens[lane], False)))
             return
         self._orders[lane] = cell
-        if was_made_meanwhile(self._sweep, trial, save):
+        if not self._sweep.missing(trial, save=save):
             self._told.append((lane, ("cell_kept", trial.label, "made by another command meanwhile")))
             self._told.append((lane, ("ended", self._tokens[lane], False)))
             self._close(lane)

@@ -50,20 +50,21 @@ class Worker:
         if not self._may_begin(trial):
             return
         runner = self._runner = self._runner or self._load()
-        folder = self.sweep.folder(trial)
+        places = self.sweep.places(trial)
         try:
-            with store.claim(folder):
-                if was_made_meanwhile(self.sweep, trial, save):
+            with store.claim(places.folder):
+                if not (lacks := self.sweep.missing(trial, save=save)):
                     self.progress.cell_kept(trial.label, "made by another command meanwhile")
                     return
                 self.progress.cell_started(trial.label, self.sweep.steps(trial))
                 row = run_cell(
                     runner,
                     trial,
-                    folder,
+                    places,
                     save=save,
+                    lacks=lacks,
                     before=self._before(trial),
-                    hand_on=self.sweep.is_needed(trial) and self.sweep.handed_on(trial) is None,
+                    hand_on=places.weights is None and self.sweep.is_needed(trial),
                 )
         except store.Claimed as error:
             self.progress.note(f"{trial.label}: left alone for now: {error}")
@@ -79,13 +80,15 @@ class Worker:
 
     def _before(self, trial: Trial) -> Before | None:
         """What a later round begins with."""
-        parent = trial.parent
-        return Before(self.sweep.folder(parent), self.sweep.handed_on(parent)) if parent else None
+        if trial.parent is None:
+            return None
+        places = self.sweep.places(trial.parent)
+        return Before(places, places.weights)
 
     def _may_begin(self, trial: Trial) -> bool:
         """Whether the round before, if any, has left its weights; where it has failed, this one has too."""
         parent, sweep = trial.parent, self.sweep
-        if parent is None or (store.is_done(sweep.folder(parent)) and sweep.handed_on(parent)):
+        if parent is None or (store.is_done(sweep.folder(parent)) and sweep.places(parent).weights):
             return True
         failed = sweep.failure(parent)
         if store.is_done(sweep.folder(trial)):
@@ -144,13 +147,6 @@ class Worker:
             f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
         )
         return runner
-
-
-def was_made_meanwhile(sweep: Sweep, trial: Trial, save: bool) -> bool:
-    """Whether a command beside this one finished the cell between our look and our claim."""
-    if not sweep.is_finished(trial):
-        return False
-    return not save or trial.loss == "none" or sweep.model_folder(trial).is_dir()
 
 
 @dataclass(frozen=True)

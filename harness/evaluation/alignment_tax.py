@@ -19,6 +19,7 @@ from harness.cache import cache_folder, writing
 from harness.compute.machine import Machine
 from harness.digests import digest
 from harness.evaluation.lm_eval import CapabilityError, Request, Score, measure
+from harness.evaluation.measurements import measurement
 from harness.model.policy import ADAPTER
 from harness.model.sources import token_limit
 from harness.options.tasks import task_digest
@@ -63,13 +64,13 @@ def difference_se(before: Score, after: Score) -> float:
     return math.hypot(before.se, after.se)
 
 
-def is_measured(row: Mapping[str, Any], tasks: Sequence[str]) -> bool:
-    """Whether a finished cell's row holds these tasks, in the form in which they are now."""
-    details = row.get(DETAILS)
+def holds_tasks(details: Any, tasks: Sequence[str]) -> bool:
+    """Whether the details in a finished cell's row name these tasks, in the form in which they are now."""
     asked = details.get("asked", {}) if isinstance(details, Mapping) else {}
     return all(asked.get(task) == task_digest(task)[:12] for task in tasks)
 
 
+@measurement(column=DETAILS, option="lm_eval", needs="model", is_held=holds_tasks)
 def of_cell(bench: Bench, trial: Trial) -> dict[str, Any]:
     """The columns of the cell just trained: its weights go into a folder for as long as they are measured.
 
@@ -83,14 +84,14 @@ def of_cell(bench: Bench, trial: Trial) -> dict[str, Any]:
         elif trial.loss != "none":
             bench.policy.save(trained, bench.tokenizer)
         with bench.progress.stage(f"capability of {trial.label}", len(tasks)) as stage:
-            before = _kept(identity, tasks)
+            before = kept_scores(identity, tasks)
             if identity.options.start != "model":
                 bench.policy.end()
                 bench.policy.save(start, bench.tokenizer)
             base = start if start.is_dir() else identity.source.folder
             try:
-                before = before or _measured_start(identity, machine, base, tasks)
-                after = before if trial.loss == "none" else _measured(identity, machine, trained, tasks, base)
+                before = before or measure_starting_weights(identity, machine, base, tasks)
+                after = before if trial.loss == "none" else scores_of(identity, machine, trained, tasks, base)
             except CapabilityError as error:
                 bench.progress.warn(f"{trial.label} is stored without its capability: {error}")
                 return {}
@@ -98,7 +99,7 @@ def of_cell(bench: Bench, trial: Trial) -> dict[str, Any]:
     return columns(before, after, tasks)
 
 
-def _measured(identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str], base: Path) -> list[Score]:
+def scores_of(identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str], base: Path) -> list[Score]:
     """The scores of a model's folder, or of an adapter's on the base that it was trained on."""
     is_adapter = (folder / ADAPTER).is_file()
     model, adapter = (base, str(folder)) if is_adapter else (folder, "")
@@ -106,14 +107,15 @@ def _measured(identity: Identity, machine: Machine, folder: Path, tasks: Sequenc
     return measure(Request(str(model), adapter, tuple(tasks), machine.device, machine.threads, max_tokens=limit))
 
 
-def _measured_start(identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str]) -> list[Score]:
-    scores = _measured(identity, machine, folder, tasks, folder)
+def measure_starting_weights(identity: Identity, machine: Machine, folder: Path, tasks: Sequence[str]) -> list[Score]:
+    """The scores of the starting weights in a folder, kept for every later cell."""
+    scores = scores_of(identity, machine, folder, tasks, folder)
     with writing(_path(identity, tasks)) as temporary:
         temporary.write_text(json.dumps([dataclasses.asdict(score) for score in scores]))
     return scores
 
 
-def _kept(identity: Identity, tasks: Sequence[str]) -> list[Score] | None:
+def kept_scores(identity: Identity, tasks: Sequence[str]) -> list[Score] | None:
     """The stored scores of the starting weights; None where there are none that can be read."""
     try:
         return [Score(**score) for score in json.loads(_path(identity, tasks).read_text())]

@@ -6,16 +6,18 @@ with the same random numbers; its answers lie in `generations.jsonl` beside its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from harness.compute import ranks
 from harness.data.dataset import Data
 from harness.digests import digest
 from harness.errors import UsageError
+from harness.evaluation.finished import Addition
+from harness.evaluation.measurements import measurement
 from harness.generation.completions import BLOCK, SAMPLING, Author, kept_answers
 from harness.generation.sampler import Generation, Sampling, generate
 from harness.model.layout import Item
@@ -45,13 +47,6 @@ class Question:
     cluster: str
     text: str
     ids: tuple[int, ...]
-
-
-class Addition(NamedTuple):
-    """What a measurement adds to a cell: columns of its row, and files by name."""
-
-    columns: Mapping[str, Any]
-    files: Mapping[str, bytes]
 
 
 def sampling_of(options: Options, data: Data) -> Sampling:
@@ -109,17 +104,14 @@ def generation_id(options: Options, data: Data) -> str | None:
     return digest([SAMPLING, asked, asdict(sampling_of(options, data)), data.encoder.end_of_turn, data.reward])
 
 
+@measurement(column="generation", option="generate", needs="policy", wanted=generation_id)
 class Answering:
     """Asks the models of one bench; what the reference says is asked for once."""
 
-    column = "generation"
-
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self.id = generation_id(bench.options, bench.data)
         self._questions = questions(bench.options, bench.data)
         self._sampling = sampling_of(bench.options, bench.data)
-        self.reward = rewards.get(bench.data.reward) if bench.data.reward else None
 
     def prepare(self) -> None:
         """Nothing: the reference answers when it is asked for, and its own answers need no policy."""
@@ -150,19 +142,8 @@ class Answering:
 
     def _numbers(self, policy: DataFrame) -> Addition:
         """Columns and files of a table of answers."""
-        columns: dict[str, Any] = {
-            self.column: self.id,
-            **generations.measure(policy, self.reference, exact=self._sampling.exact),
-        }
+        columns = generations.measure(policy, self.reference, exact=self._sampling.exact)
         return Addition(columns, {GENERATIONS: generations.json_lines(policy)})
-
-    @cached_property
-    def author(self) -> Author:
-        """The reference as one that answers, while the bench holds its weights."""
-        bench = self._bench
-        return Author(
-            bench.identity.weights, lambda: bench.policy.base, bench.tokenizer, bench.data.encoder.end_of_turn
-        )
 
     @cached_property
     def reference(self) -> DataFrame:
@@ -170,7 +151,7 @@ class Answering:
         bench = self._bench
         bench.policy.end()
         with bench.progress.stage("the reference answers the prompts of the test", len(self._questions)) as stage:
-            answers = kept_answers(self.author, self._prompts, self._sampling, advance=stage.advance)
+            answers = kept_answers(reference_author(bench), self._prompts, self._sampling, advance=stage.advance)
         return self._table(answers, [answer.logp for answer in answers])
 
     def _reference_logps(self, answers: Sequence[Generation]) -> list[float]:
@@ -186,7 +167,17 @@ class Answering:
         return [(question.id, question.ids) for question in self._questions]
 
     def _table(self, answers: Sequence[Generation], reference_logps: Sequence[float]) -> DataFrame:
-        return answer_table(self._questions, answers, reference_logps, self.reward)
+        return answer_table(self._questions, answers, reference_logps, reward_of(self._bench.data))
+
+
+def reference_author(bench: Bench) -> Author:
+    """The reference as one that answers, while the bench holds its weights."""
+    return Author(bench.identity.weights, lambda: bench.policy.base, bench.tokenizer, bench.data.encoder.end_of_turn)
+
+
+def reward_of(data: Data) -> rewards.Reward | None:
+    """The gold reward of the suite; None where it has none."""
+    return rewards.get(data.reward) if data.reward else None
 
 
 def answer_table(

@@ -1,75 +1,192 @@
-"""What is measured on a policy besides the held-out rows, and can be added to a finished cell: answers, reranking."""
+"""What is measured on a policy besides its held-out rows: a registry, and what a command asks for of it.
+
+A measurement is declared where it is computed:
+
+    @measurement(column="refusal_counted_by", option="refusal", needs="completions")
+    def refusals(finished): ...
+
+`column` is that of a row which says what was measured, `option` what asks for it. By what it needs it is:
+
+    policy       a class, made with the loaded model: `Asking`. The policy is asked while its weights are in memory
+    model        a function of the loaded model and the trial just trained: columns of the row
+    nothing      a class, made with the loaded model, whose `on_pairs` adds columns to the table of held-out pairs
+    completions  a function of the finished cells (finished.Finished): it stores what it finds, and returns a
+                 sentence for each failure
+
+All modules of this room are looked through, so that a new measurement is written into no list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import operator
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from harness.evaluation.answers import Addition, Answering, generation_id
-from harness.evaluation.reranking import Reranking, reranking_id
-from harness.experiment.trial import Trial
+from harness import evaluation
+from harness.evaluation.finished import Addition
 from harness.options.run import Options
-from results.cells import store
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from harness.data.dataset import Data
+    from harness.experiment.trial import Trial
     from harness.training.loaded_model import Bench
 
-Asked = Sequence[Any]  # what each part was told by one policy
+Needs = Literal["policy", "model", "nothing", "completions"]
+OF_A_CELL: tuple[Needs, ...] = ("policy", "model", "nothing")
+"""Needs of what is measured with a cell; completions are read when all cells are finished."""
+Told = Mapping[str, Any]  # column of a measurement -> what a policy answered
+Made = TypeVar("Made", bound=Callable[..., Any])
+
+
+class Asking(Protocol):
+    """A measurement that asks a policy."""
+
+    def prepare(self) -> None:
+        """Does what only the reference can do, before a policy takes its place in memory."""
+
+    def ask(self, model: Any) -> Any:
+        """What is wanted of a policy while its weights are there."""
+
+    def measure(self, told: Any) -> Addition:
+        """The numbers of what a policy said; its weights may go."""
+
+    def measure_reference(self) -> Addition:
+        """The numbers of the untrained control."""
+
+    def again(self, folder: Path) -> Addition:
+        """The numbers of a cell that holds what its policy said. Raises: OSError, ValueError for a bad file."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One entry of the registry.
+
+    wanted:  what the column holds where all that the options ask is measured; None where nothing is asked.
+    is_held: whether a column's value is what is wanted.
+    make:    the class or function; see above.
+    """
+
+    column: str
+    option: str
+    needs: Needs
+    wanted: Callable[[Options, Data], Any]
+    is_held: Callable[[Any, Any], bool]
+    make: Callable[..., Any]
+
+
+_REGISTERED: dict[str, Measurement] = {}
+
+
+def measurement(
+    *,
+    column: str,
+    option: str,
+    needs: Needs,
+    wanted: Callable[[Options, Data], Any] | None = None,
+    is_held: Callable[[Any, Any], bool] = operator.eq,
+) -> Callable[[Made], Made]:
+    """Registers what it decorates. Without `wanted`, the column holds the option's value; its default asks nothing."""
+
+    def value(options: Options, data: Data) -> Any:
+        given, default = getattr(options, option), type(options).model_fields[option].default
+        return None if given == default else given
+
+    def register(make: Made) -> Made:
+        if column in _REGISTERED:
+            raise ValueError(f"the column {column!r} is that of another measurement, {_REGISTERED[column].make!r}.")
+        _REGISTERED[column] = Measurement(column, option, needs, wanted or value, is_held, make)
+        return make
+
+    return register
+
+
+@cache
+def _look_through() -> None:
+    for module in sorted(found.name for found in pkgutil.iter_modules(evaluation.__path__)):
+        importlib.import_module(f"{evaluation.__name__}.{module}")
+
+
+def registered(*needs: Needs) -> list[Measurement]:
+    """The measurements with these needs, by module."""
+    _look_through()
+    ordered = sorted(_REGISTERED.values(), key=lambda one: one.make.__module__)
+    return [one for one in ordered if one.needs in needs]
+
+
+def wanted(options: Options, data: Data) -> dict[str, Any]:
+    """Column -> what a finished cell's row holds there where all is measured that is asked of the cell by itself."""
+    asked = {one.column: one.wanted(options, data) for one in registered(*OF_A_CELL)}
+    return {column: value for column, value in asked.items() if value is not None}
+
+
+def lacking(row: Mapping[str, Any], asked: Mapping[str, Any]) -> list[Measurement]:
+    """The measurements that a finished row does not hold as `wanted` says."""
+    chosen = [one for one in registered(*OF_A_CELL) if one.column in asked]
+    return [one for one in chosen if not one.is_held(row.get(one.column), asked[one.column])]
+
+
+def of_completions(options: Options, data: Data) -> list[Measurement]:
+    """The measurements of finished cells' completions that are asked for."""
+    return [one for one in registered("completions") if one.wanted(options, data) is not None]
 
 
 class Additions:
-    """The measurements that a command asks for, on the models of one bench."""
+    """What a command asks for, measured with one loaded model."""
 
     def __init__(self, bench: Bench) -> None:
-        self._bench, options = bench, bench.options
-        answering = Answering(bench)
-        self._parts: list[Answering | Reranking] = [answering] if options.generate else []
-        self._parts += [Reranking(bench, answering)] if options.rerank else []
+        self._bench, self._wanted = bench, wanted(bench.options, bench.data)
+        asked = [one for one in registered(*OF_A_CELL) if one.column in self._wanted]
+        self._asking: dict[str, Asking] = {one.column: one.make(bench) for one in asked if one.needs == "policy"}
+        self._of_models = [one.make for one in asked if one.needs == "model"]
+        self._of_rows = [one.make(bench) for one in asked if one.needs == "nothing"]
 
     def prepare(self) -> None:
         """What only the reference can do; before a policy takes its place in memory."""
-        for part in self._parts:
+        for part in self._asking.values():
             part.prepare()
 
-    def ask(self, model: Any) -> Asked:
+    def ask(self, model: Any) -> Told:
         """What is wanted of a policy while its weights are there."""
-        return [part.ask(model) for part in self._parts]
+        return {column: part.ask(model) for column, part in self._asking.items()}
 
-    def measure(self, asked: Asked) -> Addition | None:
-        """The numbers of a policy; its weights go. None where nothing is asked for."""
-        return _joined([part.measure(told) for part, told in zip(self._parts, asked, strict=True)])
+    def of_model(self, trial: Trial) -> dict[str, Any]:
+        """The columns that need the trained model; its weights stay."""
+        return {name: value for of in self._of_models for name, value in of(self._bench, trial).items()}
 
-    def of_reference(self) -> Addition | None:
+    def on_pairs(self, pairs: DataFrame) -> DataFrame:
+        """The table of held-out pairs with what else is measured of its rows; a policy's weights may go."""
+        for part in self._of_rows:
+            pairs = part.on_pairs(pairs)
+        return pairs
+
+    def of_policy(self, told: Told) -> Addition:
+        """The numbers of what a policy said; its weights go. Empty where nothing is asked for."""
+        return self._joined({column: part.measure(told[column]) for column, part in self._asking.items()})
+
+    def of_reference(self) -> Addition:
         """The numbers of the untrained control."""
-        return _joined([part.measure_reference() for part in self._parts])
+        return self._joined({column: part.measure_reference() for column, part in self._asking.items()})
 
-    def of_finished(self, trial: Trial, folder: Path, kept: Path) -> Addition | None:
-        """The numbers of a finished cell: of the control, or from what it holds, or of the model in the folder `kept`;
-        None where nothing is asked for, or there is no such model and the cell has to be trained for it."""
-        row = store.read_row(folder)
-        lacking = [part for part in self._parts if row.get(part.column) != part.id]
-        if trial.loss == "none":
-            return self.of_reference()
-        found = [part.again(folder) for part in self._parts if part not in lacking]
-        if lacking:
-            if not kept.is_dir():
-                return None
+    def of_finished(self, folder: Path, model: Path, lacks: Sequence[Measurement]) -> Addition:
+        """The numbers of a finished cell: of what it holds, and what it lacks from its model in the folder `model`."""
+        absent = [one.column for one in lacks]
+        found = {column: part.again(folder) for column, part in self._asking.items() if column not in absent}
+        if absent:
             self.prepare()
-            model = self._bench.policy.load(kept)
-            told = [part.ask(model) for part in lacking]
-            found += [part.measure(one) for part, one in zip(lacking, told, strict=True)]
-        return _joined(found)
+            policy = self._bench.policy.load(model)
+            told = {column: self._asking[column].ask(policy) for column in absent}
+            found |= {column: self._asking[column].measure(said) for column, said in told.items()}
+        return self._joined(found)
 
-
-def wanted(options: Options, data: Any) -> dict[str, str]:
-    """Column -> what a finished cell's row holds there where it has all that is asked for."""
-    names = {Answering.column: generation_id(options, data), Reranking.column: reranking_id(options, data)}
-    return {column: name for column, name in names.items() if name is not None}
-
-
-def _joined(parts: Sequence[Addition]) -> Addition | None:
-    if not parts:
-        return None
-    columns = {name: value for part in parts for name, value in part.columns.items()}
-    return Addition(columns, {name: content for part in parts for name, content in part.files.items()})
+    def _joined(self, parts: Mapping[str, Addition]) -> Addition:
+        columns: dict[str, Any] = {}
+        for column, part in parts.items():
+            columns |= {column: self._wanted[column], **part.columns}
+        return Addition(columns, {name: content for part in parts.values() for name, content in part.files.items()})

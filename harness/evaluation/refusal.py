@@ -11,18 +11,19 @@ declined (`prompts=FILE generate=N`) and compare. Two ways to count, recorded wi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from harness.evaluation.answer_tables import Asked, Cell, prompt_table, read_cell, reference_answers
+from harness.evaluation.finished import Finished, add_to_each
+from harness.evaluation.measurements import measurement
 from harness.judges import JudgeError, Verdict, make
 from harness.judges.memory import Memory
 from harness.options.judges import JudgeSettings
 from harness.progress import Progress
-from results.cells import store
 from results.metrics.statistics import Estimate, mean
 
 if TYPE_CHECKING:
@@ -101,22 +102,25 @@ def count_refusals(
 ) -> list[str]:
     """Counts the refusals of finished cells and of their reference and stores the columns; a sentence per failure."""
     settings = settings or JudgeSettings()
-    failures = []
     try:
         cells = [read_cell(folder) for folder in folders]
         counter = _rule if way == RULE else _asking(way, settings, memory or Memory())
     except JudgeError as error:
         return [f"refusal={way}: {error}"]
-    for cell in cells:
-        try:
-            with progress.stage(f"refusals of {cell.label}", len(cell.answers)) as stage:
-                columns = _columns(cell, reference_answers(cell, cells), prompts, counter, settings.max_invalid)
-                stage.advance(len(cell.answers))
-            with store.claim(cell.folder):
-                store.add_measurement(cell.folder, columns | {"refusal_counted_by": way})
-        except (JudgeError, store.Claimed) as error:
-            failures.append(f"{cell.label}: refusal={way}: {error}")
-    return failures
+
+    def measure(cell: Cell, advance: Callable[[int], None]) -> dict[str, Any]:
+        columns = _columns(cell, reference_answers(cell, cells), prompts, counter, settings.max_invalid)
+        advance(len(cell.answers))
+        return columns | {"refusal_counted_by": way}
+
+    return add_to_each(cells, measure, progress, title=lambda cell: f"refusals of {cell.label}", who=f"refusal={way}: ")
+
+
+@measurement(column="refusal_counted_by", option="refusal", needs="completions")
+def refusals(finished: Finished) -> list[str]:
+    """Counts them as the command asks."""
+    settings, way = finished.settings, finished.options.refusal
+    return count_refusals(finished.folders, way, finished.progress, prompts=finished.prompts, settings=settings)
 
 
 def _columns(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.evaluation.answer_tables import Asked, Cell, prompt_table, read_cell
+from harness.evaluation.finished import Finished, add_to_each
 from harness.evaluation.judging import Ask, judge_cell, refuse_invalid
+from harness.evaluation.measurements import measurement
 from harness.judges import Judge, JudgeError, make
 from harness.judges.memory import Memory
 from harness.options.judges import CONTROLS, JudgeSettings
 from harness.progress import Progress
-from results.cells import store
 from results.cells.store import RERANKED
 from results.metrics import best_of_n, win_rates
 from suites import SuiteError
@@ -44,16 +45,24 @@ def judge_reranked(
         cells = [read_cell(folder, RERANKED) for folder in folders]
     except (JudgeError, UsageError, SuiteError) as error:
         return [f"judge={spec}: {error}"]
-    failures = []
-    for cell in (cell for cell in cells if cell.row["loss"] != "none"):
-        try:
-            with progress.stage(f"{judge.id} on what {cell.label} chose", len(cell.answers)) as stage:
-                columns = _measure(judge, cell, prompts, settings, partial(memory.ask, advance=stage.advance))
-            with store.claim(cell.folder):
-                store.add_measurement(cell.folder, columns)
-        except (JudgeError, SuiteError, store.Claimed) as error:
-            failures.append(f"{cell.label}: {error}")
-    return failures
+    choosing = [cell for cell in cells if cell.row["loss"] != "none"]
+
+    def measure(cell: Cell, advance: Callable[[int], None]) -> dict[str, Any]:
+        return _measure(judge, cell, prompts, settings, partial(memory.ask, advance=advance))
+
+    return add_to_each(choosing, measure, progress, title=lambda cell: f"{judge.id} on what {cell.label} chose")
+
+
+@measurement(
+    column="rerank_judge",
+    option="judge",
+    needs="completions",
+    wanted=lambda options, data: options.judge if options.judge and options.rerank else None,
+)
+def judgements_of_chosen(finished: Finished) -> list[str]:
+    """Asks the judge of the command about what its cells chose."""
+    judges, settings = finished.options.judge, finished.settings
+    return judge_reranked(finished.folders, judges, finished.progress, prompts=finished.prompts, settings=settings)
 
 
 def _measure(

@@ -16,14 +16,16 @@ import numpy as np
 from harness.data.dataset import Data
 from harness.digests import digest
 from harness.evaluation.answers import (
-    Addition,
-    Answering,
     Question,
     answer_table,
     generation_id,
     questions,
+    reference_author,
+    reward_of,
     sampling_of,
 )
+from harness.evaluation.finished import Addition
+from harness.evaluation.measurements import measurement
 from harness.generation.completions import kept_answers
 from harness.generation.sampler import Generation
 from harness.model.layout import Item
@@ -47,15 +49,13 @@ def reranking_id(options: Options, data: Data) -> str | None:
     return digest(["rerank", generation_id(options, data), options.rerank])
 
 
+@measurement(column="reranking", option="rerank", needs="policy", wanted=reranking_id)
 class Reranking:
     """Scores the reference's answers with the models of one bench."""
 
-    column = "reranking"
-
-    def __init__(self, bench: Bench, answering: Answering) -> None:
-        self._bench, self._answering = bench, answering
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
         self._questions: tuple[Question, ...] = questions(bench.options, bench.data)
-        self.id = reranking_id(bench.options, bench.data)
 
     def ask(self, model: Any) -> list[float]:
         """The log-prob of every drawn answer under a trained policy, in nats; its weights are left alone."""
@@ -80,7 +80,7 @@ class Reranking:
     def _numbers(self, answers: DataFrame) -> Addition:
         lengths = np.array([len(question.ids) for question in self._questions], dtype=np.float64)
         found = best_of_n.measure(answers, lengths, prompt_once=self._bench.layout != "plain")
-        return Addition({self.column: self.id, **found}, {RERANKED: generations.json_lines(answers)})
+        return Addition(found, {RERANKED: generations.json_lines(answers)})
 
     @cached_property
     def _drawn(self) -> list[Generation]:
@@ -90,7 +90,7 @@ class Reranking:
         count = bench.options.rerank
         with bench.progress.stage(f"the reference draws {count} answers to each prompt", len(prompts)) as stage:
             return kept_answers(
-                self._answering.author,
+                reference_author(bench),
                 prompts,
                 sampling_of(bench.options, bench.data),
                 samples=count,
@@ -106,7 +106,7 @@ class Reranking:
         logps = self._log_probs(bench.policy.base, drawn)
         asked = [question for question in self._questions for _ in range(bench.options.rerank)]
         # Measured in one way under policy and reference, so that an untrained policy prefers nothing.
-        return answer_table(asked, drawn, logps, self._answering.reward).assign(logp=logps)
+        return answer_table(asked, drawn, logps, reward_of(bench.data)).assign(logp=logps)
 
     def _log_probs(self, model: Any, drawn: Sequence[Generation]) -> list[float]:
         """Nats of each answer; all answers to a prompt are one item, so that the prompt is read once."""

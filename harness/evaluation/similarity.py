@@ -8,10 +8,13 @@ s = its sum over an answer's tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from harness.data.tokens import item_of
+from harness.evaluation.measurements import measurement
 from harness.model.layout import LAYOUTS, Item
 from harness.model.logprobs import Scorer
 from harness.model.reference import BATCH, Advance
@@ -19,12 +22,37 @@ from harness.model.reference import BATCH, Advance
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from harness.training.loaded_model import Bench
+
 
 class Ches(NamedTuple):
     """s_chosen . s_rejected - |s_chosen|^2, and the same with means over tokens in place of sums."""
 
     score: float
     normalized: float
+
+
+@measurement(column="similarity", option="similarity", needs="nothing")
+class Similarity:
+    """The similarity of the evaluation pairs of one bench, measured once for all its cells."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def on_pairs(self, pairs: DataFrame) -> DataFrame:
+        """The pair table with the columns of CHES; the policy's weights go."""
+        return with_ches(pairs, self._known)
+
+    @cached_property
+    def _known(self) -> dict[str, Ches]:
+        """The similarity of each evaluation pair's answers to the starting weights, by row id."""
+        bench = self._bench
+        bench.policy.end()
+        rows = [row for row in bench.data_rows if row.desirable is None]
+        with bench.progress.stage(f"hidden states of {len(rows)} evaluation rows", len(rows)) as stage:
+            scorer = Scorer(bench.policy.base, "fp32")
+            found = ches(scorer, [item_of(row) for row in rows], pad=bench.pad, advance=stage.advance)
+        return {row.id: one for row, one in zip(rows, found, strict=True)}
 
 
 @torch.no_grad()

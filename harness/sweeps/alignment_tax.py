@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.evaluation.alignment_tax import _kept, _measured, _measured_start, columns, is_measured
+from harness.evaluation.alignment_tax import DETAILS, columns, kept_scores, measure_starting_weights, scores_of
 from harness.evaluation.lm_eval import CapabilityError
 from harness.model.policy import ADAPTER
 from harness.progress import Progress
@@ -21,11 +21,11 @@ def measure_start(sweep: Sweep, progress: Progress) -> None:
     Raises: UsageError where a task cannot be measured.
     """
     identity, tasks = sweep.identity, sweep.options.lm_eval
-    if not tasks or sweep.options.start != "model" or _kept(identity, tasks) is not None:
+    if not tasks or sweep.options.start != "model" or kept_scores(identity, tasks) is not None:
         return
     try:
         with progress.stage(f"capability of {sweep.options.model} before training", len(tasks)) as stage:
-            _measured_start(identity, sweep.machine, identity.source.folder, tasks)
+            measure_starting_weights(identity, sweep.machine, identity.source.folder, tasks)
             stage.advance(len(tasks))
     except CapabilityError as error:
         raise UsageError([str(error)]) from None
@@ -34,19 +34,19 @@ def measure_start(sweep: Sweep, progress: Progress) -> None:
 def complete(sweep: Sweep, progress: Progress) -> None:
     """Measures finished cells that lack it from their saved models; says which must be trained again for it."""
     identity, tasks = sweep.identity, sweep.options.lm_eval
-    before = _kept(identity, tasks) if tasks else None
+    before = kept_scores(identity, tasks) if tasks else None
     for trial in sweep.trials if tasks else ():
-        folder = sweep.folder(trial)
-        if trial.skip or not store.is_done(folder) or is_measured(store.read_row(folder), tasks):
+        if all(one.column != DETAILS for one in sweep.missing(trial).measurements):
             continue
-        saved = trial.given.folder if trial.given else sweep.model_folder(trial)
+        places = sweep.places(trial)
+        saved = places.model_of(trial)
         # An adapter over starting weights of our own (start=sft) lacks what it was trained on.
         lacking = not saved.is_dir() or (sweep.options.start != "model" and (saved / ADAPTER).is_file())
         if before is None or (trial.loss != "none" and lacking):
             progress.note(f"lm_eval: {trial.label} was finished without its model, so it is trained again")
             continue
-        with progress.stage(f"capability of {trial.label}", len(tasks)) as stage, store.claim(folder):
+        with progress.stage(f"capability of {trial.label}", len(tasks)) as stage, store.claim(places.folder):
             base = identity.source.folder
-            after = before if trial.loss == "none" else _measured(identity, sweep.machine, saved, tasks, base)
-            store.add_measurement(folder, columns(before, after, tasks))
+            after = before if trial.loss == "none" else scores_of(identity, sweep.machine, saved, tasks, base)
+            store.add_measurement(places.folder, columns(before, after, tasks))
             stage.advance(len(tasks))

@@ -22,9 +22,8 @@ from harness.data.knobs import Knobs, combinations
 from harness.engines.run import machine_of, run_cells
 from harness.errors import SweepStopped, UsageError, storage_failure
 from harness.evaluation.answer_tables import prompts_of
-from harness.evaluation.judging import judge_cells
-from harness.evaluation.refusal import count_refusals
-from harness.evaluation.reranked_judging import judge_reranked
+from harness.evaluation.finished import Finished
+from harness.evaluation.measurements import of_completions, registered
 from harness.experiment.rounds import told
 from harness.experiment.trial import Trial
 from harness.options.checks import launch_problems, plan_problems
@@ -70,7 +69,7 @@ def carry_out(sweep: Sweep, progress: Progress) -> int:
             if sweep.options.engine == "local":
                 complete(sweep, progress)
             _run_cells(sweep, stage.fresh, progress)
-        failures = _judge(sweep, progress)
+        failures = _measure_completions(sweep, progress)
     except KeyboardInterrupt:
         interrupted = True
         progress.warn("interrupted: finished cells are kept; the same command goes on from here")
@@ -134,28 +133,22 @@ def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> Non
     if todo and (said := told(sweep.options, sweep.data)):
         progress.note(said)
     _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
-    unsaved = [best for best in _best(sweep) if not sweep.model_folder(best).is_dir()] if keep == "best" else []
+    unsaved = [best for best in _best(sweep) if not sweep.places(best).model.is_dir()] if keep == "best" else []
     for best in unsaved:
         progress.note(f"save=best: {best.label} was finished without its model, so it is trained again")
     if unsaved:
         run_cells(sweep, unsaved, progress, lambda trial: None, save=True)
 
 
-def _judge(sweep: Sweep, progress: Progress) -> list[str]:
-    """Puts the finished cells' answers to the judges asked for; a sentence for each judgement that failed."""
-    options = sweep.options
-    if not options.judge and options.refusal == "none":
+def _measure_completions(sweep: Sweep, progress: Progress) -> list[str]:
+    """Judges and measures the completions of finished cells, as asked; a sentence for each failure."""
+    options, data = sweep.options, sweep.data
+    if not (asked := of_completions(options, data)):
         return []
     folders = [sweep.folder(trial) for trial in sweep.trials if not trial.skip and store.is_done(sweep.folder(trial))]
-    settings = JudgeSettings(suite=sweep.data.suite.name, device=device_here(sweep.machine.device))
-    settings = settings.but(options.judge_settings)
-    prompts, failures = prompts_of(sweep.data), []
-    if options.judge:
-        failures += judge_cells(folders, options.judge, settings.baseline, progress, prompts=prompts, settings=settings)
-    if options.judge and options.rerank:
-        failures += judge_reranked(folders, options.judge, progress, prompts=prompts, settings=settings)
-    if options.refusal != "none":
-        failures += count_refusals(folders, options.refusal, progress, prompts=prompts, settings=settings)
+    settings = JudgeSettings(suite=data.suite.name, device=device_here(sweep.machine.device))
+    finished = Finished(folders, options, prompts_of(data), settings.but(options.judge_settings), progress)
+    failures = [failure for one in asked for failure in one.make(finished)]
     for failure in failures:
         progress.warn(failure)
     return failures
@@ -163,10 +156,10 @@ def _judge(sweep: Sweep, progress: Progress) -> list[str]:
 
 def _tidy(sweep: Sweep, trial: Trial) -> None:
     """Removes what a process killed right after it stored the cell left in its folder."""
-    folder = sweep.folder(trial)
-    store.clear_dead(folder)
-    if store.holder(folder) is None:
-        shutil.rmtree(folder / store.CHECKPOINTS, ignore_errors=True)
+    places = sweep.places(trial)
+    store.clear_dead(places.folder)
+    if store.holder(places.folder) is None:
+        places.drop_checkpoints()
         sweep.forget(trial)
 
 
@@ -175,30 +168,44 @@ def _run_beside_others(sweep: Sweep, todo: Sequence[Trial], progress: Progress, 
     while todo:
         run_cells(sweep, todo, progress, _dropping_beaten_models(sweep), save=save)
         # A cell that is stored but lacks a measurement was ours, and the measurement failed: it is not tried again.
-        todo = [t for t in todo if not store.is_done(sweep.folder(t)) and sweep.failure(t) is None]
-        if foreign := [t for t in todo if (who := store.holder(sweep.folder(t))) and not who.is_here]:
-            for trial in foreign:
-                progress.cell_kept(trial.label, f"not run: {store.holder(sweep.folder(trial))} is at work on it")
-            todo = [trial for trial in todo if not any(step in foreign for step in trial.chain)]
+        left = [t for t in todo if not store.is_done(sweep.folder(t)) and sweep.failure(t) is None]
+        todo = _without_other_hosts(sweep, left, progress)
         if todo:
             progress.note(f"waiting for another command that is at work on {len(todo)} of these cells")
-        # A round waits for the one before; where that is another's, so is the wait.
-        first = [trial for trial in todo if trial.parent not in todo]
-        while first and all(store.holder(sweep.folder(trial)) for trial in first):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            _wait_until_one_is_free(sweep, todo)
+
+
+def _without_other_hosts(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> list[Trial]:
+    """The trials without those at work on another host, which cannot be waited for, and the rounds that follow them."""
+    holders = {sweep.folder(trial): store.holder(sweep.folder(trial)) for trial in trials}
+    foreign = [trial for trial in trials if (who := holders[sweep.folder(trial)]) and not who.is_here]
+    for trial in foreign:
+        progress.cell_kept(trial.label, f"not run: {holders[sweep.folder(trial)]} is at work on it")
+    return [trial for trial in trials if not any(step in foreign for step in trial.chain)]
+
+
+def _wait_until_one_is_free(sweep: Sweep, trials: Sequence[Trial]) -> None:
+    """Returns when nobody holds one of the cells; a round waits for the one before, and where that is another's, so is
+    the wait."""
+    first = [trial for trial in trials if trial.parent not in trials]
+    while all(store.holder(sweep.folder(trial)) for trial in first):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> None:
     """Says which finished cells are trained again because their answers are asked for and their model is gone."""
     for trial in todo:
-        if trial.lr is None or not store.is_done(sweep.folder(trial)) or sweep.has_answers(trial):
-            continue
-        if not sweep.model_folder(trial).is_dir():
-            options = sweep.options
-            asked = f"generate={options.generate}" + (f" rerank={options.rerank}" if options.rerank else "")
+        if sweep.missing(trial).unasked:
             progress.note(
-                f"{asked}: {trial.label} was finished without its model, so it is trained again; save=all keeps models"
+                f"{_asked_of_policies(sweep)}: {trial.label} was finished without its model, so it is trained again; "
+                "save=all keeps models"
             )
+
+
+def _asked_of_policies(sweep: Sweep) -> str:
+    """The options that ask a policy something."""
+    asked = [one.option for one in registered("policy") if one.wanted(sweep.options, sweep.data) is not None]
+    return " ".join(f"{option}={getattr(sweep.options, option)}" for option in asked)
 
 
 def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:
@@ -231,7 +238,7 @@ def _dropping_beaten_models(sweep: Sweep) -> Callable[[Trial], None]:
         best[:] = _best(sweep, rivals)
         for beaten in rivals:
             if beaten not in best and not sweep.is_needed(beaten):
-                shutil.rmtree(sweep.model_folder(beaten), ignore_errors=True)
+                shutil.rmtree(sweep.places(beaten).model, ignore_errors=True)
 
     hold([trial for trial in sweep.trials if not trial.skip])
     return lambda ended: hold([t for t in sweep.trials if t in (ended, ended.parent) or t in best])
@@ -266,8 +273,8 @@ def _report(sweep: Sweep, progress: Progress) -> Any:
     paths = reports.write(place, cells=cells, command=sweep.command)
     sys.stdout.write(f"{_table(sweep, runs)}\n\nreport: {paths['report.html']}\nrepeat: {sweep.command}\n")
     for best in _best(sweep):
-        if sweep.model_folder(best).is_dir():
-            sys.stdout.write(f"model:  {sweep.model_folder(best)}\n")
+        if (model := sweep.places(best).model).is_dir():
+            sys.stdout.write(f"model:  {model}\n")
     return runs
 
 

@@ -35,8 +35,9 @@ def test_columns_hold_the_change_its_error_and_where_it_began():
     found = alignment_tax.columns([scored([1, 1, 0, 0])], [scored([1, 0, 0, 0])], ["everyday"])
     assert (found["capability_everyday"], found["capability_everyday_before"]) == (-0.25, 0.5)
     assert found["capability_everyday_se"] == pytest.approx(0.25)
-    assert alignment_tax.is_measured(found, ["everyday"]) and not alignment_tax.is_measured(found, ["hellaswag"])
-    assert alignment_tax.is_measured({}, []) and not alignment_tax.is_measured({}, ["everyday"])
+    details = found["capability"]
+    assert alignment_tax.holds_tasks(details, ["everyday"]) and not alignment_tax.holds_tasks(details, ["hellaswag"])
+    assert alignment_tax.holds_tasks(None, []) and not alignment_tax.holds_tasks(None, ["everyday"])
 
 
 @pytest.fixture
