@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from results.cells.completed import completed
 from results.cells.frames import check_types, read_parquet, rows_frame
 from results.cells.searches import CLAIM, PLAIN, needed_record, record, records, roles
 from results.cells.store import AUDIT, CURVE, PAIRS, ROW, read_row
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 def read(path: Path | str) -> "pd.DataFrame":
     """One row a cell: all ROW_COLUMNS in declared order and type, further keys last; failed cells included.
 
-    Missing values are NaN (text, floats) or NA (counts, flags). Mappings, such as hyperparameters, are JSON
-    text. stage, trial and role say what a cell was to the search that named it last (results.search: to each one).
+    A metric that a finished row lacks is computed from the cell's tables, where they are there. Missing values are NaN
+    (text, floats) or NA (counts, flags). Mappings, such as hyperparameters, are JSON text. stage, trial and role say
+    what a cell was to the search that named it last (results.search: to each one).
     Raises: FileNotFoundError where there is no cell that can be read.
     """
     parts = roles(records(path))
     none = {"stage": PLAIN, "trial": None, "role": ""}
-    return rows_frame(({**row, **parts.get(row.get("cell", ""), none)} for row in _rows(path).values()), ROW_COLUMNS)
+    rows = completed(_rows(path))
+    return rows_frame(({**row, **parts.get(row.get("cell", ""), none)} for row in rows), ROW_COLUMNS)
 
 
 def pairs(path: Path | str, step: int | Literal["last", "all"] = "last", split: str | None = "test") -> "pd.DataFrame":

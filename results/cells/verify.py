@@ -176,15 +176,14 @@ def _content(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _tables(folder: Path, row: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[Finding]:
     """The row's numbers, derived again from the pair table and the curve."""
-    from results.metrics.row import derived
+    from results.metrics.row import derived_again
 
     try:
         pairs = read_parquet(folder / store.PAIRS, PAIR_COLUMNS, "pair")
         has_curve = store.CURVE in row["files"]
         curve = read_parquet(folder / store.CURVE, CURVE_COLUMNS, "curve") if has_curve else None
         yield from _not_finite(folder, pairs, curve)
-        noise_floor = row.get("noise_floor") or 0.0
-        again = derived(pairs, curve, reward=row.get("reward"), beta=settings.get("beta"), noise_floor=noise_floor)
+        again = derived_again(row, pairs, curve)
     except (OSError, ValueError) as error:
         yield Finding(folder / store.PAIRS, f"cannot be measured: {error}", REMOVE)
         return

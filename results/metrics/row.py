@@ -1,6 +1,8 @@
 """The columns of a row that follow from its tables: computed once when a cell is stored, again to verify it."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from results import metrics
 from results.metrics.pair_table import checked
@@ -62,3 +64,18 @@ def by_source(pairs: "pd.DataFrame") -> dict[str, float | int]:
             else:
                 values[column], values[f"{column}_se"] = metrics.estimate(name, table)
     return values
+
+
+def derived_again(
+    row: Mapping[str, Any], pairs: "pd.DataFrame", curve: "pd.DataFrame | None"
+) -> dict[str, float | int]:
+    """`derived` of a stored row's tables, with the ruler, the strength and the noise floor that the row names.
+
+    Raises: ValueError for a bad pair table, or hyperparameters that are no JSON object.
+    """
+    given = row.get("hyperparameters") or {}
+    settings = json.loads(given) if isinstance(given, str) else given
+    if not isinstance(settings, dict):
+        raise ValueError(f"hyperparameters are {given!r}, which is no JSON object.")
+    noise = row.get("noise_floor") or 0.0
+    return derived(pairs, curve, reward=row.get("reward"), beta=settings.get("beta"), noise_floor=noise)

@@ -40,7 +40,7 @@ def runs(stored, four_pairs):
 
 
 def test_a_number_stands_with_its_error_count_unit_and_direction(runs):
-    long = results.metrics_long(runs).set_index("metric")
+    long = results.metrics_long(runs).query("loss == 'dpo'").set_index("metric")
     told = {
         "preference_accuracy": (0.625, 4, "share", "up"),
         "accuracy_chosen_longer": (0.5, 2, "share", "up"),
