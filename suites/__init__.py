@@ -5,6 +5,7 @@ client are imported by the call that needs them. `suites.audit` says what is wro
 """
 
 from suites import audit, rewards
+from suites.kind import Kind
 from suites.load import load
 from suites.mixture import Part, is_mixture, read_parts, settings_of, shares
 from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn
@@ -34,6 +35,7 @@ from suites.public import (  # noqa: F401  isort: skip
 __all__ = [
     "FILE_ENDINGS",
     "Example",
+    "Kind",
     "Message",
     "Pair",
     "Part",

@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from suites.pair import Kind, Suite, SuiteError
+from suites.kind import Kind
+from suites.pair import Suite, SuiteError
 from suites.reading.cleaning import Draft, RowDropped, Tally, check_answers, check_text, collect, finish
 from suites.reading.forms import example_draft
 from suites.reading.layout import stem_of
@@ -46,7 +47,7 @@ def load_file(name: str) -> Suite:
     """
     path = Path(os.path.expanduser(name))
     kind = _kind(path.name, _survey(_records(path)))
-    build = _pair_draft if kind == "pairs" else _example_draft
+    build = _pair_draft if kind is Kind.PAIRS else _example_draft
     tally = Tally()
     drafts = collect(_with_ids(_records(path)), tally, build=lambda row: build(*row), name=lambda row: row[1].where)
     return finish(
@@ -95,7 +96,7 @@ def _kind(name: str, found: Survey) -> Kind:
         raise SuiteError(f"{name}: no column 'prompt'; found: {', '.join(columns)}; {NEEDED}")
     if not pairs and not examples:
         raise SuiteError(f"{name}: columns found: {', '.join(columns) or 'none'}; {NEEDED}")
-    return "pairs" if pairs else "examples"
+    return Kind.PAIRS if pairs else Kind.EXAMPLES
 
 
 def _has_messages(record: Record) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from suites.kind import Kind
 from suites.rows import Rows
 
-Kind = Literal["pairs", "examples"]
 Item = TypeVar("Item")
 
 ROLES = ("system", "user", "assistant")
@@ -91,8 +91,10 @@ class Suite:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dropped", MappingProxyType(dict(self.dropped)))
-        if self.kind not in ("pairs", "examples"):
-            raise SuiteError(f"suite {self.name!r}: kind {self.kind!r} is neither 'pairs' nor 'examples'")
+        if self.kind not in tuple(Kind):
+            known = " nor ".join(repr(str(kind)) for kind in Kind)
+            raise SuiteError(f"suite {self.name!r}: kind {self.kind!r} is neither {known}")
+        object.__setattr__(self, "kind", Kind(self.kind))  # a plug-in may give the word
         if not isinstance(self.rows, Rows):
             object.__setattr__(self, "rows", in_columns(self.name, self.rows, self.kind))
         seen: set[str] = set()
@@ -137,7 +139,7 @@ def last_user_turn(prompt: tuple[Message, ...]) -> str:
 
 def in_columns(suite: str, rows: Iterable[object], kind: Kind) -> Rows[Pair] | Rows[Example]:
     """A stream of rows as columns. Raises: SuiteError for a row of another kind, or text that no file could hold."""
-    return _in_columns(suite, rows, Pair) if kind == "pairs" else _in_columns(suite, rows, Example)
+    return _in_columns(suite, rows, Pair) if kind == Kind.PAIRS else _in_columns(suite, rows, Example)
 
 
 def _in_columns(suite: str, rows: Iterable[object], wanted: type[Item]) -> Rows[Item]:
@@ -146,7 +148,7 @@ def _in_columns(suite: str, rows: Iterable[object], wanted: type[Item]) -> Rows[
     def checked() -> Iterator[Item]:
         for row in rows:
             if not isinstance(row, wanted):
-                kind = "pairs" if wanted is Pair else "examples"
+                kind = Kind.PAIRS if wanted is Pair else Kind.EXAMPLES
                 raise SuiteError(f"suite {suite!r} of {kind} holds a {type(row).__name__}")
             yield row
 

@@ -20,14 +20,14 @@ from harness.cells.places import Places
 from harness.data.dataset import Data
 from harness.digests import digest
 from harness.errors import TooFewPairs
-from harness.experiment.rounds import _reward, questions_of
+from harness.experiment.rounds import questions_of, reward_of
 from harness.experiment.trial import Trial
 from harness.generation.completions import Author, kept_answers
 from harness.generation.suites import labelled
 from harness.judges.scorers import make_scorer
 from results.cells.frames import read_parquet
 from results.schema.row import PAIR_COLUMNS
-from suites import SuiteError
+from suites import Kind, SuiteError
 from suites.reading.cleaning import Tally, finish
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
             author, [q.asked for q in questions], sampling, samples=asking.samples, advance=stage.advance
         )
     prompts = [question.prompt for question in questions]
-    scorer = make_scorer(bench.options.score, _reward(data), bench.machine.device)
+    scorer = make_scorer(bench.options.score, reward_of(data), bench.machine.device)
     scores = scorer.score([p for p in prompts for _ in range(asking.samples)], [answer.text for answer in written])
     tally = Tally()
     drafts = list(labelled(prompts, written, scores, asking.label, asking.label_seed, tally))
@@ -96,7 +96,7 @@ def _trained_on(data: Data, drafts: Iterable[Any], tally: Tally, trial: Trial) -
             drafts,
             tally,
             name=data.suite.name,
-            kind="pairs",
+            kind=Kind.PAIRS,
             source=f"answers of {trial.parent.label}",
             revision=data.suite.revision,
         )

@@ -34,6 +34,7 @@ from harness.options.models import ENTRIES
 from harness.options.run import Options
 from harness.progress import Progress
 from results.cells import store
+from suites import Kind
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def _sweep(options: Options, machine: Machine, source: Source, tokenizer: Any, d
 
 def _require_searchable(options: Options, data: Data) -> None:
     """Raises: UsageError where there is nothing to select by."""
-    if data.suite.kind != "pairs" or not data.validation:
-        why = "holds single rated answers" if data.suite.kind != "pairs" else "has no validation pairs"
+    if data.suite.kind is not Kind.PAIRS or not data.validation:
+        why = "holds single rated answers" if data.suite.kind is not Kind.PAIRS else "has no validation pairs"
         raise UsageError(
             [
                 f"search={options.search} selects by preference accuracy on validation pairs, and "

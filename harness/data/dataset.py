@@ -27,6 +27,7 @@ from harness.errors import UsageError
 from harness.model.sources import Source, token_limit
 from harness.options.run import Options
 from harness.progress import Progress
+from suites import Kind
 from suites.pair import SPLITS, last_user_turn
 from suites.rows import Rows
 
@@ -305,7 +306,7 @@ def _missing_sources(data: Data, splits: Mapping[str, Sequence[Row]], where: str
 def _idle_knobs(options: Options, data: Data) -> list[str]:
     """Sentences about knobs that this suite gives nothing to act on."""
     errors = []
-    if data.suite.kind == "examples" and any(options.length_balance):
+    if data.suite.kind is Kind.EXAMPLES and any(options.length_balance):
         errors.append("suite.length_balance compares two answers, and this suite holds single rated answers; drop it")
     margins = [margin for margin in options.min_margin if margin is not None]
     if margins and not any(values_of(data.pool, "scores")):

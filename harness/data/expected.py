@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from harness.data.tokens import Encoder, Row
-from suites import Pair, Suite
+from suites import Kind, Pair, Suite
 from suites.rows import Rows
 from suites.sampled import Sampled, in_hash_order
 
@@ -40,5 +40,5 @@ def expected(wanted: Sampled, counts: Mapping[str, int], encoder: Encoder) -> Ex
             answers = (longest, shorter) if place % 2 else (shorter, longest)
             pairs.append(Pair(prompt.id, prompt.messages, TEXT, TEXT, prompt.cluster, split))
             rows.append(Row(prompt.id, prompt.cluster, split, ids, answers, scores=(ANY_MARGIN, 0.0)))
-    suite = Suite(wanted.name, Rows.of(pairs, Pair), "pairs", {}, len(pairs), wanted.source, wanted.revision)
+    suite = Suite(wanted.name, Rows.of(pairs, Pair), Kind.PAIRS, {}, len(pairs), wanted.source, wanted.revision)
     return Expected(suite, Rows.of(rows, Row))

@@ -6,13 +6,10 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import UsageError
 from harness.options.run import Options
-
-if TYPE_CHECKING:
-    pass
 
 SECONDS_OF_PATIENCE = 15.0  # before a cluster that is busy is said to be
 _GIB = 2**30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from harness.cells.sweep import Sweep
 from harness.compute.machine import Machine, machine_here, resolve
@@ -15,9 +14,6 @@ from harness.errors import UsageError
 from harness.experiment.trial import Trial
 from harness.options.run import Options
 from harness.progress import Progress
-
-if TYPE_CHECKING:
-    from harness.progress import Progress
 
 
 def run_cells(sweep: Sweep, todo: Sequence[Trial], progress: Progress, after: AfterCell, *, save: bool) -> None:

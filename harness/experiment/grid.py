@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import losses
 from harness.data.knobs import combinations
+from harness.experiment.kinds import reason_to_skip
 from harness.experiment.learning_rate import default_rate, rates_around
 from harness.experiment.trial import Trial
 from harness.options.models import Grid, grid_of
 from harness.options.run import Options
-
-if TYPE_CHECKING:
-    pass
+from suites import Kind
 
 
-def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal["pairs", "examples"]) -> list[Trial]:
+def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Kind) -> list[Trial]:
     """Every trial of a sweep: controls first, then seed by seed, for each knobs by knobs of the training rows,
     losses in the order they were named. The rounds of a trial follow each other.
 
@@ -34,7 +33,7 @@ def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Literal[
     runnable, skipped = [], []
     for name in options.losses:
         loss = losses.named(name)
-        reason = _reason_to_skip(loss, kind)
+        reason = reason_to_skip(loss, kind)
         if reason:
             skipped.append(Trial(loss.name, dict(loss.defaults), None, None, control=False, skip=reason))
         else:
@@ -54,12 +53,12 @@ def _rounds(trial: Trial, count: int) -> list[Trial]:
     return [replace(trial, round=number) for number in range(1, count + 1)] if trial.lr is not None else [trial]
 
 
-def controls_of(options: Options, base_lr: float, kind: str) -> list[Trial]:
+def controls_of(options: Options, base_lr: float, kind: Kind) -> list[Trial]:
     """The untrained model once, and sft at its default learning rate for each seed and draw of rows."""
     untrained = Trial("none", {}, None, None, control=True)
     sft = losses.get("sft")
     defaults = dict(sft.defaults)
-    reason = _reason_to_skip(sft, kind)
+    reason = reason_to_skip(sft, kind)
     if reason:
         return [untrained, Trial("sft", defaults, None, None, control=True, skip=reason)]
     lr = default_rate(sft, base_lr, options.tuning)
@@ -67,12 +66,6 @@ def controls_of(options: Options, base_lr: float, kind: str) -> list[Trial]:
         Trial("sft", defaults, lr, seed, control=True, knobs=knobs)
         for seed, knobs in itertools.product(options.seeds, combinations(options))
     ]
-
-
-def _reason_to_skip(loss: losses.Loss, kind: str) -> str:
-    if loss.kind == "pairwise" and kind == "examples":
-        return f"{loss.name} compares two answers to one prompt, and this suite holds single rated answers"
-    return ""
 
 
 def _settings(loss: losses.Loss, options: Options, entry_grid: Grid) -> list[dict[str, float]]:

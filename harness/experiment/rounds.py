@@ -22,6 +22,7 @@ from harness.generation.sampler import Prompt as Asked
 from harness.generation.sampler import Sampling
 from harness.judges.scorers import make_scorer
 from harness.options.run import Options
+from suites import Kind
 from suites.sampled import Label, Prompt
 
 ROOM = 1.25  # prompts a training pair: some answers are cut at the limit, alike, or rated alike
@@ -70,7 +71,7 @@ def asking_of(options: Options, data: Data) -> Asking:
         samples=sampled.samples if sampled else ANSWERS,
         label=sampled.label if sampled else "deterministic",
         label_seed=sampled.label_seed if sampled else 0,
-        scorer=make_scorer(options.score, _reward(data), "cpu").id,
+        scorer=make_scorer(options.score, reward_of(data), "cpu").id,
     )
 
 
@@ -81,7 +82,8 @@ def _training_prompts(data: Data) -> tuple[Prompt, ...]:
     return tuple(found.values())
 
 
-def _reward(data: Data) -> str | None:
+def reward_of(data: Data) -> str | None:
+    """The gold reward that rates new answers; None where the suite has none."""
     return data.sampled.reward if data.sampled else data.reward
 
 
@@ -97,11 +99,11 @@ def check_rounds(options: Options, data: Data) -> None:
         return
     asked = f"rounds={options.rounds}"
     problems = []
-    if data.suite.kind == "examples":
+    if data.suite.kind is Kind.EXAMPLES:
         problems.append(f"{asked} makes pairs of sampled answers, and this suite holds single rated answers; drop it")
     if data.shares is not None:
         problems.append(f"{asked}: later rounds keep no shares of a mixture; name one suite")
-    if options.score == "gold" and _reward(data) is None:
+    if options.score == "gold" and reward_of(data) is None:
         problems.append(
             f"{asked}: suite {data.suite.name!r} has no gold reward to rate new answers with; write "
             "score=gold:SUITE (imdb-sentiment has one) or score=implicit:CELL"

@@ -23,6 +23,7 @@ from harness.experiment.trial import Trial
 from harness.options.models import Grid, grid_of
 from harness.options.run import Options
 from harness.options.search import trial_count
+from suites import Kind
 
 LR = "lr"
 _SCALES = (LR, "beta", "tau")  # what acts by factors, by name; in a weighted sum a name ends in it (`dpo_beta`)
@@ -110,7 +111,7 @@ def proposed(options: Options, *, base_lr: float, entry_grid: Grid) -> list[Tria
     found = spaces(options, base_lr=base_lr, entry_grid=entry_grid)
     settings = [space.settings(options, trials_each(options, found)) for space in found]
     turns = [trial for turn in itertools.zip_longest(*settings) for trial in turn if trial is not None]
-    return (controls_of(options, base_lr, "pairs") if options.controls else []) + turns
+    return (controls_of(options, base_lr, Kind.PAIRS) if options.controls else []) + turns
 
 
 def _space(loss: losses.Loss, options: Options, base_lr: float, entry_grid: Grid) -> Space:

@@ -22,7 +22,7 @@ from harness.generation.sampler import Generation, Sampling
 from harness.model.sources import Source, load_policy
 from harness.options.run import Options
 from harness.progress import Progress
-from suites import Suite, rewards
+from suites import Kind, Suite, rewards
 from suites.files import load_file
 from suites.reading.cleaning import Draft, RowDropped, Tally, finish
 from suites.sampled import Answer, Label, Prompt, Sampled, in_hash_order, pair_up
@@ -136,7 +136,7 @@ def _sample(
                 stage.advance(1)
                 if number == count:
                     break
-    return finish(drafts, tally, name=wanted.name, kind="pairs", source=wanted.source, revision=revision)
+    return finish(drafts, tally, name=wanted.name, kind=Kind.PAIRS, source=wanted.source, revision=revision)
 
 
 def _drafts(
@@ -211,7 +211,7 @@ def read_suite(path: Path, name: str) -> Suite:
     """The pairs of a file that `write_suite` wrote, under their suite's name. Raises: SuiteError."""
     rows = load_file(str(path)).rows
     note = json.loads(provenance_path(path).read_text(encoding="utf-8"))
-    return Suite(name, rows, "pairs", note["dropped"], note["read"], note["source"], note["revision"])
+    return Suite(name, rows, Kind.PAIRS, note["dropped"], note["read"], note["source"], note["revision"])
 
 
 def provenance_path(path: Path) -> Path:

@@ -32,6 +32,7 @@ from harness.progress import Progress, on_stream
 from harness.redaction import command_line, refusals
 from harness.sweeps.run import carry_out
 from harness.verbs.trained import COMPARED_ROWS, doubts, find_trained
+from suites import Kind
 
 # A run's options have these; where nothing is trained nothing reads them, and the smallest cost nothing.
 _NOT_TRAINED = {"train_pairs": 1, "batch_size": 1}
@@ -111,7 +112,7 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
         raise UsageError(problems)
     tokenizer = load_tokenizer(reference)
     data = rows_held_out(options, reference, tokenizer, progress)
-    if data.suite.kind == "examples":
+    if data.suite.kind is Kind.EXAMPLES:
         raise UsageError(
             [
                 f"suite={options.suite} holds single rated answers, and evaluate compares two answers to one "

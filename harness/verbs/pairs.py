@@ -25,6 +25,7 @@ from harness.options.cards import kinds, make, values_of
 from harness.options.pairs import PairsOptions
 from harness.options.words import split
 from harness.progress import Progress, on_stream
+from suites import Kind
 from suites.prompts import load_prompts
 from suites.reading.cleaning import Draft, RowDropped, Tally, finish
 from suites.sampled import Answer, Prompt, in_hash_order, pair_up, usable
@@ -81,7 +82,7 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
         drafts,
         tally,
         name=path.stem,
-        kind="pairs",
+        kind=Kind.PAIRS,
         source=f"answers of {options.model} to {asked.name}",
         revision=digest(made),
     )

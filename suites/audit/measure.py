@@ -17,6 +17,7 @@ from statistics import fmean, median
 from suites.audit.near_duplicates import THRESHOLD, candidates, keys, similarity
 from suites.audit.report import Audit, Lengths
 from suites.audit.words import Fact, advice, facts, lines
+from suites.kind import Kind
 from suites.pair import SPLITS, Example, Pair, Suite
 from suites.rows import CHUNK
 
@@ -87,7 +88,7 @@ def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audi
         seen.see(row)
         if number % CHUNK == 0:
             advance(CHUNK)
-    kept, pairs = len(suite.rows), suite.kind == "pairs"
+    kept, pairs = len(suite.rows), suite.kind is Kind.PAIRS
     advance(kept % CHUNK)
     near_leaks = _near_leaks(suite)
     advance(kept)

@@ -81,7 +81,7 @@ def advice(found: Audit) -> tuple[str, ...]:
 
 
 def _unit(found: Audit) -> str:
-    return "pairs" if found.kind == "pairs" else "examples"
+    return str(found.kind)
 
 
 def _about_rows(found: Audit) -> Iterator[str]:

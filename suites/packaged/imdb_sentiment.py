@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from typing import NamedTuple
 
+from suites.kind import Kind
 from suites.packaged.movie_reviews import read_reviews, revision
 from suites.packaged.sentiment import is_gold
 from suites.pair import Message, Suite, SuiteError
@@ -143,7 +144,7 @@ def _written() -> Suite:
         drafts,
         Tally(read=len(drafts)),
         name="imdb-sentiment",
-        kind="pairs",
+        kind=Kind.PAIRS,
         source="film-review sentences of the package movie-reviews",
         revision=revision(),
     )

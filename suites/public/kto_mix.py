@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suites.kind import Kind
 from suites.pair import Suite
 from suites.reading.forms import example_draft
 from suites.reading.layout import Layout
@@ -16,4 +17,4 @@ SET = HubSet(HUB, Layout({"train": "train", "test": "test"}), {"unpaired": ("pro
 def kto_mix(*, path: str | None = None, revision: str | None = None) -> Suite:
     """The judged answers; pairwise losses are skipped on them with the reason. Raises: SuiteError."""
     opened = open_set(SET, path=path, revision=revision)
-    return build_suite("kto-mix", opened, opened.rows, example_draft, kind="examples")
+    return build_suite("kto-mix", opened, opened.rows, example_draft, kind=Kind.EXAMPLES)

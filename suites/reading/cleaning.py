@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from suites.pair import Example, Kind, Message, Pair, Suite, SuiteError, first_human_turn, in_columns
+from suites.kind import Kind
+from suites.pair import Example, Message, Pair, Suite, SuiteError, first_human_turn, in_columns
 from suites.rows import Rows
 from suites.splits import LEAKS, cluster_of, place_rows
 

@@ -12,7 +12,8 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, TypeVar
 
-from suites.pair import Kind, Suite, SuiteError
+from suites.kind import Kind
+from suites.pair import Suite, SuiteError
 from suites.reading.cleaning import Draft, Tally, collect, finish
 from suites.reading.layout import DataFile, Layout, arrange, missing_shards, stem_of
 from suites.reading.records import FILE_ENDINGS, digest_files, read_records
@@ -110,7 +111,7 @@ def build_suite(
     records: Iterable[Row],
     build: Callable[[Row], Draft],
     *,
-    kind: Kind = "pairs",
+    kind: Kind = Kind.PAIRS,
     evaluation_only: bool = False,
 ) -> Suite:
     """The suite of an opened source. `build` makes a draft of a record, or raises RowDropped.
