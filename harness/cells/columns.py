@@ -23,10 +23,16 @@ OF_TRAINING = {*fields_in(Options, Scope.TRAINING), "dropped_pairs", *SINCE_LATE
 def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
     """The columns that are known before a cell runs; of a later round's training rows nothing is."""
     options, data = identity.options, identity.data
+    pending = {"train_pairs": data.count(trial.knobs)}
+    rows = _PENDING | pending if trial.parent is not None else rows_of(data, trial, options)
+    row = _of_loss(trial) | _of_cell(identity, trial) | rows | _of_settings(identity, trial)
+    return row if identity.trains else row | dict.fromkeys(OF_TRAINING & row.keys())
+
+
+def _of_loss(trial: Trial) -> dict[str, Any]:
+    """The loss, its setting, and what it is."""
     loss = losses.get(trial.loss) if trial.loss in losses.names() else None
-    trained = trial.lr is not None
-    knobs, later = trial.knobs, trial.parent is not None
-    row = {
+    return {
         "loss": trial.loss,
         "beta": trial.hyperparameters.get("beta"),
         "lr": trial.lr,
@@ -37,15 +43,33 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "paper": loss.paper if loss else None,
         "formula": loss.formula if loss else None,
         "conventions": conventions(loss) if loss else None,
-        "suite": data.suite.name,
+        "plugin_digest": loss.source if loss else None,
+    }
+
+
+def _of_cell(identity: Identity, trial: Trial) -> dict[str, Any]:
+    """Where the cell stands: suite, model, protocol, its own name, and those of its chain of rounds."""
+    later = trial.parent is not None
+    return {
+        "suite": identity.data.suite.name,
+        "suite_revision": identity.data.suite.revision,
         "model": identity.source.name,
+        "model_revision": identity.source.revision,
+        "trained_model": trial.given.name if trial.given else None,
+        "trained_model_revision": trial.given.revision if trial.given else None,
         "protocol": identity.protocol,
         "cell": identity.cell_id(trial),
-        "round": trial.round if trained else None,
+        "round": trial.round if trial.lr is not None else None,
         "parent": identity.cell_id(trial.parent) if later else None,
-        "reference": reference_of(trial, options) if later else None,
+        "reference": reference_of(trial, identity.options) if later else None,
         "rated_by": identity.asking.scorer if later else None,
-        **(_PENDING | {"train_pairs": data.count(knobs)} if later else rows_of(data, trial, options)),
+    }
+
+
+def _of_settings(identity: Identity, trial: Trial) -> dict[str, Any]:
+    """What was set for rows, training and evaluation."""
+    options, data, knobs, trained = identity.options, identity.data, trial.knobs, trial.lr is not None
+    return {
         "label_noise": knobs.label_noise if trained else None,
         "length_balance": knobs.length_balance if trained else None,
         "min_margin": knobs.min_margin,
@@ -67,13 +91,7 @@ def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
         "start": options.start,
         "template": data.encoder.template,
         "eval_rows_digest": data.digest(data.validation + data.test)[:12],
-        "plugin_digest": loss.source if loss else None,
-        "suite_revision": data.suite.revision,
-        "model_revision": identity.source.revision,
-        "trained_model": trial.given.name if trial.given else None,
-        "trained_model_revision": trial.given.revision if trial.given else None,
     }
-    return row if identity.trains else row | dict.fromkeys(OF_TRAINING & row.keys())
 
 
 _PENDING = dict.fromkeys(("train_pairs", "pool_pairs", "dropped_pairs", "train_rows_digest"))
