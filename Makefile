@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SHARED ?= ../shared
 
-.PHONY: setup demo test slow check lint clean
+.PHONY: setup demo test slow check coverage mutants clean
 
 setup: $(STAMP)
 
@@ -34,7 +34,13 @@ check: $(STAMP)
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docstrings.py
 
-lint: check
+# Lines and branches that the tests of both tiers reach, in subprocesses too.
+coverage: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n auto --maxprocesses=8 -m "slow or not slow" --cov --cov-report=term:skip-covered
+
+# How many small faults the tests see: an hour.
+mutants: $(STAMP)
+	$(BIN)/python -m benchmarks.mutants
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*
