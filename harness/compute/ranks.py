@@ -173,7 +173,7 @@ def barrier(compute: Callable[[], T]) -> T:
     """This process's own result, once all have theirs. Raises: RankFailure in all where one of them failed."""
     if count() == 1:
         return compute()
-    mine: _Attempt[T] = _attempt(compute)
+    mine = _attempt(compute)
     _meet(compute, mine, told=False)
     return mine.result
 

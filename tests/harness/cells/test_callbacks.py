@@ -9,10 +9,18 @@ import pytest
 import torch
 
 from harness.cells.callbacks import Evaluations, StepLog
+from harness.cells.cell import CellRunner, run_cell
+from harness.cells.sweep import prepare_sweep
+from harness.compute.machine import resolve
 from harness.data.tokens import Row
 from harness.errors import NonFinite
+from harness.options.lookup import read_options
+from harness.progress import silent
 from harness.training.callbacks import Callback
+from harness.training.loaded_model import Bench
+from results.cells import store
 from results.schema.row import PAIR_COLUMNS, names
+from tests.harness.conftest import SMALL
 
 ROWS = [Row(f"id{i}", f"c{i}", "test", (1, 2), ((3, 4), (5,))) for i in range(2)]
 REFERENCE = [(torch.tensor([-1.0, -2.0]), torch.tensor([-4.0]))] * 2
@@ -79,3 +87,27 @@ def test_weights_that_are_spoilt_end_the_cell_with_the_first_row():
         NonFinite, match="dpo after step 8 of 8: log-probs of 1 held-out rows are not finite, the first id1"
     ):
         evaluations(scores=spoilt).on_step({"step": 8.0})
+
+
+def test_who_looks_on_with_a_runner_hears_of_steps_evaluations_and_the_stored_cell(pairs_file, tmp_path):
+    options, _ = read_options([*SMALL, f"suite={pairs_file}", f"out={tmp_path / 'runs'}", "losses=dpo", "evals=2"])
+    sweep = prepare_sweep(options, resolve(options), silent())
+    trial = next(trial for trial in sweep.trials if trial.loss == "dpo")
+    told = []
+
+    class Tracker(Callback):
+        def on_step(self, row):
+            told.append(("step", row["step"]))
+
+        def on_evaluation(self, table):
+            told.append(("evaluation", *set(table["step"])))
+
+        def on_cell(self, row):
+            told.append(("cell", row["status"], store.is_done(sweep.folder(trial))))
+
+    progress = silent()
+    progress.cell_started("dpo", sweep.steps(trial))
+    runner = CellRunner(Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress), [Tracker()])
+    run_cell(runner, trial, sweep.folder(trial), save=False)
+    steps = [("step", 1), ("step", 2), ("evaluation", 2), ("step", 3), ("step", 4), ("evaluation", 4)]
+    assert told == [*steps, ("cell", "done", True)]
