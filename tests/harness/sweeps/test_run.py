@@ -178,10 +178,10 @@ def test_a_model_that_the_last_update_spoilt_fails_its_cell_and_the_sweep_goes_o
 def test_ctrl_c_leaves_finished_cells_and_the_next_command_goes_on(command, monkeypatch, tmp_path):
     real = harness.cells.cell.train
 
-    def interrupted(scorer, job, **hooks):
+    def interrupted(scorer, job, *others):
         if job.loss.name == "simpo":
             raise KeyboardInterrupt
-        return real(scorer, job, **hooks)
+        return real(scorer, job, *others)
 
     monkeypatch.setattr(harness.cells.cell, "train", interrupted)
     told = command("losses=dpo,simpo,ipo")
@@ -193,7 +193,7 @@ def test_ctrl_c_leaves_finished_cells_and_the_next_command_goes_on(command, monk
 
 
 def test_ctrl_c_in_the_first_cell_says_that_alone(command, monkeypatch):
-    def interrupted(scorer, job, **hooks):
+    def interrupted(scorer, job, *others):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(harness.cells.cell, "train", interrupted)
