@@ -83,7 +83,7 @@ def implicit_judge(place: str, settings: JudgeSettings) -> ScoreJudge:
     row, reference_source = _cell(folder)
     encoder = _encoder(reference_source, settings, str(row["template"]))
     reference = Likelihood(load_policy(reference_source, settings.device), encoder)
-    policy = Likelihood(load_trained(folder / "model", reference_source, settings.device), encoder)
+    policy = Likelihood(load_trained(folder / store.MODEL, reference_source, settings.device), encoder)
 
     def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
         pairs = zip(policy.logps(prompts, answers), reference.logps(prompts, answers), strict=True)
@@ -97,7 +97,7 @@ def _cell(folder: Path) -> tuple[dict[str, Any], Source]:
     if not store.is_done(folder):
         raise JudgeError(f"judge implicit:{folder}: no finished cell lies there; name a folder runs/SUITE/LOSS-CELL")
     row = store.read_row(folder)
-    if not (folder / "model").is_dir():
+    if not (folder / store.MODEL).is_dir():
         raise JudgeError(f"judge implicit:{folder}: the cell keeps no trained model; run its command with save=all")
     if row.get("start", "model") != "model":
         raise JudgeError(
