@@ -108,6 +108,6 @@ def test_who_looks_on_with_a_runner_hears_of_steps_evaluations_and_the_stored_ce
     progress = silent()
     progress.cell_started("dpo", sweep.steps(trial))
     runner = CellRunner(Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress), [Tracker()])
-    run_cell(runner, trial, sweep.folder(trial), save=False)
+    run_cell(runner, trial, sweep.places(trial), save=False, lacks=sweep.missing(trial))
     steps = [("step", 1), ("step", 2), ("evaluation", 2), ("step", 3), ("step", 4), ("evaluation", 4)]
     assert told == [*steps, ("cell", "done", True)]
