@@ -9,15 +9,15 @@ import pandas
 
 from reports.content import headline, notes, verdict
 from reports.content.evidence import Evidence, held_out_tables
-from reports.content.fields import ANSWERS, MEASURES
+from reports.content.fields import COMPLETIONS, MEASURES
 from reports.content.judges import JUDGE, JUDGED, judgements
 from reports.content.tables import (
     Protocol,
-    answered,
     detail_fields,
     protocols,
     setting_fields,
     source_fields,
+    with_completions,
     with_parameters,
 )
 from reports.text import numbers
@@ -30,17 +30,17 @@ _GAP = "  "
 
 
 def terminal(runs: pandas.DataFrame, width: int | None = None, folder: Path | str | None = None) -> str:
-    """The runs as aligned text, one table a protocol, controls first, notes below.
+    """The runs as aligned text, one table a protocol, baselines first, notes below.
 
     `width` is in characters; None asks the terminal, and takes 120 where there is none. What does not fit is
-    named below the table. `folder` holds the cells: their pair tables allow the report's verdict, in words.
+    named below the table. `folder` holds the cells: their pair tables allow the report's verdict.
     Raises: ValueError when a needed column is missing.
     """
     columns = width if width is not None else shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns
     if runs.empty:
         return "No cells."
     evidence = None
-    if folder is not None:  # below the seeds of a claim nothing is tested, so nothing need be read
+    if folder is not None:  # below the seeds of a verdict nothing is tested, so nothing need be read
         testable = runs["seed"].nunique() >= CLAIM_SEEDS
         evidence = Evidence(tables=held_out_tables(Path(folder)) if testable else {})
     return "\n\n\n".join(_block(protocol, columns, evidence) for protocol in protocols(runs))
@@ -58,10 +58,10 @@ def _block(protocol: Protocol, width: int, evidence: Evidence | None) -> str:
         judged = judgements(protocol.done)
         if len(judged):
             parts.append(_fitted(judged, (JUDGE, *JUDGED), width)[0])
-    asked = answered(protocol.done)
-    if len(asked):
-        table, left_out = _fitted(asked, detail_fields(asked, ANSWERS), width)
-        parts += ["\n".join(_filled(notes.answers(asked), width)), table]
+    completed = with_completions(protocol.done)
+    if len(completed):
+        table, left_out = _fitted(completed, detail_fields(completed, COMPLETIONS), width)
+        parts += ["\n".join(_filled(notes.completions(completed), width)), table]
         hidden += left_out
     further = [field for field in detail_fields(protocol.done) if field.short and field not in (JUDGE, *JUDGED)]
     if further:
@@ -88,18 +88,19 @@ def _fitted(rows: pandas.DataFrame, measures: Sequence[Field], width: int) -> tu
 
 
 def _aligned(frame: pandas.DataFrame, fields: Sequence[Field]) -> str:
-    """The rows under their two-line headings, numbers to the right, a rule between controls and losses, and between
+    """The rows under their headings, numbers to the right, a rule between baselines and losses, and between
     rows that are not compared."""
     shown = grid(frame, fields)
-    heads = [("\n" + field.short).split("\n")[-2:] for field in fields]
+    height = max(field.short.count("\n") + 1 for field in fields)
+    heads = [field.short.split("\n") for field in fields]
+    heads = [[""] * (height - len(head)) + head for head in heads]
     widths = [
         max(len(text) for text in (*head, *(line.texts[place] for line in shown.lines)))
         for place, head in enumerate(heads)
     ]
     rule = _GAP.join("-" * width for width in widths)
     lines = [
-        _row([head[0] for head in heads], shown, widths),
-        _row([head[1] for head in heads], shown, widths),
+        *(_row([head[place] for head in heads], shown, widths) for place in range(height)),
         rule,
     ]
     for number, line in enumerate(shown.lines):
@@ -119,8 +120,13 @@ def _row(texts: Sequence[str], grid: Grid, widths: Sequence[int]) -> str:
 
 
 def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int, evidence: Evidence | None) -> list[str]:
-    """The lines under the table: claim, notes, rulers, what was left out, cells without a result."""
-    texts = [*_claims(protocol, evidence), *notes.notes(protocol), notes.diagnosed(protocol), notes.rulers(protocol)]
+    """The lines under the table: verdicts, notes, own rewards, what was left out, cells without a result."""
+    texts = [
+        *_verdicts(protocol, evidence),
+        *notes.notes(protocol),
+        notes.diagnosed(protocol),
+        notes.own_rewards(protocol),
+    ]
     if hidden:
         texts.append(f"Not shown at this width: {', '.join(field.column for field in hidden)}.")
     if len(protocol.unfinished):
@@ -129,13 +135,14 @@ def _below(protocol: Protocol, hidden: tuple[Field, ...], width: int, evidence: 
     return lines + [line for text in notes.unfinished(protocol) for line in _filled(text, width, "  ")]
 
 
-def _claims(protocol: Protocol, evidence: Evidence | None) -> list[str]:
-    """The verdict on each group of equal knobs with what it rests on; without evidence what the seeds allow to say."""
+def _verdicts(protocol: Protocol, evidence: Evidence | None) -> list[str]:
+    """The verdict on each group of equal data perturbations with what it rests on; without evidence, what the seeds
+    allow to say."""
     if evidence is None:
-        return [notes.claim(protocol)]
+        return [notes.finding(protocol)]
     found = verdict.verdicts(protocol, headline.standings(protocol, evidence))
     named = {"better": "Verdict: ", "tied": "Verdict: ", "none": ""}
-    return [named[one.kind] + " ".join((one.words, *one.evidence)) for one in found]
+    return [named[one.kind] + " ".join((one.text, *one.evidence)) for one in found]
 
 
 def _filled(text: str, width: int, indent: str = "") -> list[str]:

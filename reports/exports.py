@@ -10,6 +10,7 @@ has no pair tables to test on, so nothing is bold.
 import hashlib
 import itertools
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import pandas
 import results
 from reports.content import headline, notes, tables
 from reports.content.evidence import Evidence, read_evidence
-from reports.content.fields import ANSWERS, DETAILS, HEADLINE, MEASURES
+from reports.content.fields import COMPLETIONS, DETAILS, HEADLINE, MEASURES
 from reports.content.tables import Protocol
 from reports.figures import drawing
 from reports.text import escape, numbers
@@ -29,6 +30,9 @@ from reports.text.numbers import Field
 
 if TYPE_CHECKING:
     from reports.page import Section
+
+_HEADING_WIDTH = 13
+"""Characters of a line of a heading in LaTeX: those of "0.612 ± 0.031"."""
 
 
 def table(runs: pandas.DataFrame | Path | str, form: str, metrics: Sequence[str] = ()) -> str:
@@ -107,7 +111,7 @@ def _texts(protocol: Protocol, evidence: Evidence, forms: Sequence[str], metrics
 
 def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
     """How some row columns are shown. Raises: ValueError naming those that are no numbers of a row."""
-    known = {field.column: field for field in (*DETAILS, *ANSWERS, *MEASURES)}
+    known = {field.column: field for field in (*DETAILS, *COMPLETIONS, *MEASURES)}
     declared = {name: column for name, column in numbers.COLUMNS.items() if column.dtype in ("float64", "Int64")}
     strange = [name for name in metrics if name not in declared]
     if strange:
@@ -117,14 +121,14 @@ def fields_of(metrics: Sequence[str]) -> tuple[Field, ...]:
 
 def _caption(protocol: Protocol, *, is_bold: bool) -> str:
     """What was compared, and what the errors are."""
-    told = ", ".join(f"{name} {value}" for name, value in notes.identity(protocol))
-    last = "Bold: not distinguishable from the best" if is_bold else notes.claim(protocol).replace("`", "")
-    claimed = f" {notes.CLAIMED}" if headline.has_claim(protocol) else ""
-    return f"{told}. ± is one standard error. {last}.{claimed}"
+    compared = ", ".join(f"{name} {value}" for name, value in notes.identity(protocol))
+    last = "Bold: not distinguishable from the best" if is_bold else notes.finding(protocol).replace("`", "")
+    confirmed = f" {notes.CONFIRMED}" if headline.has_confirmation(protocol) else ""
+    return f"{compared}. ± is one standard error. {last}.{confirmed}"
 
 
 def markdown(shown: Grid) -> str:
-    """A grid as a Markdown table: controls in italics, values that may be the best bold."""
+    """A grid as a Markdown table: baselines in italics, values that may be the best bold."""
     heads = [escape.markdown(head.text) + (f" {head.arrow}" if head.arrow else "") for head in shown.heads]
     rule = ["---:" if head.numeric else "---" for head in shown.heads]
     lines = [_marked(line, escape.markdown, ("*", "*"), ("**", "**")) for line in shown.lines]
@@ -132,9 +136,9 @@ def markdown(shown: Grid) -> str:
 
 
 def latex(shown: Grid, caption: str) -> str:
-    """A grid as a LaTeX table environment that needs no package, with a rule between controls and losses."""
+    """A grid as a LaTeX table environment that needs no package, with a rule between baselines and losses."""
     columns = "".join("r" if head.numeric else "l" for head in shown.heads)
-    heads = [_two_lines(head.text, head.arrow) for head in shown.heads]
+    heads = [_heading(head.text, head.arrow) for head in shown.heads]
     lines: list[str] = []
     for place, line in enumerate(shown.lines):
         before = shown.lines[place - 1]
@@ -149,16 +153,16 @@ def latex(shown: Grid, caption: str) -> str:
     )
 
 
-def _two_lines(text: str, arrow: str) -> str:
-    """A heading over two lines, so that columns stay as narrow as their numbers."""
-    first, _, rest = text.partition(" ")
-    told = " ".join(escape.latex(part) for part in (rest, arrow) if part)
-    return f"\\shortstack{{\\strut {escape.latex(first)}\\\\\\strut {told}}}" if told else escape.latex(first)
+def _heading(text: str, arrow: str) -> str:
+    """A heading over as many lines as keep its column about as narrow as its numbers."""
+    parts = textwrap.wrap(f"{text} {arrow}", _HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines = "\\\\".join(f"\\strut {escape.latex(part)}" for part in parts)
+    return f"\\shortstack{{{lines}}}" if len(parts) > 1 else escape.latex(" ".join(parts))
 
 
-def _marked(line: Line, escaped: Callable[[str], str], control: tuple[str, str], best: tuple[str, str]) -> list[str]:
-    """The texts of a line, escaped; the first in the form of a control, the best ones in that of the best."""
+def _marked(line: Line, escaped: Callable[[str], str], baseline: tuple[str, str], best: tuple[str, str]) -> list[str]:
+    """The texts of a line, escaped; the first in the form of a baseline, the best ones in that of the best."""
     cells = [escaped(text) for text in line.texts]
     if line.control:
-        cells[0] = cells[0].join(control)
+        cells[0] = cells[0].join(baseline)
     return [text.join(best) if place in line.best else text for place, text in enumerate(cells)]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from reports.content import headline, notes, tables, verdict
 from reports.content.data_notes import DataNotes, data_notes
 from reports.content.evidence import Evidence
-from reports.content.fields import ANSWERS, DETAILS, MEASURES
+from reports.content.fields import COMPLETIONS, DETAILS, MEASURES
 from reports.content.tables import Protocol
 from reports.content.verdict import Verdict
 from reports.figures import curves as figures
@@ -33,20 +33,20 @@ _CURVE_ENDS = ("reward_chosen", "reward_rejected", "margin", "accuracy", "chosen
 
 @dataclass(frozen=True)
 class LossCard:
-    """A loss in words: its formula, where it comes from, its own ruler, conventions, the settings of its cells."""
+    """A loss described: its formula, where it comes from, its own reward, conventions, the settings of its cells."""
 
     name: str
     colour: str
     formula: str
     conventions: str
     paper: str
-    ruler: str
+    reward: str
     settings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class CurveBlock:
-    """The curves of one loss on the page, with the words for its cells."""
+    """The curves of one loss on the page, with the names of its cells."""
 
     loss: str
     colour: str
@@ -59,7 +59,7 @@ class CurveBlock:
 
 @dataclass(frozen=True)
 class Section:
-    """One protocol on the page: the answer, what was compared, then everything behind it."""
+    """One protocol on the page: the verdict, what was compared, then everything behind it."""
 
     anchor: str
     title: str
@@ -75,8 +75,8 @@ class Section:
     diagnosis: tuple[str, ...]
     reading: str
     unfinished: tuple[str, ...]
-    answers: Grid | None
-    answers_note: str
+    completions: Grid | None
+    completions_note: str
     cells: Grid | None
     details: Mapping[str, Grid]
     sources: Grid | None
@@ -100,7 +100,7 @@ def page(
         drawn = figures.loss_curves(protocol.done, evidence.curves, colours, f"s{place}", room)
         apart = notes.apart(protocol, found)
         sections.append(_section(protocol, apart, f"protocol-{place + 1}", evidence, drawn, colours))
-    fields = (*MEASURES, *ANSWERS, *DETAILS)
+    fields = (*MEASURES, *COMPLETIONS, *DETAILS)
     shown = {field.column for field in fields}
     return {
         "title": _title(sections),
@@ -117,12 +117,12 @@ def page(
 
 
 def loss_colours(runs: pandas.DataFrame) -> dict[str, str]:
-    """One colour key a loss for the whole page, by its displayed name; controls share a grey."""
+    """One colour key a loss for the whole page, by its displayed name; baselines share a grey."""
     frame = tables.prepared(runs)
     named = frame["loss"].map(lambda loss: numbers.number(loss, "text"))
     contenders = sorted(set(named[~frame["control"]]))
-    controls = dict.fromkeys(named[frame["control"]], CONTROL)
-    return controls | {loss: str(place % COLOURS) for place, loss in enumerate(contenders)}
+    baselines = dict.fromkeys(named[frame["control"]], CONTROL)
+    return baselines | {loss: str(place % COLOURS) for place, loss in enumerate(contenders)}
 
 
 def _title(sections: Sequence[Section]) -> str:
@@ -162,7 +162,7 @@ def _section(
         notes=notes.notes(protocol),
         diagnosis=notes.diagnosis(protocol, evidence.findings),
         unfinished=notes.unfinished(protocol),
-        **_answers(rows, settings),
+        **_completions(rows, settings),
         cells=grid(rows, (*settings, *MEASURES)) if len(done) else None,
         details=_details(rows, settings),
         sources=grid(rows, (*settings, *sources)) if (sources := tables.source_fields(done)) else None,
@@ -186,18 +186,18 @@ def _first_screen(protocol: Protocol, evidence: Evidence) -> dict[str, Any]:
         "verdicts": verdict.verdicts(protocol, found),
         "main": grid(tables.with_parameters(shown, fields), fields) if len(shown) else None,
         "strips": drawn if any(drawn) else (),
-        "reading": notes.reading(protocol, is_tested=bool(found), has_claim=headline.has_claim(protocol)),
+        "reading": notes.reading(protocol, is_tested=bool(found), is_confirmed=headline.has_confirmation(protocol)),
         "span": tuple(numbers.tick(end) for end in span) if any(drawn) else (),
     }
 
 
-def _answers(rows: pandas.DataFrame, settings: Sequence[numbers.Field]) -> dict[str, Any]:
-    """The table of generated answers with its note; none where no cell was asked."""
-    asked = tables.answered(rows)
-    if asked.empty:
-        return {"answers": None, "answers_note": ""}
-    fields = (*settings, *tables.detail_fields(asked, ANSWERS))
-    return {"answers": grid(asked, fields), "answers_note": notes.answers(asked)}
+def _completions(rows: pandas.DataFrame, settings: Sequence[numbers.Field]) -> dict[str, Any]:
+    """The table of generated completions with its note; none where no cell has any."""
+    found = tables.with_completions(rows)
+    if found.empty:
+        return {"completions": None, "completions_note": ""}
+    fields = (*settings, *tables.detail_fields(found, COMPLETIONS))
+    return {"completions": grid(found, fields), "completions_note": notes.completions(found)}
 
 
 def _details(rows: pandas.DataFrame, settings: Sequence[numbers.Field]) -> dict[str, Grid]:
@@ -218,7 +218,7 @@ def _figures(protocol: Protocol, evidence: Evidence, colours: Mapping[str, str],
 
 
 def _undrawn(done: pandas.DataFrame, curves: Mapping[str, Any], drawn: Sequence[figures.LossCurves]) -> str:
-    """How many losses have curves that are not drawn, in words; empty where all are."""
+    """How many losses have curves that are not drawn, as a sentence; empty where all are."""
     count = int(done.loc[done["cell"].isin(curves.keys()), "loss"].nunique()) - len(drawn)
     most = numbers.number(figures.LOSSES_DRAWN, "count")
     return f"Not drawn: {numbers.counted(count, 'loss')}; a page holds the curves of {most}." if count else ""
@@ -228,7 +228,7 @@ def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ..
     cards = []
     for loss, rows in protocol.done.groupby("loss", sort=False):
         records = rows_of(rows)
-        told = dict.fromkeys(numbers.settings(row, seed=False) for row in records)
+        named = dict.fromkeys(numbers.settings(row, seed=False) for row in records)
         first = records[0]
         name = numbers.number(loss, "text")
         cards.append(
@@ -238,8 +238,8 @@ def _cards(protocol: Protocol, colours: Mapping[str, str]) -> tuple[LossCard, ..
                 formula=_or_empty(first.get("formula")),
                 conventions=_or_empty(first.get("conventions")),
                 paper=_or_empty(first.get("paper")),
-                ruler=_or_empty(first.get("reward")),
-                settings=tuple(text for text in told if text),
+                reward=_or_empty(first.get("reward")),
+                settings=tuple(text for text in named if text),
             )
         )
     return tuple(cards)
@@ -295,7 +295,7 @@ def _environment(runs: pandas.DataFrame) -> tuple[tuple[str, str], ...]:
 
 
 def _versions(text: str) -> str:
-    """The recorded library versions as words; text that is no JSON object stays as it is."""
+    """The recorded library versions as a list; text that is no JSON object stays as it is."""
     try:
         known = json.loads(text)
     except ValueError:

@@ -6,8 +6,8 @@
     results.metrics_long("runs")    one row a cell and metric, with its error, count, unit and direction
     results.compare("runs")   one row a comparison of two settings, with its verdict
     results.seeds_needed("runs", "preference_accuracy", 0.03)    seeds of each side that would find this difference
-    results.across("runs", "elsewhere")    one row a cell that both folders hold
-    results.search("runs")    one row a cell's part in a search and its claim
+    results.across("runs", "other")    one row a cell that both folders hold
+    results.search("runs")    one row a cell's part in a search and its confirmation
     results.audits("runs")    what was found about the rows, by protocol
     results.read_annotations("annotations.json")    one row a published verdict
 

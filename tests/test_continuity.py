@@ -25,13 +25,87 @@ COMMAND = (
 ).split()
 
 # What a report calls a thing, then and now: old text -> new text, longest first. Columns and keys keep their names.
-WORDS: dict[str, str] = {}
+WORDS: dict[str, str] = {
+    # the verdict and the notes
+    "it is not told from the untrained model": "it is not distinguishable from the untrained model",
+    "the test cannot tell from the best": "the test cannot distinguish from the best",
+    "Controls are shaded. Own rulers:": "Baselines are shaded. Own rewards:",
+    "Own rulers:": "Own rewards:",
+    "finished cells, 4 controls": "finished cells, 4 baselines",
+    "Answers to 3 prompts after training": "Completions of 3 prompts after training",
+    "win rates against the reference's answers": "win rates against the reference's completions",
+    "Preferring the longer answer, without": "Preferring the longer completion, without",
+    "or samples 1.5 times as long": "or completions 1.5 times as long",
+    "against a bias to long answers": "against a bias to long completions",
+    # headings
+    "sum ratio ± se ↑": "preference accuracy ± se ↑",
+    "| mean ratio ↑ |": "| length-normalized accuracy ↑ |",
+    "| own ruler ↑ |": "| accuracy under the loss's own reward ↑ |",
+    "| own ruler gain ↑ |": "| gain under own reward ↑ |",
+    "| own ruler length bias |": "| length bias under own reward |",
+    "| own ruler |": "| own reward |",
+    "| chosen drift": "| change in chosen log-prob",
+    "| rejected drift": "| change in rejected log-prob",
+    "| displaced ↓ |": "| became less likely ↓ |",
+    "| per token |": "| length-normalized |",
+    "### Generated answers": "### Generated completions",
+    "### Every cell: answers": "### Every cell: completions",
+    "### Every cell: by answer length": "### Every cell: by completion length",
+    "### Every cell: log-prob drift": "### Every cell: change in log-prob",
+    # what the columns mean
+    "of the rejected answer under the policy": "of the rejected completion under the policy",
+    "ties one half: one ruler for every loss": "ties one half; the same metric for every loss",
+    "pairs with a/nc &gt; d/nr, ties one half: the per-token ruler": (
+        "length-normalized accuracy: pairs with a/nc &gt; d/nr, ties one half"
+    ),
+    "below 0.3 the strength did not act": "below 0.3 beta has no effect",
+    "the chosen answers became less likely": "the chosen completions became less likely",
+    "alike answers push the chosen one down": "alike completions push the chosen one down",
+    "their chosen answer became less likely": "their chosen completion became less likely",
+    "where the chosen answer is longer": "where the chosen completion is longer",
+    "where the chosen answer is shorter": "where the chosen completion is shorter",
+    ": drift times length difference": ": change in log-prob per token times difference in length",
+    "samples that the judge prefers": "completions that the judge prefers",
+    "when the answers swap places": "when the completions swap places",
+    "verdicts that go to the longer answer": "verdicts that go to the longer completion",
+    "win-rate of a constant answer": "win-rate of a constant completion",
+    "the win-rate of the prompt itself as the answer": "the win-rate of the prompt itself as the completion",
+    "an answer that tells the judge what to say": "a completion that instructs the judge what to say",
+    "answers that decline their request": "completions that decline their request",
+    "the reference's answers to the same prompts": "the reference's completions to the same prompts",
+    "mean length of the policy's samples": "mean length of the policy's completions",
+    "length of the samples over": "length of the completions over",
+    "samples cut at the token limit": "completions cut at the token limit",
+    "all word pairs of the samples": "all word pairs of the completions",
+    "on the policy's own samples": "on the policy's own completions",
+    "mean gold reward of the policy's samples": "mean known reward of the policy's completions",
+    "mean gold reward of one of them": "mean known reward of one of them",
+    "mean gold reward of the one with": "mean known reward of the one with",
+    "mean of the highest gold reward": "mean of the highest known reward",
+    "prompts whose answer of highest implicit reward": "prompts whose completion of highest implicit reward",
+    "the same of the answer that the judge itself": "the same of the completion that the judge itself",
+    "writing the answers, scoring them": "writing the completions, scoring them",
+    "the same of writing one answer": "the same of writing one completion",
+    # the terminal's headings, whose three lines are read across
+    "accuracy   mean    own  chosen   chosen    length   drift     drift    dis-  effect.  train\n"
+    "loss  beta    lr  seed      sum ratio  ratio  ruler  longer  shorter  balanced  chosen  rejected  placed     beta"
+    "      s": (
+        "length- under length became effec- "
+        "preference normal- own chosen chosen bal- change change less tive train "
+        "loss beta lr seed accuracy ized reward longer shorter anced chosen rejected likely beta s"
+    ),
+}
 
 
 def in_today_s_words(text: str) -> str:
     for old in sorted(WORDS, key=len, reverse=True):
         text = text.replace(old, WORDS[old])
     return text
+
+
+def words_of(text: str) -> list[str]:
+    """What stands between blanks; a rule is as long as its column is wide, and counts as one dash."""
+    return re.sub(r"-{2,}", "-", text).split()
 
 
 @pytest.fixture
@@ -90,4 +164,4 @@ def test_the_report_says_the_same_in_today_s_words(earlier):
 def test_the_terminal_says_the_same_in_today_s_words(earlier):
     text = reports.terminal(results.read(earlier), folder=earlier)
     known = in_today_s_words((GOLDEN / "terminal.txt").read_text(encoding="utf-8")).partition("\n\nreport: ")[0]
-    assert re.sub(r"\s+", " ", text).strip() == re.sub(r"\s+", " ", known).strip()
+    assert words_of(text) == words_of(known)

@@ -1,4 +1,4 @@
-"""The declared axes of the training rows in a table: which vary, how they are named, and accuracy against one.
+"""The data perturbations in a table: which vary, how they are named, and accuracy against one.
 
 Cells that differ in one of them stand in one table and are not ranked against each other. Values stay numbers
 here; `reports/figures/axes.py` draws them.
@@ -36,12 +36,12 @@ _DEFAULTS: Mapping[str, Any] = {"label_noise": 0.0, "length_balance": False, "ro
 
 
 def varying(rows: pandas.DataFrame) -> tuple[str, ...]:
-    """The knobs that the trained rows do not share."""
+    """The data perturbations that the trained rows do not share."""
     return tuple(name for name, values in _values(rows).items() if len(values) > 1)
 
 
 def _values(rows: pandas.DataFrame) -> dict[str, set[Any]]:
-    """The values of each knob among the trained rows."""
+    """The values of each data perturbation among the trained rows."""
     kept = [name for name in ("loss", "lr", *KNOBS) if name in rows.columns]
     trained = [row for row in rows_of(rows[kept]) if _is_trained(row)]
     found = {name: {value_of(row, name) for row in trained} for name in KNOBS}
@@ -49,21 +49,21 @@ def _values(rows: pandas.DataFrame) -> dict[str, set[Any]]:
 
 
 def fixed(rows: pandas.DataFrame) -> dict[str, str]:
-    """The knobs besides train_pairs that all trained rows share, where that is not the default, as words."""
+    """By name, the data perturbations besides train_pairs that all trained rows share, other than the default."""
     found = _values(rows)
     alone = {name: found[name].pop() for name in KNOBS[1:] if len(found[name]) == 1}
     return {name: _shown(value, name) for name, value in alone.items() if value != _DEFAULTS.get(name)}
 
 
-def words(row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Some knobs of a row: "train pairs 256, label noise 0.2"; empty for an untrained one."""
+def named(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Some data perturbations of a row: "train pairs 256, label noise 0.2"; empty for an untrained one."""
     if not _is_trained(row):
         return ""
     return ", ".join(f"{FIELDS[name].head} {_shown(value_of(row, name), name)}" for name in names)
 
 
 def sort_key(row: Mapping[str, Any], names: Iterable[str]) -> tuple[float | str, ...]:
-    """Rows of equal knobs stand together, by the values of some of them."""
+    """Rows of equal data perturbations stand together, by the values of some of them."""
     values = {name: value_of(row, name) for name in names}
     return tuple(
         str(value or "") if name in _OF_LATER_ROUNDS else -1.0 if value is None else float(value)
@@ -72,7 +72,7 @@ def sort_key(row: Mapping[str, Any], names: Iterable[str]) -> tuple[float | str,
 
 
 def value_of(row: Mapping[str, Any], name: str) -> Any:
-    """A knob of a row; None where it has no value."""
+    """A data perturbation of a row; None where it has no value."""
     value = row.get(name)
     return _DEFAULTS.get(name) if numbers.is_missing(value) else value
 
@@ -88,7 +88,7 @@ def _is_trained(row: Mapping[str, Any]) -> bool:
 def against(rows: pandas.DataFrame, axis: str) -> pandas.DataFrame:
     """Preference accuracy by setting and value of an axis, averaged over seeds: one row a point.
 
-    Columns: loss, control, setting (in words, without the axis), value, seeds, preference_accuracy and its se:
+    Columns: loss, control, setting (its name, without the axis), value, seeds, preference_accuracy and its se:
     the mean of the seeds' clustered errors, because all seeds are measured on the same pairs. Empty where the
     axis does not vary.
     """
@@ -99,7 +99,7 @@ def against(rows: pandas.DataFrame, axis: str) -> pandas.DataFrame:
     points: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
     for row in rows_of(rows):
         if _is_trained(row) and not numbers.is_missing(row.get("preference_accuracy")):
-            setting = numbers.label({**row, "knobs": words(row, others)}, seed=False)
+            setting = numbers.label({**row, "perturbations": named(row, others)}, seed=False)
             points.setdefault((setting, value_of(row, axis)), []).append(row)
     lines: list[dict[str, Any]] = [
         {

@@ -71,7 +71,7 @@ def across(frame: pandas.DataFrame, a: str, b: str) -> str:
 
 def _styles(metric: str) -> tuple[Style, Style]:
     """How values of a metric and their differences are shown."""
-    return ("share", "change") if _UNITS.get(metric) == "share" else ("nats", "drift")
+    return ("share", "change") if _UNITS.get(metric) == "share" else ("nats", "signed")
 
 
 def _aligned(lines: Sequence[tuple[str, ...]], text: tuple[int, ...]) -> list[str]:
@@ -130,7 +130,7 @@ def _notes(frame: pandas.DataFrame) -> list[str]:
     ]
     if (seeds < CLAIM_SEEDS).any():
         notes.append(
-            f"With fewer than {numbers.counted(CLAIM_SEEDS, 'seed')} of each side nothing is claimed about the "
-            "losses; train more (seeds=)."
+            f"With fewer than {numbers.counted(CLAIM_SEEDS, 'seed')} of each side there is no claim about "
+            "the losses; train more (seeds=)."
         )
     return [line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False)]

@@ -1,4 +1,4 @@
-"""What a table says about itself: how many seeds carry it, where rulers disagree, where a strength was idle.
+"""What a table says about itself: how many seeds carry it, where the accuracies disagree, which failure modes show.
 
 Each note is a sentence with its evidence; a diagnosis names a failure mode and what to try. No note calls a loss
 better or worse.
@@ -10,18 +10,20 @@ from typing import Any
 import pandas
 
 from reports.content import axes
+from reports.content.fields import COMPARED
 from reports.content.tables import Protocol
 from reports.text import numbers
 from results.cells.frames import rows_of
 from results.inference.test import CLAIM_SEEDS
-from results.metrics.diagnosis import Finding
+from results.metrics.diagnosis import Finding, title
 
-CLAIMED = (
+CONFIRMED = (
     "Shown are each loss's winner of the search and its default, on seeds that the search has not seen; a "
     "default is tested against its own winner alone and never bold."
 )
 
 _LISTED = 6
+_EVIDENCE = {field.column: field.head for field in COMPARED}
 
 
 def seeds_per_setting(rows: pandas.DataFrame) -> int:
@@ -32,7 +34,7 @@ def seeds_per_setting(rows: pandas.DataFrame) -> int:
     return int(rows["seed"].groupby(settings).nunique().min())
 
 
-def claim(protocol: Protocol) -> str:
+def finding(protocol: Protocol) -> str:
     """What the number of seeds allows to say; empty where no loss was trained."""
     seeds = seeds_per_setting(protocol.contenders)
     if seeds == 0:
@@ -44,20 +46,21 @@ def claim(protocol: Protocol) -> str:
 
 def notes(protocol: Protocol) -> tuple[str, ...]:
     """The notes of one protocol, in the order of importance."""
-    rules = (_elsewhere, _knobs, _disagreement, _length_baseline, _dropped)
+    rules = (_external, _perturbations, _disagreement, _length_baseline, _dropped)
     return tuple(note for note in (rule(protocol) for rule in rules) if note)
 
 
-def _elsewhere(protocol: Protocol) -> str:
+def _external(protocol: Protocol) -> str:
     """That a table is about models whose training is not known."""
     if "trained_model" not in protocol.done.columns or protocol.done["trained_model"].isna().all():
         return ""
     return (
-        "Trained elsewhere: rows, budgets and learning rates may differ, so the table compares models and not losses."
+        "External checkpoints: rows, budgets and learning rates may differ, so the table compares models and not "
+        "losses."
     )
 
 
-def _knobs(protocol: Protocol) -> str:
+def _perturbations(protocol: Protocol) -> str:
     """Which axes of the training rows vary: across them nothing is ranked."""
     names = [axes.FIELDS[name].head for name in axes.varying(protocol.done)]
     if not names:
@@ -66,32 +69,32 @@ def _knobs(protocol: Protocol) -> str:
     if "round" not in names:
         return differ
     return (
-        f"{differ} In a later round each cell learns from answers of its own policy to prompts that all are asked: "
+        f"{differ} In a later round each cell learns from completions of its own policy to prompts that all are asked: "
         "the losses share prompts and held-out rows, not training rows."
     )
 
 
-def answers(asked: pandas.DataFrame) -> str:
-    """What the table of generated answers is about: how many prompts, and against what."""
-    counts = _distinct(asked, "generated_prompts")
+def completions(found: pandas.DataFrame) -> str:
+    """What the table of generated completions is about: how many prompts, and against what."""
+    counts = _distinct(found, "generated_prompts")
     prompts = numbers.counted(int(counts[0]), "prompt") if len(counts) == 1 else "prompts"
-    judges = [numbers.number(judge, "text") for judge in _distinct(asked, "judge")]
-    judged = f"; win rates against the reference's answers, judge {', '.join(judges)}" if judges else ""
-    told = f"Answers to {prompts} after training{judged}."
-    if len(_distinct(asked, "generation")) > 1:
-        told += " The cells answered different prompts, or in different ways: compare only those that agree."
-    return told
+    judges = [numbers.number(judge, "text") for judge in _distinct(found, "judge")]
+    judged = f"; win rates against the reference's completions, judge {', '.join(judges)}" if judges else ""
+    note = f"Completions of {prompts} after training{judged}."
+    if len(_distinct(found, "generation")) > 1:
+        note += " The cells completed different prompts, or in different ways: compare only those that agree."
+    return note
 
 
 def _disagreement(protocol: Protocol) -> str:
-    """Cells that one ruler puts above and the other below one half."""
+    """Cells that one of the two accuracies puts above and the other below one half."""
     rows = rows_of(protocol.contenders)
-    told = [f"{_name(protocol, row)}: {_both_rulers(row)}" for row in rows if _disagrees(row)]
-    if not told:
+    cells = [f"{_name(protocol, row)}: {_both_accuracies(row)}" for row in rows if _disagrees(row)]
+    if not cells:
         return ""
     return (
-        "Sum ratio and mean ratio lie on different sides of 0.5, so whether these learned the preference depends on "
-        f"the ruler: {_some(told)}."
+        "Preference accuracy and length-normalized accuracy lie on different sides of 0.5, so whether these learned "
+        f"the preference depends on the metric: {_some(cells)}."
     )
 
 
@@ -102,7 +105,7 @@ def _disagrees(row: Mapping[str, Any]) -> bool:
     return bool((values[0] - 0.5) * (values[1] - 0.5) < 0)
 
 
-def _both_rulers(row: Mapping[str, Any]) -> str:
+def _both_accuracies(row: Mapping[str, Any]) -> str:
     pair = [
         numbers.with_error(row[name], row.get(f"{name}_se"), "share")
         for name in ("preference_accuracy", "mean_ratio_accuracy")
@@ -115,8 +118,8 @@ def _length_baseline(protocol: Protocol) -> str:
     values = _distinct(protocol.done, "longer_wins_baseline")
     if not values:
         return ""
-    told = ", ".join(numbers.number(value, "share") for value in values)
-    return f"Preferring the longer answer, without reading it, scores {told} on these pairs."
+    scores = ", ".join(numbers.number(value, "share") for value in values)
+    return f"Preferring the longer completion, without reading it, scores {scores} on these pairs."
 
 
 def diagnosed(protocol: Protocol) -> str:
@@ -126,16 +129,16 @@ def diagnosed(protocol: Protocol) -> str:
         if not numbers.is_missing(row.get("diagnosis")):
             for mode in filter(None, str(row["diagnosis"]).split(",")):
                 cells.setdefault(mode, []).append(_name(protocol, row))
-    told = [f"{numbers.number(mode, 'text').replace('_', ' ')} in {_some(named)}" for mode, named in cells.items()]
-    return f"Diagnosis (the report has the evidence): {'. '.join(told)}." if told else ""
+    modes = [f"{numbers.number(title(mode), 'text')} in {_some(named)}" for mode, named in cells.items()]
+    return f"Diagnosis (the report has the evidence): {'. '.join(modes)}." if modes else ""
 
 
 def warnings(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> tuple[tuple[str, str], ...]:
-    """Each failure mode that some cell shows, with the losses of those cells: ("beta inert", "dpo, orpo")."""
+    """Each failure mode that some cell shows, with the losses of those cells: ("saturation", "dpo, orpo")."""
     shown: dict[str, dict[str, None]] = {}
     for row in rows_of(protocol.contenders):
         for finding in findings.get(row["cell"], ()):
-            shown.setdefault(finding.mode.replace("_", " "), {})[numbers.number(row["loss"], "text")] = None
+            shown.setdefault(title(finding.mode), {})[numbers.number(row["loss"], "text")] = None
     return tuple((mode, ", ".join(losses)) for mode, losses in shown.items())
 
 
@@ -149,13 +152,13 @@ def diagnosis(protocol: Protocol, findings: Mapping[str, Sequence[Finding]]) -> 
     for row in rows_of(protocol.contenders):
         for finding in findings.get(row["cell"], ()):
             evidence = ", ".join(
-                f"{name.replace('_', ' ')} {numbers.number(value, 'ratio')}" for name, value in finding.evidence.items()
+                f"{_EVIDENCE.get(name, name.replace('_', ' '))} {numbers.number(value, 'ratio')}"
+                for name, value in finding.evidence.items()
             )
             shown.setdefault(finding.mode, []).append(f"{_name(protocol, row)} ({evidence})")
             last[finding.mode] = finding
     return tuple(
-        f"{mode.replace('_', ' ').capitalize()}: {_some(cells)}. Rule: {last[mode].threshold}. "
-        f"Try: {last[mode].remedy}."
+        f"{title(mode).capitalize()}: {_some(cells)}. Rule: {last[mode].threshold}. Try: {last[mode].remedy}."
         for mode, cells in shown.items()
     )
 
@@ -165,8 +168,8 @@ def _dropped(protocol: Protocol) -> str:
     values = [value for value in _distinct(protocol.done, "dropped_pairs") if value]
     if not values:
         return ""
-    told = ", ".join(numbers.number(value, "count") for value in values)
-    return f"Training rows of the last, partial batch that were left out: {told}."
+    counts = ", ".join(numbers.number(value, "count") for value in values)
+    return f"Training rows of the last, partial batch that were left out: {counts}."
 
 
 def measured_on(rows: pandas.DataFrame, column: str, noun: str) -> str:
@@ -175,32 +178,33 @@ def measured_on(rows: pandas.DataFrame, column: str, noun: str) -> str:
     return f" Measured on {numbers.counted(int(counts[0]), noun)}." if len(counts) == 1 else ""
 
 
-def rulers(protocol: Protocol) -> str:
-    """Which own ruler each loss declares."""
+def own_rewards(protocol: Protocol) -> str:
+    """Which reward each loss declares as its own."""
     if "reward" not in protocol.done.columns:
         return ""
     named = protocol.done.loc[protocol.done["reward"].notna(), ["loss", "reward"]].drop_duplicates()
-    told = [f"{numbers.number(loss, 'text')} {numbers.number(ruler, 'text')}" for loss, ruler in named.to_numpy()]
-    return f"Own rulers: {', '.join(told)}." if told else ""
+    pairs = [f"{numbers.number(loss, 'text')} {numbers.number(reward, 'text')}" for loss, reward in named.to_numpy()]
+    return f"Own rewards: {', '.join(pairs)}." if pairs else ""
 
 
-def reading(protocol: Protocol, *, is_tested: bool, has_claim: bool) -> str:
-    """How to read the table of settings; whether some of it was tested over seeds and rows, and a search's claim."""
+def reading(protocol: Protocol, *, is_tested: bool, is_confirmed: bool) -> str:
+    """How to read the table of settings; whether some of it was tested over seeds and rows, and whether it is
+    the confirmation of a search."""
     errors = (
-        "Errors of tested columns are over seeds and test pairs; bold are all values that the test cannot tell from "
-        "the best of their column."
+        "Errors of tested columns are over seeds and test pairs; bold are all values that the test cannot "
+        "distinguish from the best of their column."
         if is_tested
         else "Standard errors are over pairs, clustered on the first human turn, and say nothing about another seed."
     )
-    told = (
+    sentences = (
         "Held-out test pairs.",
         "↑ and ↓ say which way a column improves; columns without an arrow have no good direction.",
         errors,
-        CLAIMED if has_claim else "",
-        "Controls are shaded." if protocol.done["control"].any() else "",
-        rulers(protocol),
+        CONFIRMED if is_confirmed else "",
+        "Baselines are shaded." if protocol.done["control"].any() else "",
+        own_rewards(protocol),
     )
-    return " ".join(filter(None, told))
+    return " ".join(filter(None, sentences))
 
 
 def _name(protocol: Protocol, row: Mapping[str, Any]) -> str:
@@ -211,10 +215,10 @@ def _distinct(rows: pandas.DataFrame, column: str) -> list[Any]:
     return sorted(rows[column].dropna().unique()) if column in rows.columns else []
 
 
-def _some(told: Sequence[str]) -> str:
+def _some(entries: Sequence[str]) -> str:
     """The first entries, and how many more there are."""
-    rest = len(told) - _LISTED
-    return "; ".join(told[:_LISTED]) + (f"; and {numbers.counted(rest, 'more cell')}" if rest > 0 else "")
+    rest = len(entries) - _LISTED
+    return "; ".join(entries[:_LISTED]) + (f"; and {numbers.counted(rest, 'more cell')}" if rest > 0 else "")
 
 
 def unfinished(protocol: Protocol) -> tuple[str, ...]:
@@ -237,7 +241,7 @@ def identity(protocol: Protocol) -> tuple[tuple[str, str], ...]:
 
 
 def apart(protocol: Protocol, everyone: Sequence[Protocol]) -> str:
-    """What tells a protocol from others of the same data and model, in words; empty where there are none."""
+    """What distinguishes a protocol from others of the same data and model; empty where there are none."""
     alike = [
         other
         for other in everyone
@@ -247,20 +251,20 @@ def apart(protocol: Protocol, everyone: Sequence[Protocol]) -> str:
         return ""
     known = dict.fromkeys(name for one in alike for name in one.shared if not name.endswith(("digest", "revision")))
     names = [name for name in known if len({one.shared.get(name) for one in alike}) > 1]
-    told = [
+    named = [
         ", ".join(f"{name.replace('_', ' ')} {_shown(one.shared[name])}" for name in names if name in one.shared)
         for one in alike
     ]
-    own = told[[one.id for one in alike].index(protocol.id)]
-    if own and told.count(own) == 1:
+    own = named[[one.id for one in alike].index(protocol.id)]
+    if own and named.count(own) == 1:
         return own
     return ", ".join(filter(None, (own, f"protocol {numbers.number(protocol.id, 'text')}")))
 
 
 def seeds(rows: pandas.DataFrame) -> tuple[tuple[str, str], ...]:
     """The seeds of some rows as a labelled fact; none where no row has one."""
-    told = [numbers.number(value, "text") for value in _distinct(rows, "seed")]
-    return (("seeds", ", ".join(told)),) if told else ()
+    seeds = [numbers.number(value, "text") for value in _distinct(rows, "seed")]
+    return (("seeds", ", ".join(seeds)),) if seeds else ()
 
 
 def _shown(value: Any) -> str:
@@ -270,11 +274,11 @@ def _shown(value: Any) -> str:
 def summary(protocol: Protocol) -> str:
     """How many cells of which kind the protocol holds."""
     losses = protocol.rows.loc[~protocol.rows["control"], "loss"].nunique()
-    controls = int(protocol.done["control"].sum())
+    baselines = int(protocol.done["control"].sum())
     parts = [
         numbers.counted(losses, "loss"),
         numbers.counted(len(protocol.contenders), "finished cell"),
-        numbers.counted(controls, "control"),
+        numbers.counted(baselines, "baseline"),
     ]
     if len(protocol.unfinished):
         parts.append(f"{numbers.counted(len(protocol.unfinished), 'cell')} without a result")

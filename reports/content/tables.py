@@ -60,7 +60,7 @@ class Protocol:
 
     @property
     def contenders(self) -> pandas.DataFrame:
-        """The finished cells that are no controls."""
+        """The finished cells that are no baselines."""
         return self.done[~self.done["control"]]
 
     @property
@@ -70,8 +70,8 @@ class Protocol:
 
 
 def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The frame in display order: protocols apart, then equal knobs together, controls first, by loss, strength,
-    rate and seed. A column `knobs` says in words what a row's training rows have of their own.
+    """The frame in display order: protocols apart, then equal data perturbations together, baselines first, by loss,
+    beta, rate and seed. A column `perturbations` names what a row's training rows have of their own.
 
     Raises: ValueError when a needed column is missing.
     """
@@ -83,22 +83,21 @@ def prepared(runs: pandas.DataFrame) -> pandas.DataFrame:
     frame["protocol"] = frame["protocol"].astype(object).where(frame["protocol"].notna(), "")
     names = {protocol: axes.varying(rows) for protocol, rows in frame.groupby("protocol")}
     records = [(row, names[row["protocol"]]) for row in numbers.records(frame, *_SORTED_BY)]
-    frame["knobs"] = [axes.words(row, own) for row, own in records]
+    frame["perturbations"] = [axes.named(row, own) for row, own in records]
     order = sorted(range(len(frame)), key=[_sort_key(row, own) for row, own in records].__getitem__)
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _sort_key(row: Mapping[str, Any], knobs: tuple[str, ...]) -> tuple[Any, ...]:
-    """The place of a row; `knobs` are those that vary within its protocol."""
-    strength = _number_key(row.get("beta"))
+def _sort_key(row: Mapping[str, Any], perturbations: tuple[str, ...]) -> tuple[Any, ...]:
+    """The place of a row; `perturbations` are those that vary within its protocol."""
     others = json.dumps(numbers.hyperparameters(row), sort_keys=True)
     untrained_first = (str(row["protocol"]), row["loss"] != "none")
     return (
         *untrained_first,
-        *axes.sort_key(row, knobs),
+        *axes.sort_key(row, perturbations),
         not row["control"],
         str(row["loss"]),
-        strength,
+        _number_key(row.get("beta")),
         _number_key(row.get("lr")),
         others,
         _number_key(row.get("seed")),
@@ -143,7 +142,8 @@ def _shared(rows: pandas.DataFrame, column: str) -> Any:
 
 
 def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """The columns that name a cell: loss, knobs that vary, beta, lr, what else varies within a loss, and a varying
+    """The columns that name a cell: loss, data perturbations that vary, beta, lr, what else varies within a loss, and a
+    varying
     seed."""
     seen: dict[tuple[str, str], set[str]] = {}
     for row in numbers.records(rows, "loss", "hyperparameters", "cell"):
@@ -152,18 +152,18 @@ def setting_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
     varying = sorted({name for (name, _), values in seen.items() if name != "beta" and len(values) > 1})
     others = tuple(Field(PARAMETER_PREFIX + name, name.replace("_", " "), "ratio", short=name) for name in varying)
     seeds = rows["seed"].nunique() if "seed" in rows.columns else 0
-    knobs = tuple(axes.FIELDS[name] for name in axes.varying(rows))
+    perturbations = tuple(axes.FIELDS[name] for name in axes.varying(rows))
     given = (TRAINED_MODEL,) if seeds < 2 and _several_models(rows) else ()
-    return (LOSS, *given, *knobs, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
+    return (LOSS, *given, *perturbations, BETA, LR, *others, *((SEED,) if seeds > 1 else ()))
 
 
 def _several_models(rows: pandas.DataFrame) -> bool:
-    """Whether a loss names several models that were trained elsewhere."""
+    """Whether a loss names several external checkpoints."""
     return "trained_model" in rows.columns and bool((rows.groupby("loss")["trained_model"].nunique() > 1).any())
 
 
 def headline_fields(rows: pandas.DataFrame, measures: tuple[Field, ...] = HEADLINE) -> tuple[Field, ...]:
-    """The columns of the table of settings: what names a setting, how many seeds, its role in a claim, the measures
+    """The columns of the table of settings: what names a setting, how many seeds, its role in a search, the measures
     that some row has."""
     named = tuple(field for field in setting_fields(rows) if field is not SEED)
     several = "seeds" in rows.columns and bool((rows["seeds"] > 1).any())
@@ -188,8 +188,9 @@ def _capability_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
 
 
 def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
-    """Accuracy and drift on the test pairs of each source of a mixture; none where there is one source."""
+    """Accuracy and change in log-prob on the test pairs of each source of a mixture; none where there is one source."""
     telling = ("preference_accuracy", "chosen_logp_drift")
+    short = {field.column: field.short for field in MEASURES}
     shown = [
         name
         for name in sources(rows.columns)
@@ -201,15 +202,15 @@ def source_fields(rows: pandas.DataFrame) -> tuple[Field, ...]:
             f"{name}: {head}",
             style,
             error=column == "preference_accuracy",
-            short=f"{name}\n{head}",
+            short=f"{name}\n{short.get(column, head)}",
         )
         for name in shown
         for column, head, style in BY_SOURCE
     )
 
 
-def answered(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The cells that answered prompts after training."""
+def with_completions(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The cells whose model completed prompts after training."""
     if "generated_prompts" not in rows.columns:
         return rows.iloc[:0]
     return rows[rows["generated_prompts"].notna()]
@@ -226,7 +227,7 @@ def with_parameters(rows: pandas.DataFrame, fields: tuple[Field, ...]) -> pandas
 
 
 def main_table(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The main table as numbers: one row a finished cell, protocols apart, controls first.
+    """The main table as numbers: one row a finished cell, protocols apart, baselines first.
 
     The columns are those of `results.read` that the reports show, with their standard errors, and one column
     `hyperparameters.<name>` for each hyper-parameter other than beta that varies within a loss.

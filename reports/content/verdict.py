@@ -1,4 +1,4 @@
-"""The answer in words: which losses are better, worse or not distinguishable, and with what evidence."""
+"""The verdict as text: which losses are better, worse or not distinguishable, and with what evidence."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reports.content import headline, notes
-from reports.content.headline import RULERS, Standings
+from reports.content.headline import TESTED, Standings
 from reports.content.tables import Protocol
 from reports.text import grids, numbers
 from reports.text.grids import Grid
@@ -25,13 +25,13 @@ _NAMED = 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said about the losses of one table, in words, with its evidence.
+    """What may be said about the losses of one table, with its evidence.
 
-    kind: "better" where some loss is, "tied" where none is told from the best, "none" where nothing is claimed.
-    grid: the best against the others. where: the knobs that its training rows share, in words.
+    kind: "better" where some loss is, "tied" where none differs clearly from the best, "none" without a finding.
+    grid: the best against the others. where: the data perturbations that its training rows share.
     """
 
-    words: str
+    text: str
     evidence: tuple[str, ...] = ()
     grid: Grid | None = None
     where: str = ""
@@ -39,7 +39,8 @@ class Verdict:
 
 
 def verdicts(protocol: Protocol, found: Standings) -> tuple[Verdict, ...]:
-    """One verdict for each group of equal knobs; a single one without a claim where seeds or tests are missing."""
+    """One verdict for each group of equal data perturbations; a single one without a finding where seeds or tests are
+    missing."""
     seeds = notes.seeds_per_setting(headline.ranked(protocol))
     if not seeds:
         return ()
@@ -49,13 +50,13 @@ def verdicts(protocol: Protocol, found: Standings) -> tuple[Verdict, ...]:
         return (Verdict(f"{numbers.counted(seeds, 'seed')}: no claim about the losses.", (more,)),)
     if not found:
         return (_untested(protocol),)
-    return tuple(_of_group(protocol, knobs, found) for knobs in found)
+    return tuple(_of_group(protocol, perturbations, found) for perturbations in found)
 
 
 def _untested(protocol: Protocol) -> Verdict:
     """Why nothing was tested although there are seeds."""
-    if headline.ranked(protocol)[RULERS[0]].isna().all():
-        return Verdict("No verdict: the test rows hold single rated answers, and preference accuracy needs pairs.")
+    if headline.ranked(protocol)[TESTED[0]].isna().all():
+        return Verdict("No verdict: the test rows hold single rated completions, and preference accuracy needs pairs.")
     count = len(set(settings.keys(headline.ranked(protocol))))
     if count > headline.MOST_TESTED:
         why = (
@@ -72,27 +73,26 @@ def _untested(protocol: Protocol) -> Verdict:
     )
 
 
-def _of_group(protocol: Protocol, knobs: str, found: Standings) -> Verdict:
+def _of_group(protocol: Protocol, perturbations: str, found: Standings) -> Verdict:
     """The verdict on settings whose training rows are alike."""
-    ruled = found[knobs]
-    main, per_token = ruled[RULERS[0]], ruled[RULERS[1]]
+    main, normalized = (found[perturbations][name] for name in TESTED)
     names = _names(protocol, main.places)
     best = main.places[0]
     against = {line["b"]: line for line in main.comparisons if line["a"] == best.label}
-    other = {frozenset((line["a"], line["b"])): line for line in per_token.comparisons}
+    other = {frozenset((line["a"], line["b"])): line for line in normalized.comparisons}
     contrary = [place for place in main.places[1:] if _contrary(against[place.label], other)]
-    where = f" ({knobs})" if knobs else ""
-    words = _words(main.places, names, contrary) + where
+    where = f" ({perturbations})" if perturbations else ""
+    text = _text(main.places, names, contrary) + where
     grid = _grid(main.places, names, against, other) if len(main.places) > 1 else None
     evidence = _evidence(protocol, main, names, contrary, found)
     apart = [place for place in main.places[1:] if not place.tied and place not in contrary]
     kind: Kind = "none" if len(main.places) < 2 else "better" if apart else "tied"
-    if headline.has_claim(protocol):
+    if headline.has_confirmation(protocol):
         evidence.append(_tuning(main))
-    return Verdict(f"{words}.", tuple(filter(None, evidence)), grid, knobs, kind)
+    return Verdict(f"{text}.", tuple(filter(None, evidence)), grid, perturbations, kind)
 
 
-def _words(places: Sequence[Place], names: Mapping[str, str], contrary: Sequence[Place]) -> str:
+def _text(places: Sequence[Place], names: Mapping[str, str], contrary: Sequence[Place]) -> str:
     """The verdict itself."""
     best, others = names[places[0].label], places[1:]
     if not others:
@@ -100,23 +100,23 @@ def _words(places: Sequence[Place], names: Mapping[str, str], contrary: Sequence
     unclear = [place for place in others if place.tied or place in contrary]
     worse = [place for place in others if place not in unclear]
     if not worse:
-        return f"Not distinguishable: {_told(places, names)}"
-    rest = f"; not distinguishable from {_told(unclear, names)}" if unclear else ""
-    return f"{best} is better than {_told(worse, names)}{rest}"
+        return f"Not distinguishable: {_listed(places, names)}"
+    rest = f"; not distinguishable from {_listed(unclear, names)}" if unclear else ""
+    return f"{best} is better than {_listed(worse, names)}{rest}"
 
 
 def _evidence(
     protocol: Protocol, found: Standing, names: Mapping[str, str], contrary: Sequence[Place], everyone: Standings
 ) -> list[str]:
-    """What the words rest on, and what limits them."""
+    """What the verdict rests on, and what limits it."""
     best = found.places[0]
     interval = headline.within(best.low, best.high)
-    told = [
+    evidence = [
         f"{names[best.label]} has the highest preference accuracy, {numbers.number(best.value, 'share')} "
         f"(95 % {interval}, over {numbers.counted(best.seeds, 'seed')} and the test rows)."
     ]
     if best.low <= 0.5 <= best.high:
-        told.append("That interval holds 0.500: on these pairs it is not told from the untrained model.")
+        evidence.append("That interval holds 0.500: on these pairs it is not distinguishable from the untrained model.")
     tied = {place.label for place in found.places[1:] if place.tied}
     detectable = [
         line["detectable"]
@@ -125,43 +125,48 @@ def _evidence(
     ]
     if detectable:
         ends = " to ".join(dict.fromkeys(numbers.number(end(detectable), "share") for end in (min, max)))
-        told.append(
+        evidence.append(
             f"Where no difference was found, one of {ends} would have been found in four cases of five; a "
             "smaller one may be there."
         )
     if contrary:
-        listed = _told(contrary, names)
-        told.append(f"Per token the order is the other way round against {listed}, so no direction is told there.")
-    placed = [len(ruled[RULERS[0]].places) + len(ruled[RULERS[0]].defaults) for ruled in everyone.values()]
+        listed = _listed(contrary, names)
+        evidence.append(
+            f"By length-normalized accuracy the order is reversed against {listed}, so no direction is stated there."
+        )
+    mains = [standing[TESTED[0]] for standing in everyone.values()]
+    placed = [len(one.places) + len(one.defaults) for one in mains]
     left_out = len(set(settings.keys(headline.ranked(protocol)))) - sum(placed)
     if left_out:
-        told.append(
+        evidence.append(
             f"Left out, with fewer than {numbers.counted(CLAIM_SEEDS, 'seed')}: {numbers.counted(left_out, 'setting')}."
         )
     counts = Counter(place.loss for place in found.places)
-    if len(set(counts.values())) > 1 and not headline.has_claim(protocol):
-        told.append("The losses have different numbers of settings, so their best settings are not a fair comparison.")
-    return told
+    if len(set(counts.values())) > 1 and not headline.has_confirmation(protocol):
+        evidence.append(
+            "The losses have different numbers of settings, so their best settings are not a fair comparison."
+        )
+    return evidence
 
 
 def _tuning(found: Standing) -> str:
     """What tuning was worth: each winner of a search against its loss's default, on fresh seeds."""
     defaults = {place.label: numbers.number(place.loss, "text") for place in found.defaults}
-    told = [
+    gains = [
         f"{defaults[line['b']]} {numbers.number(line['difference'], 'change')} ({line['verdict']})"
         for line in found.comparisons
         if line["b"] in defaults
     ]
-    return f"Winner against its loss's default: {', '.join(told)}." if told else ""
+    return f"Winner against its loss's default: {', '.join(gains)}." if gains else ""
 
 
 def _contrary(line: Mapping[str, Any], other: Mapping[frozenset[str], Mapping[str, Any]]) -> bool:
-    """Whether the per-token ruler puts a clearly lower setting above the best: by more than one standard error."""
-    ruler = other.get(frozenset((line["a"], line["b"])))
-    if ruler is None or line["verdict"] == NOT_APART:
+    """Whether length-normalized accuracy puts a clearly lower setting above the best, by more than one error."""
+    second = other.get(frozenset((line["a"], line["b"])))
+    if second is None or line["verdict"] == NOT_APART:
         return False
-    difference = ruler["difference"] * (1 if ruler["a"] == line["a"] else -1)
-    return bool(difference < -ruler["difference_se"])
+    difference = second["difference"] * (1 if second["a"] == line["a"] else -1)
+    return bool(difference < -second["difference_se"])
 
 
 def _grid(
@@ -179,14 +184,14 @@ def _grid(
         (f"P({best} higher)", True),
         ("p (Holm)", True),
         ("detectable", True),
-        ("per token", True),
+        ("length-normalized", True),
         ("verdict", False),
     )
     rows = []
     for place in places[1 : _SHOWN + 1]:
         line = against[place.label]
-        ruler = other.get(frozenset((line["a"], line["b"])))
-        turned = None if ruler is None else ruler["difference"] * (1 if ruler["a"] == line["a"] else -1)
+        second = other.get(frozenset((line["a"], line["b"])))
+        turned = None if second is None else second["difference"] * (1 if second["a"] == line["a"] else -1)
         ends = " to ".join(numbers.number(line[end], "change") for end in ("low", "high"))
         rows.append(
             (
@@ -212,20 +217,20 @@ def _names(protocol: Protocol, places: Sequence[Place]) -> dict[str, str]:
     several = len({place.loss for place in places}) < len(places)
     found = {}
     for place in places:
-        row = {**rows[place.cells[0]], "knobs": ""}
+        row = {**rows[place.cells[0]], "perturbations": ""}
         loss = numbers.number(place.loss, "text")
         found[place.label] = numbers.label(row, seed=False) if several else loss
     return found
 
 
-def _told(places: Sequence[Place], names: Mapping[str, str]) -> str:
-    """Settings as a list in words; of many, how many each loss has."""
+def _listed(places: Sequence[Place], names: Mapping[str, str]) -> str:
+    """Settings as a list; of many, how many each loss has."""
     if len(places) <= _NAMED:
-        return _listed([names[place.label] for place in places])
+        return _joined([names[place.label] for place in places])
     counts = Counter(numbers.number(place.loss, "text") for place in places)
-    return _listed([f"{loss} ({numbers.counted(count, 'setting')})" for loss, count in counts.items()])
+    return _joined([f"{loss} ({numbers.counted(count, 'setting')})" for loss, count in counts.items()])
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Names as a list in words."""
+def _joined(names: Sequence[str]) -> str:
+    """Names as a list with an "and"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

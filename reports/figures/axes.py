@@ -39,10 +39,10 @@ def axis_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str)
 
 
 def axis_drawing(points: pandas.DataFrame, name: str, colours: Mapping[str, str], prefix: str) -> Drawing:
-    """Accuracy against an axis, a line a setting: `points` are those of `axes.against`, `name` the axis in words.
+    """Accuracy against an axis, a line a setting: `points` are those of `axes.against`, `name` the name of the axis.
 
-    The bars are one standard error. `colours` maps a displayed loss to its colour key; a loss's further settings are
-    told apart by dashes. `keys` are the settings, in order.
+    The bars are one standard error. `colours` maps a displayed loss to its colour key; a loss's further settings differ
+    by dashes. `keys` are the settings, in order.
     """
     series = [(str(setting), same) for setting, same in points.groupby("setting", sort=False)]
     values = sorted(set(points["value"]))

@@ -26,7 +26,7 @@ SMOOTHED_SHARE = 10
 
 @dataclass(frozen=True)
 class Panel:
-    """What one small drawing shows: columns of the curve table, each with the word for its line style."""
+    """What one small drawing shows: columns of the curve table, each with the name of its line style."""
 
     title: str
     columns: tuple[tuple[str, str], ...]
@@ -86,7 +86,7 @@ def _one_loss(
             panel.title,
             _fill(panel, tables, opacities, window, colour, labels if panel is _NAMING else ()),
             f"{prefix}p{place}",
-            keys=tuple(word for _, word in panel.columns) if len(panel.columns) > 1 else (),
+            keys=tuple(key for _, key in panel.columns) if len(panel.columns) > 1 else (),
         )
         for place, panel in enumerate((*PANELS, *_term_panel(tables)))
         if any(name in table and table[name].notna().any() for table in tables for name, _ in panel.columns)
@@ -130,10 +130,10 @@ def _fill(
         drawing.frame(axes, paint, limits=panel.limits, level=panel.level)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for place, (table, opacity) in enumerate(zip(tables, opacities, strict=True)):
-            words: Sequence[str | None] = [labels[place] or None] if labels else [None] * len(panel.columns)
+            keys: Sequence[str | None] = [labels[place] or None] if labels else [None] * len(panel.columns)
             if not place and len(panel.columns) > 1:
-                words = [word for _, word in panel.columns]
-            _lines(axes, panel, table, paint.series[colour], opacity, window, words, raw=len(tables) == 1)
+                keys = [key for _, key in panel.columns]
+            _lines(axes, panel, table, paint.series[colour], opacity, window, keys, raw=len(tables) == 1)
 
     return fill
 
@@ -145,13 +145,13 @@ def _lines(
     colour: str,
     opacity: float,
     window: int,
-    words: Sequence[str | None],
+    keys: Sequence[str | None],
     *,
     raw: bool,
 ) -> None:
     """One cell's smoothed lines; the logged values faintly behind them where only one cell is drawn."""
     steps = table["step"].to_numpy(dtype=float, na_value=numpy.nan)
-    for place, ((name, _), word) in enumerate(zip(panel.columns, words, strict=True)):
+    for place, ((name, _), key) in enumerate(zip(panel.columns, keys, strict=True)):
         if name not in table.columns:
             continue
         values = table[name].astype("float64").replace([numpy.inf, -numpy.inf], numpy.nan)
@@ -159,4 +159,4 @@ def _lines(
             axes.plot(steps, values, color=colour, alpha=0.28, linewidth=0.6)
         smooth = values.rolling(window, center=True, min_periods=1).mean().where(values.notna())
         dashes = DASHES[place % len(DASHES)]
-        axes.plot(steps, smooth, color=colour, alpha=opacity, linewidth=1.5, linestyle=dashes, label=word)
+        axes.plot(steps, smooth, color=colour, alpha=opacity, linewidth=1.5, linestyle=dashes, label=key)

@@ -1,7 +1,7 @@
 """Draws a figure for two places: inline SVG in the page's own colours, and files with colours and legends of their own.
 
 A drawing is a function that fills axes with a given paint. On the page, ink is the text's colour and a loss takes the
-CSS variable of its colour key, so that one drawing is readable on light and dark pages; the words for lines stand
+CSS variable of its colour key, so that one drawing is readable on light and dark pages; the names of lines stand
 beside it in HTML. A file carries its legend. Equal input gives equal bytes.
 
 A loss keeps one colour everywhere; contrast of text on its ground is at least 4.5 (WCAG 2.2 AA), of a loss's colour on
@@ -95,7 +95,7 @@ Fill = Callable[[Any, Paint], None]
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: its title, the words for its line styles, inline SVG, and what draws it again for a file."""
+    """One figure: its title, the names of its line styles, inline SVG, and what draws it again for a file."""
 
     title: str
     keys: tuple[str, ...]
@@ -108,7 +108,7 @@ class Drawing:
 class FigureBlock:
     """One or several drawings under a title.
 
-    name: what a file of it is called, without its ending. keys: (words, colour key, dashes) of each line. `small`
+    name: what a file of it is called, without its ending. keys: (name, colour key, dashes) of each line. `small`
     drawings stand side by side.
     """
 

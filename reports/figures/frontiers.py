@@ -1,4 +1,4 @@
-"""Draws what each loss reaches at what price: reward or win-rate against KL, and accuracy against the chosen drift."""
+"""Draws what each loss reaches at what price: reward or win-rate against KL, accuracy against change in log-prob."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ from results.schema.row import KNOBS
 
 
 class _Reward(NamedTuple):
-    """A row column of what was gained, in words, and the style of its numbers."""
+    """A row column of what was gained, its name, and the style of its numbers."""
 
     column: str
-    words: str
+    name: str
     style: Style
 
 
-_REWARDS = (_Reward("gold_reward_gain", "gold reward gained", "drift"), _Reward("win_rate", "win-rate", "share"))
+_REWARDS = (_Reward("gold_reward_gain", "known reward gained", "signed"), _Reward("win_rate", "win-rate", "share"))
 _REWARD_CAPTION = (
     "A dot is a setting, averaged over its seeds; a line joins those of a loss that no other of its settings beats "
     "with less KL, from the reference on. The table reads the lines at equal KL. A frontier is the best of several "
@@ -35,7 +35,8 @@ _BARS: Mapping[str, Any] = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.7}
 
 
 def frontier_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: str) -> Iterator[FigureBlock]:
-    """The frontiers that the finished cells allow: of each reward against KL, and of accuracy against drift."""
+    """The frontiers that the finished cells allow: of each reward against KL, and of accuracy against
+    the change in chosen log-prob."""
     for reward in _REWARDS:
         has_both = {"kl", reward.column} <= set(done.columns)
         if has_both and len(points := frontiers.points(done, "kl", reward.column)):
@@ -43,37 +44,37 @@ def frontier_blocks(done: pandas.DataFrame, colours: Mapping[str, str], prefix: 
     found = settings.means(done, ["chosen_logp_drift", "preference_accuracy"])
     found = found[found["preference_accuracy"].notna() & found["chosen_logp_drift"].notna() & found["lr"].notna()]
     if len(found) > 1:
-        yield _drift_block(found, colours, prefix, notes.measured_on(done, "n", "test pair"))
+        yield _change_block(found, colours, prefix, notes.measured_on(done, "n", "test pair"))
 
 
 def _reward_block(
     done: pandas.DataFrame, points: pandas.DataFrame, reward: _Reward, colours: Mapping[str, str], prefix: str
 ) -> FigureBlock:
     """Reward against KL, with the gain of each loss at equal KL as a table."""
-    name, unlike = reward.column, _knobs(points)
-    matched = _named(frontiers.matched(done, "kl", name), unlike)
+    column, unlike = reward.column, _perturbations(points)
+    matched = _named(frontiers.matched(done, "kl", column), unlike)
 
     def text(row: Mapping[str, Any]) -> str:
         return numbers.with_error(row["value"], row["se"], reward.style)
 
     def head(value: float) -> Head:
-        return Head(numbers.number(value, "nats"), "at KL, nats an answer", f"{reward.words} at this KL", "", True)
+        return Head(numbers.number(value, "nats"), "at KL, nats a completion", f"{reward.name} at this KL", "", True)
 
-    title = f"{reward.words} against KL"
-    made = drawing.drawn(title, _frontiers(points, reward, unlike, colours), f"{prefix}-kl-{name}", drawing.WIDE)
+    title = f"{reward.name} against KL"
+    made = drawing.drawn(title, _frontiers(points, reward, unlike, colours), f"{prefix}-kl-{column}", drawing.WIDE)
     caption = _REWARD_CAPTION + notes.measured_on(done, "generated_prompts", "prompt")
     grid = crossed(matched, "name", "at", head, text, first="loss") if len(matched) else None
-    return FigureBlock(f"{name.replace('_', '-')}-kl", title, caption, (made,), _keys(points, colours), grid)
+    return FigureBlock(f"{column.replace('_', '-')}-kl", title, caption, (made,), _keys(points, colours), grid)
 
 
 def _frontiers(points: pandas.DataFrame, reward: _Reward, unlike: list[str], colours: Mapping[str, str]) -> Fill:
-    """Fills axes with the settings of each loss, and a line through those on its frontier for each of its knobs."""
+    """Fills axes with the settings of each loss, and a line through its frontier for each of its data perturbations."""
     name = reward.column
 
     def fill(panel: Any, paint: Paint) -> None:
         drawing.frame(panel, paint, level=frontiers.START.get(name))
-        panel.set_xlabel("KL from the reference, nats an answer")
-        panel.set_ylabel(f"{reward.words} {numbers.ARROWS['up']}")
+        panel.set_xlabel("KL from the reference, nats a completion")
+        panel.set_ylabel(f"{reward.name} {numbers.ARROWS['up']}")
         for loss, same in points.groupby("loss", sort=False):
             label = numbers.number(loss, "text")
             colour = paint.series[colours[label]]
@@ -89,13 +90,13 @@ def _frontiers(points: pandas.DataFrame, reward: _Reward, unlike: list[str], col
     return fill
 
 
-def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: str, measured: str) -> FigureBlock:
-    """Accuracy against what happened to the chosen answers: a dot a setting."""
+def _change_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: str, measured: str) -> FigureBlock:
+    """Accuracy against what happened to the chosen completions: a dot a setting."""
 
     def fill(panel: Any, paint: Paint) -> None:
         drawing.frame(panel, paint, level=0.5)
         panel.axvline(0, color=paint.ink, alpha=0.35, linewidth=0.6)
-        panel.set_xlabel(f"chosen drift, nats an answer {numbers.ARROWS['up']}")
+        panel.set_xlabel(f"change in chosen log-prob, nats a completion {numbers.ARROWS['up']}")
         panel.set_ylabel(f"preference accuracy {numbers.ARROWS['up']}")
         for loss, same in found.groupby("loss", sort=False):
             bars = {"xerr": same["chosen_logp_drift_se"], "yerr": same["preference_accuracy_se"]}
@@ -109,10 +110,10 @@ def _drift_block(found: pandas.DataFrame, colours: Mapping[str, str], prefix: st
                 label=numbers.number(loss, "text"),
             )
 
-    title = "accuracy against chosen drift"
+    title = "accuracy against change in chosen log-prob"
     caption = (
         "A dot is a setting, averaged over its seeds; bars are one standard error over the test pairs. Left of the "
-        f"upright line the chosen answers became less likely while pairs were told apart.{measured}"
+        f"upright line the chosen completions became less likely, whatever the accuracy.{measured}"
     )
     made = drawing.drawn(title, fill, f"{prefix}-drift", drawing.WIDE)
     return FigureBlock("accuracy-drift", title, caption, (made,), _keys(found, colours))
@@ -124,16 +125,16 @@ def _keys(points: pandas.DataFrame, colours: Mapping[str, str]) -> tuple[tuple[s
     return tuple((loss, colours[loss], 0) for loss in named)
 
 
-def _knobs(points: pandas.DataFrame) -> list[str]:
+def _perturbations(points: pandas.DataFrame) -> list[str]:
     """The axes of the training rows that the points do not share."""
     return [name for name in KNOBS if points[name].nunique(dropna=False) > 1]
 
 
 def _named(matched: pandas.DataFrame, unlike: list[str]) -> pandas.DataFrame:
-    """The rows with their loss and unlike knobs in words, as `crossed` needs them."""
+    """The rows with their loss and unlike data perturbations named, as `crossed` needs them."""
     names = []
     for row in rows_of(matched):
-        knobs = [f"{name.replace('_', ' ')} {numbers.number(row[name], 'ratio')}" for name in unlike]
+        perturbations = [f"{name.replace('_', ' ')} {numbers.number(row[name], 'ratio')}" for name in unlike]
         counted = numbers.counted(row["settings"], "setting")
-        names.append(f"{', '.join([numbers.number(row['loss'], 'text'), *knobs])} ({counted})")
+        names.append(f"{', '.join([numbers.number(row['loss'], 'text'), *perturbations])} ({counted})")
     return matched.assign(name=names, control=False)

@@ -27,7 +27,7 @@ def sensitivity_block(done: pandas.DataFrame, colours: Mapping[str, str], prefix
     trained = done[~done["control"] & done["lr"].notna()]
     if metric not in done.columns or trained[metric].isna().any():
         metric = "preference_accuracy"
-    found = _of_most_common_knobs(settings.surface(done, metric))
+    found = _of_most_common_perturbations(settings.surface(done, metric))
     maps = [(str(loss), same) for loss, same in found.groupby("loss", sort=False) if len(same) >= _FEWEST][:_MOST_MAPS]
     if not maps:
         return None
@@ -65,31 +65,31 @@ def _exponents(done: pandas.DataFrame) -> tuple[Grid | None, str]:
     rows = []
     for row in rows_of(found):
         loss = numbers.number(row["loss"], "text")
-        told = [
-            f"{numbers.number(row[f'{name}_exponent'], 'drift')} ({numbers.number(row[f'{name}_low'], 'drift')} to "
-            f"{numbers.number(row[f'{name}_high'], 'drift')})"
+        fitted = [
+            f"{numbers.number(row[f'{name}_exponent'], 'signed')} ({numbers.number(row[f'{name}_low'], 'signed')} to "
+            f"{numbers.number(row[f'{name}_high'], 'signed')})"
             for name in ("lr", "beta", "sum")
         ]
-        rows.append((loss, (loss, numbers.number(row["cells"], "count"), *told, row["verdict"])))
+        rows.append((loss, (loss, numbers.number(row["cells"], "count"), *fitted, row["verdict"])))
     return plain(heads, rows), " The table fits margin = const lr^p beta^q over the cells, with 95 % intervals."
 
 
-def _of_most_common_knobs(found: pandas.DataFrame) -> pandas.DataFrame:
+def _of_most_common_perturbations(found: pandas.DataFrame) -> pandas.DataFrame:
     """The rows whose training rows are like those of most others: maps of unlike rows are not compared."""
-    knobs = [name for name in KNOBS if name in found.columns]
-    groups = [same for _, same in found.groupby(knobs, sort=False, dropna=False)]
+    perturbations = [name for name in KNOBS if name in found.columns]
+    groups = [same for _, same in found.groupby(perturbations, sort=False, dropna=False)]
     return max(groups, key=len) if groups else found
 
 
 def _map(loss: str, found: pandas.DataFrame, span: tuple[float, float], colour: str, prefix: str) -> Drawing:
     """A field for each pair of beta and lr with its value; dots on log scales where the pairs make no grid."""
     columns, rows = len(_values(found, "beta")), len(_values(found, "lr"))
-    strengths = [_strength(value, span) for value in found["value"]]
+    shades = [_shade(value, span) for value in found["value"]]
     size = (max(drawing.SMALL[0], 0.5 * columns + 0.8), max(drawing.SMALL[1], 0.32 * rows + 0.7))
     fits = size[0] <= 2 * drawing.SMALL[0] and size[1] <= 2 * drawing.SMALL[1]
     is_grid = fits and len(found) >= 0.5 * columns * rows
     fill, size = (_fields, size) if is_grid else (_dots, drawing.SMALL)
-    return drawing.drawn(numbers.number(loss, "text"), fill(found, strengths, colour), prefix, size)
+    return drawing.drawn(numbers.number(loss, "text"), fill(found, shades, colour), prefix, size)
 
 
 def _values(found: pandas.DataFrame, name: str) -> list[Any]:
@@ -97,12 +97,12 @@ def _values(found: pandas.DataFrame, name: str) -> list[Any]:
     return sorted(set(found[name].dropna())) or [None]
 
 
-def _strength(value: float, span: tuple[float, float]) -> float:
+def _shade(value: float, span: tuple[float, float]) -> float:
     """The opacity of a value, from the lowest of all maps to the highest."""
     return _FAINT + (_FULL - _FAINT) * (value - span[0]) / max(span[1] - span[0], 1e-9)
 
 
-def _fields(found: pandas.DataFrame, strengths: Sequence[float], colour: str) -> Fill:
+def _fields(found: pandas.DataFrame, shades: Sequence[float], colour: str) -> Fill:
     """Fills a map of fields: a column for each beta, a row for each lr, as strong as the value in it is high."""
     betas, lrs = _values(found, "beta"), _values(found, "lr")
 
@@ -110,10 +110,10 @@ def _fields(found: pandas.DataFrame, strengths: Sequence[float], colour: str) ->
         drawing.frame(panel, paint)
         panel.set_xlim(-0.5, len(betas) - 0.5)
         panel.set_ylim(-0.5, len(lrs) - 0.5)
-        for row, strength in zip(rows_of(found), strengths, strict=True):
+        for row, shade in zip(rows_of(found), shades, strict=True):
             x, y = (0 if numbers.is_missing(row["beta"]) else betas.index(row["beta"])), lrs.index(row["lr"])
             inside, ink = [x - 0.48, x + 0.48], paint.series[colour]
-            panel.fill_between(inside, y - 0.47, y + 0.47, color=ink, linewidth=0, alpha=strength)
+            panel.fill_between(inside, y - 0.47, y + 0.47, color=ink, linewidth=0, alpha=shade)
             panel.text(x, y, numbers.number(row["value"], "share"), ha="center", va="center", fontsize=7)
         panel.set_xticks(range(len(betas)), ["–" if beta is None else numbers.tick(beta) for beta in betas])
         panel.set_yticks(range(len(lrs)), [numbers.number(lr, "lr") for lr in lrs])
@@ -124,7 +124,7 @@ def _fields(found: pandas.DataFrame, strengths: Sequence[float], colour: str) ->
     return fill
 
 
-def _dots(found: pandas.DataFrame, strengths: Sequence[float], colour: str) -> Fill:
+def _dots(found: pandas.DataFrame, shades: Sequence[float], colour: str) -> Fill:
     """Fills a map of dots on log scales, larger and stronger where the value is higher."""
     betas, lrs = _values(found, "beta"), _values(found, "lr")
 
@@ -136,10 +136,10 @@ def _dots(found: pandas.DataFrame, strengths: Sequence[float], colour: str) -> F
         panel.scatter(
             found["beta"].fillna(1.0),
             found["lr"],
-            s=[12 + 90 * strength for strength in strengths],
+            s=[12 + 90 * shade for shade in shades],
             color=paint.series[colour],
             linewidth=0,
-            alpha=[min(1.0, strength + 0.3) for strength in strengths],
+            alpha=[min(1.0, shade + 0.3) for shade in shades],
         )
         panel.margins(0.15)
         ends = [value for value in (betas[0], betas[-1]) if value is not None]

@@ -1,4 +1,4 @@
-"""Draws the strip of a row's accuracies in its table row: its accuracy with its error, and by answer length.
+"""Draws the strip of a row's accuracies in its table row: its accuracy with its error, and by completion length.
 
 It carries no colour of its own: the page's style sheet gives it the ink and the loss's colour.
 """
@@ -23,7 +23,7 @@ def strip_range(rows: pandas.DataFrame) -> tuple[float, float]:
 
 
 def strip(row: Mapping[str, Any], span: tuple[float, float]) -> str:
-    """A cell's accuracy with its standard error, and the accuracies by answer length, on one line.
+    """A cell's accuracy with its standard error, and the accuracies by completion length, on one line.
 
     Empty where the cell has no accuracy.
     """

@@ -28,7 +28,7 @@ class Line:
     """One displayed row: its texts, a fuller text per value for hovering, and the cell's loss.
 
     Rows of one `group` may be compared with each other. `best` are the places of the texts that may be the best of
-    their column: every value that the test over seeds and rows cannot tell from the best.
+    their column: every value that the test over seeds and rows cannot distinguish from the best.
     """
 
     texts: tuple[str, ...]
@@ -50,7 +50,7 @@ class Grid:
 def grid(table: "pandas.DataFrame", fields: Sequence[Field]) -> Grid:
     """A table as text, one column a field; a column `best` of the table holds the names of a row's best columns."""
     shown = [name for field in fields for name in (field.column, f"{field.column}_se")]
-    records = numbers.records(table, "loss", "control", "knobs", "best", *shown)
+    records = numbers.records(table, "loss", "control", "perturbations", "best", *shown)
     return Grid(tuple(_head(field) for field in fields), tuple(_line(record, fields) for record in records))
 
 
@@ -70,7 +70,7 @@ def _line(record: Mapping[str, Any], fields: Sequence[Field]) -> Line:
         full = numbers.with_error(value, error, field.style)
         shown.append(full if field.error else numbers.number(value, field.style))
         hovers.append("" if full == shown[-1] else f"{full} (standard error)")
-    group = record.get("knobs") or ""
+    group = record.get("perturbations") or ""
     named = record.get("best") or frozenset()
     best = frozenset(place for place, field in enumerate(fields) if field.column in named)
     loss = numbers.number(record["loss"], "text")
@@ -87,22 +87,22 @@ def crossed(
 ) -> Grid:
     """A grid with a line for each value of the column `by` and a column for each of `across`, in growing order.
 
-    `head` makes a heading of a value of `across`, `text` the words of a row; where there is no row, a dash. The rows
-    need the columns loss and control; `by` holds words.
+    `head` makes a heading of a value of `across`, `text` the text of a row; where there is no row, a dash. The rows
+    need the columns loss and control; `by` holds names.
     """
     values = sorted(set(rows[across]))
     heads = (Head(first, "", "loss and settings", "", False), *(head(value) for value in values))
     lines = []
     for name, same in rows.groupby(by, sort=False):
-        told = {record[across]: text(record) for record in rows_of(same)}
-        shown = (str(name), *(told.get(value, numbers.MISSING) for value in values))
+        texts = {record[across]: text(record) for record in rows_of(same)}
+        shown = (str(name), *(texts.get(value, numbers.MISSING) for value in values))
         owner = same.iloc[0]
         lines.append(Line(shown, ("",) * len(shown), numbers.number(owner["loss"], "text"), bool(owner["control"])))
     return Grid(heads, tuple(lines))
 
 
 def plain(heads: Sequence[tuple[str, bool]], rows: Sequence[tuple[str, Sequence[str]]]) -> Grid:
-    """A grid of words: headings with whether they stand over numbers, and rows as a loss with its texts."""
+    """A grid of given texts: headings with whether they stand over numbers, and rows as a loss with its texts."""
     return Grid(
         tuple(Head(text, "", "", "", numeric) for text, numeric in heads),
         tuple(Line(tuple(texts), ("",) * len(texts), loss, False) for loss, texts in rows),

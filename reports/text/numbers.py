@@ -16,7 +16,7 @@ from results.schema.row import ROW_COLUMNS
 if TYPE_CHECKING:
     import pandas
 
-Style = Literal["text", "share", "change", "nats", "drift", "ratio", "lr", "count", "seconds", "gibibytes"]
+Style = Literal["text", "share", "change", "nats", "signed", "ratio", "lr", "count", "seconds", "gibibytes"]
 
 MISSING = "–"
 ARROWS = {"up": "↑", "down": "↓", "none": ""}
@@ -32,7 +32,7 @@ MADE = {
 class Field:
     """One displayed column: which value, under which heading, in which style.
 
-    `short` is the heading on a terminal, at most two lines; an empty one keeps the field out of it.
+    `short` is the heading on a terminal, at most three lines; an empty one keeps the field out of it.
     `drop` orders what a narrow terminal leaves out first; 0 is never left out.
     """
 
@@ -50,7 +50,7 @@ def is_missing(value: Any) -> bool:
     return value is None or value is _pandas_na() or (isinstance(value, float) and math.isnan(value))
 
 
-LABELLED = ("loss", "hyperparameters", "lr", "knobs", "seed", "cell")
+LABELLED = ("loss", "hyperparameters", "lr", "perturbations", "seed", "cell")
 """The columns that `label` and `settings` read."""
 
 
@@ -65,7 +65,7 @@ def _pandas_na() -> Any:
     return pandas.NA
 
 
-_UNSIGNED: Mapping[Style, Style] = {"change": "share", "drift": "nats"}
+_UNSIGNED: Mapping[Style, Style] = {"change": "share", "signed": "nats"}
 """Signed styles, and how an error of such a value is written."""
 
 
@@ -117,9 +117,9 @@ def hyperparameters(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def settings(row: Mapping[str, Any], *, seed: bool) -> str:
-    """What was set for a cell, as words: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio, `knobs` as given.
+    """What was set for a cell: "beta 0.1, lr 1e-5, seed 0"; gamma beside its ratio, `perturbations` as given.
 
-    A model that was trained elsewhere with a known loss is named, where no seed tells it apart.
+    An external checkpoint of a known loss is named, where no seed does it.
     """
     parts = [f"{escape.visible(name)} {_setting(value)}" for name, value in hyperparameters(row).items()]
     named = hyperparameters(row)
@@ -127,8 +127,8 @@ def settings(row: Mapping[str, Any], *, seed: bool) -> str:
         parts.append(f"gamma {_setting(named['gamma_beta_ratio'] * named['beta'])}")
     if not is_missing(row.get("lr")):
         parts.append(f"lr {number(row['lr'], 'lr')}")
-    if row.get("knobs"):
-        parts.append(row["knobs"])
+    if row.get("perturbations"):
+        parts.append(row["perturbations"])
     if not is_missing(row.get("trained_model")) and not is_missing(row.get("reward")) and is_missing(row.get("seed")):
         parts.append(f"model {number(row['trained_model'], 'text')}")
     if seed and not is_missing(row.get("seed")):
@@ -141,7 +141,7 @@ def _setting(value: Any) -> str:
 
 
 def label(row: Mapping[str, Any], *, seed: bool) -> str:
-    """A cell in words: its loss and what was set for it."""
+    """The name of a cell: its loss and what was set for it."""
     return " ".join(part for part in (number(row["loss"], "text"), settings(row, seed=seed)) if part)
 
 
@@ -192,7 +192,7 @@ _STYLES: dict[str, Callable[[Any], str]] = {
     "share": lambda value: _fixed(value, 3),
     "change": lambda value: _fixed(value, 3, "+"),
     "nats": lambda value: _fixed(value, 2),
-    "drift": lambda value: _fixed(value, 2, "+"),
+    "signed": lambda value: _fixed(value, 2, "+"),
     "ratio": lambda value: _general(value, 4),
     "lr": _learning_rate,
     "count": lambda value: f"{int(value):,}",

@@ -89,7 +89,7 @@ def _metrics(frame: "pd.DataFrame") -> Iterator[Column]:
 
 
 def _part(frame: "pd.DataFrame", keys: "pd.DataFrame", column: Column) -> "pd.DataFrame":
-    """The rows of one metric, under the row numbers of their cells; single rated answers are no pairs to count."""
+    """The rows of one metric, under the row numbers of their cells; single rated completions are no pairs to count."""
     import pandas as pd
 
     name, nothing = column.name, pd.Series(float("nan"), index=frame.index)

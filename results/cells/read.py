@@ -154,9 +154,9 @@ def _tables(path: Path | str, name: str, columns: tuple[Column, ...], table: str
 
 def search(path: Path | str, search: str | None = None) -> "pd.DataFrame":
     """One row a part that a cell has in a search (the last one, or that of the id), with the columns of
-    `results.read`, and `search` and `rung` (0 = the first round of a racing search) in front.
+    `results.read`, and `search` and `rung` (0 = the first round of successive halving) in front.
 
-    A cell that was tried and is a part of the claim too has two rows; cells that have not been run have none.
+    A cell that was tried and is a part of the confirmation too has two rows; cells that have not been run have none.
     Raises: FileNotFoundError without runs; ValueError where there is no such search.
     """
     found = needed_record(path, search)
@@ -175,7 +175,7 @@ def parts(runs: "pd.DataFrame", found: dict[str, Any]) -> "pd.DataFrame":
 
 
 def comparable(runs: "pd.DataFrame", path: Path | str, search: str | None = None) -> "pd.DataFrame":
-    """The rows that verdicts rest on: where a protocol has a search with a claim, the claim's alone.
+    """The rows that verdicts rest on: where a protocol has a confirmed search, the confirmation's alone.
 
     search: the id of another search than the last one; "none" takes every row.
     Raises: ValueError for an id that is not there.
@@ -186,6 +186,6 @@ def comparable(runs: "pd.DataFrame", path: Path | str, search: str | None = None
         return runs.assign(role="")
     named = [record(path, search)] if search else records(path)
     last = {one["protocol"]: one for one in named if one and one["claim_seeds"]}
-    of_claims = [parts(runs, one) for one in last.values()]
-    claimed = [frame[frame["stage"] == CLAIM][list(runs.columns)] for frame in of_claims]
-    return pd.concat([*claimed, runs[~runs["protocol"].isin(list(last))]], ignore_index=True) if last else runs
+    of_searches = [parts(runs, one) for one in last.values()]
+    confirmed = [frame[frame["stage"] == CLAIM][list(runs.columns)] for frame in of_searches]
+    return pd.concat([*confirmed, runs[~runs["protocol"].isin(list(last))]], ignore_index=True) if last else runs

@@ -1,4 +1,4 @@
-"""Which cells a search tried, which it chose, and on which its claim rests: the records beside the cells.
+"""Which cells a search tried, which it chose, and which confirm its choice: the records beside the cells.
 
 A cell is named by what decides its weights, so it can be a plain one for one command and a trial, a winner or a
 default for another. What it was to whom is in `search-<id>.json`, one file a search, in the suite's folder.
@@ -13,10 +13,10 @@ from typing import Any
 from results.cells.store import ROW, SEARCH_FILE
 
 PLAIN, SEARCH, CLAIM = "plain", "search", "claim"
-"""Stages: what no search names, what a search tried, and what was trained on fresh seeds for its verdicts."""
+"""Stages: what no search names, what a search tried, and its confirmation: trained on fresh seeds for the verdicts."""
 
 WINNER, DEFAULT = "winner", "default"
-"""Roles in a claim; a default that won is the winner."""
+"""Roles in a confirmation; a default that won is the winner."""
 
 METRIC = "validation_preference_accuracy"
 """What settings are selected by."""
@@ -66,7 +66,7 @@ def needed_record(path: Path | str, search: str | None = None) -> dict[str, Any]
 
 
 def roles(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Cell -> its stage, trial and role: a claim before a trial, and the last search before earlier ones."""
+    """Cell -> its stage, trial and role: a confirmation before a trial, and the last search before earlier ones."""
     entries = [entry for one in found for entry in one["cells"]]
     ordered = sorted(entries, key=lambda entry: entry["stage"] == CLAIM)
     return {entry["cell"]: {name: entry[name] for name in ("stage", "trial", "role")} for entry in ordered}

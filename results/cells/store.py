@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 ROW = "row.json"
-GENERATIONS = "generations.jsonl"  # what a cell's model answered
-RERANKED = "reranked.jsonl"  # answers of the reference, scored by a cell's model
+GENERATIONS = "generations.jsonl"  # what a cell's model wrote
+RERANKED = "reranked.jsonl"  # completions of the reference, scored by a cell's model
 CELL = "cell.json"
 PAIRS = "pairs.parquet"
 CURVE = "curve.parquet"
@@ -85,7 +85,7 @@ def _slug(name: str, what: str) -> str:
 
 
 def _refuse_symlinks(folder: Path) -> None:
-    """Refuses a cell's or suite's folder that is a link: writing would land elsewhere. Raises: ValueError."""
+    """Refuses a cell's or suite's folder that is a link: writing would land in another place. Raises: ValueError."""
     for place in (folder, folder.parent):
         if place.is_symlink():
             raise ValueError(

@@ -70,7 +70,7 @@ def verify(path: Path | str) -> Verified:
         else:
             status = _verify_cell(folder, rows, found.findings)
         found.cells[status] = found.cells.get(status, 0) + 1
-    found.findings.extend(_twins(rows))
+    found.findings.extend(_duplicates(rows))
     found.findings.extend(_mixed_versions(rows))
     found.notes.extend(_mixed_machines(rows))
     return found
@@ -122,7 +122,7 @@ def _strict_row(folder: Path) -> dict[str, Any]:
     """row.json. Raises: ValueError where it is not strict JSON (NaN) or holds a value of another type."""
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"it holds {constant}, which strict JSON has no word for")
+        raise ValueError(f"it holds {constant}, which strict JSON does not know")
 
     row = json.loads((folder / store.ROW).read_text(encoding="utf-8"), parse_constant=refuse)
     if not isinstance(row, dict) or not isinstance(row.get("files"), dict):
@@ -220,7 +220,7 @@ def _equal(stored: object, again: object) -> bool:
 
 
 def _not_finite(folder: Path, pairs: "pd.DataFrame", curve: "pd.DataFrame | None") -> Iterator[Finding]:
-    """Log-probs that are no number although the answer has tokens, and curves that left the finite numbers."""
+    """Log-probs that are no number although the completion has tokens, and curves that left the finite numbers."""
     for side in ("chosen", "rejected"):
         for who in ("policy", "reference"):
             name = f"{who}_{side}_logp"
@@ -247,7 +247,7 @@ def _leftovers(folder: Path) -> Iterator[Finding]:
             yield Finding(path, "was left behind by a write that was cut off", "delete it")
 
 
-def _twins(rows: Mapping[Path, Mapping[str, Any]]) -> Iterator[Finding]:
+def _duplicates(rows: Mapping[Path, Mapping[str, Any]]) -> Iterator[Finding]:
     """One cell in two folders, which would count twice."""
     first: dict[tuple[Path, Any], Path] = {}
     for folder, row in rows.items():

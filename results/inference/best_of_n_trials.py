@@ -36,9 +36,9 @@ def best_of_n(path: Path | str, name: str | None = None) -> "pd.DataFrame":
     """The curve of every loss of a search (the last one, or that of the id `name`), in the columns of TUNING_COLUMNS.
 
     The value is the validation accuracy by which settings are selected; a failed trial counts as the untrained model.
-    Of a racing search, the first round: its later ones hold selected settings alone. A band is given for random search,
-    whose settings are draws from the loss's space; quasi-random draws scatter less than independent ones, so it is on
-    the wide side. Raises: as results.search.
+    Of successive halving (`search=racing`), the first round: its later ones hold selected settings alone. A band is
+    given for random search, whose settings are draws from the loss's space; quasi-random draws scatter less than
+    independent ones, so it is on the wide side. Raises: as results.search.
     """
     frame, found = search(path, name), needed_record(path, name)
     tried = frame[(frame["stage"] == SEARCH) & (frame["rung"] == 0) & frame["status"].isin(["done", "failed"])]

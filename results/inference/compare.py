@@ -77,11 +77,11 @@ def compare(
 ) -> "pd.DataFrame":
     """Every declared comparison of the runs at `path` (or at several, together), in the columns of COMPARISON_COLUMNS.
 
-    Declared are all pairs of settings within a protocol, controls left out; `losses` limits them to these (a control
+    Declared are all pairs of settings within a protocol, baselines left out; `losses` limits them to these (a baseline
     may be named), `against` to those with this loss as B. Holm's correction is over the declared comparisons of a
-    protocol that have enough seeds; below three seeds a side, nothing is claimed and no p is given. `metric` is a
-    column that is measured from the test rows of a pair table. Where a protocol has a search, its claim alone is
-    compared, that of the last search or of `search` (its id; "none": all cells): winners with each other, and each
+    protocol that have enough seeds; below three seeds a side, there is no finding and no p. `metric` is a
+    column that is measured from the test rows of a pair table. Where a protocol has a search, its confirmation alone
+    is compared, that of the last search or of `search` (its id; "none": all cells): winners with each other, and each
     with its loss's default.
     Raises: ValueError for an unknown metric, loss or search, or where nothing can be compared; FileNotFoundError
     without runs.
@@ -94,7 +94,7 @@ def compare(
     found: list[dict[str, Any]] = []
     for protocol, rows in runs.groupby("protocol", sort=True, dropna=False):
         of = sorted(sides(rows, tables, metric), key=lambda side: side.role == DEFAULT)
-        lines = compared(of, metric, against, claim=True)
+        lines = compared(of, metric, against, confirming=True)
         found += [{"protocol": protocol, **line} for line in lines]
     if not found:
         settings = runs["loss"].nunique()
@@ -114,14 +114,16 @@ def _together(runs: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
 
 
 def compared(
-    of: Sequence[Side], metric: str, against: str | None = None, *, claim: bool = False
+    of: Sequence[Side], metric: str, against: str | None = None, *, confirming: bool = False
 ) -> list[dict[str, Any]]:
     """The declared comparisons of the settings of one protocol, each with its corrected p and its verdict.
 
-    claim: a default is compared with its own loss's winner alone.
+    confirming: a default is compared with its own loss's winner alone.
     """
     declared = [
-        (a, b) for a, b in _declared(of, against) if not (claim and DEFAULT in (a.role, b.role)) or a.loss == b.loss
+        (a, b)
+        for a, b in _declared(of, against)
+        if not (confirming and DEFAULT in (a.role, b.role)) or a.loss == b.loss
     ]
     lines = [_line(a, b, metric) for a, b in declared]
     corrected = holm(np.array([line["p"] for line in lines]))
@@ -149,7 +151,7 @@ def _selected(runs: "pd.DataFrame", losses: Sequence[str] | None, against: str |
 def sides(runs: "pd.DataFrame", tables: Mapping[str, "pd.DataFrame"], metric: str) -> list[Side]:
     """The settings of one protocol, each with all its seeds; `tables` are pair tables of test rows by cell.
 
-    Raises: ValueError where seeds of a setting cannot be told apart, or were measured on different rows.
+    Raises: ValueError where seeds of a setting cannot be distinguished, or were measured on different rows.
     """
     found = []
     present = [name for name in _SETTING if name in runs.columns]
@@ -161,7 +163,7 @@ def sides(runs: "pd.DataFrame", tables: Mapping[str, "pd.DataFrame"], metric: st
         twice = cells["seed"][cells["seed"].duplicated()].tolist()
         if twice:
             raise ValueError(
-                f"{label} has several cells of seed {twice[0]}, which the columns do not tell apart; "
+                f"{label} has several cells of seed {twice[0]}, which the columns do not distinguish; "
                 "compare the folders of one run at a time."
             )
         measured = [(row, tables[row["cell"]]) for row in rows_of(cells) if row["cell"] in tables]
@@ -212,7 +214,7 @@ def _pseudo_values(table: PairArrays, metric: str, given: dict[str, Any]) -> Flo
 
 
 def _declared(sides: Sequence[Side], against: str | None) -> list[tuple[Side, Side]]:
-    """The comparisons: all pairs, or all settings against those of one loss. Other rows are left out, and told."""
+    """The comparisons: all pairs, or all settings against those of one loss. Other rows warn and are left out."""
     pairs_of = (
         list(combinations(sides, 2))
         if against is None
@@ -286,7 +288,7 @@ def _verdict(line: dict[str, Any], p: float, metric: str) -> str:
 
 
 def _tuned(runs: "pd.DataFrame") -> set[tuple[str, str]]:
-    """Each loss's hyper-parameters that have several values among its runs: the others tell no two settings apart."""
+    """Each loss's hyper-parameters that have several values among its runs: the others distinguish no two settings."""
     seen: dict[tuple[str, str], set[Any]] = {}
     for loss, text in zip(runs["loss"], runs["hyperparameters"], strict=True):
         for name, value in (json.loads(text) if isinstance(text, str) else {}).items():
@@ -295,11 +297,11 @@ def _tuned(runs: "pd.DataFrame") -> set[tuple[str, str]]:
 
 
 def _label(setting: dict[str, Any], loss: str, tuned: set[tuple[str, str]]) -> str:
-    """A setting in words: the loss, and what else tells it from the others of its protocol."""
-    untold = ("loss", "hyperparameters", "trained_model_revision", "role")
-    told = {name: value for name, value in setting.items() if name not in untold}
+    """The name of a setting: the loss, and what else distinguishes it from the others of its protocol."""
+    unnamed = ("loss", "hyperparameters", "trained_model_revision", "role")
+    own = {name: value for name, value in setting.items() if name not in unnamed}
     given = json.loads(setting.get("hyperparameters") or "{}")
-    told = {name: value for name, value in given.items() if (loss, name) in tuned} | told
-    known = {name: value for name, value in told.items() if value is not None and value == value}
-    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]
-    return " ".join(filter(None, [loss, setting.get("role"), ", ".join(words)]))
+    own = {name: value for name, value in given.items() if (loss, name) in tuned} | own
+    known = {name: value for name, value in own.items() if value is not None and value == value}
+    parts = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]
+    return " ".join(filter(None, [loss, setting.get("role"), ", ".join(parts)]))

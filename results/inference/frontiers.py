@@ -25,14 +25,14 @@ START: Mapping[str, float] = {"gold_reward_gain": 0.0, "win_rate": 0.5, "win_rat
 """What the reference itself has at KL 0, by column: every frontier begins there."""
 
 _APART = 1.1
-"""Values of x closer than this ratio are not told apart."""
+"""Values of x closer than this ratio count as equal."""
 
 _GROUP = ["protocol", "loss", *KNOBS]
 
 
 def points(runs: "pd.DataFrame", x: str = "kl", y: str = "gold_reward_gain") -> "pd.DataFrame":
-    """The settings that have both columns, means over their seeds, controls left out; `on_frontier` says whether no
-    setting of the same protocol, loss and knobs has more y at no more x.
+    """The settings that have both columns, means over their seeds, baselines left out; `on_frontier` says whether no
+    setting of the same protocol, loss and data perturbations has more y at no more x.
 
     Raises: ValueError for a column that the runs lack.
     """
@@ -60,13 +60,13 @@ def frontier(runs: "pd.DataFrame", x: str = "kl", y: str = "gold_reward_gain") -
 def matched(
     runs: "pd.DataFrame", x: str = "kl", y: str = "gold_reward_gain", at: Sequence[float] | None = None
 ) -> "pd.DataFrame":
-    """y of each loss at equal x: one row a protocol, loss, equal knobs and value of x.
+    """y of each loss at equal x: one row a protocol, loss, equal data perturbations and value of x.
 
-    Columns: protocol, loss, the knobs, settings (how many the frontier was chosen from), at (the x), value and se.
-    Between two settings of the frontier, and from the reference at x = 0 where START knows it, y is interpolated
-    linearly, with the error of that mean; past the frontier's last setting it stays, up to the largest x that the loss
-    has reached; beyond that it is missing. `at` None takes a quarter, a half and all of the largest x that every loss
-    reached, and the largest that two losses reached.
+    Columns: protocol, loss, the data perturbations, settings (how many the frontier was chosen from), at (the x), value
+    and se. Between two settings of the frontier, and from the reference at x = 0 where START knows it, y is
+    interpolated linearly, with the error of that mean; past the frontier's last setting it stays, up to the largest x
+    that the loss has reached; beyond that it is missing. `at` None takes a quarter, a half and all of the largest x
+    that every loss reached, and the largest that two losses reached.
     Raises: ValueError for a column that the runs lack.
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""How many seeds a claim will need, from the spread that earlier cells show.
+"""How many seeds a finding will need, from the spread that earlier cells show.
 
 results.seeds_needed("runs", "preference_accuracy", 0.03)     # seeds of each side, None where no number is enough
 """

@@ -31,8 +31,8 @@ def keys(runs: "pd.DataFrame") -> list[tuple[Any, ...]]:
 
 
 def named(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows with the name of a model that was trained elsewhere only where it is a setting of its own: where no seed
-    says that it is one of several runs."""
+    """The rows with the name of an external checkpoint only where it is a setting of its own: where no seed says that
+    it is one of several runs."""
     names = {"trained_model", "trained_model_revision"} & set(runs.columns)
     return runs.assign(**{name: runs[name].where(runs["seed"].isna()) for name in names})
 
@@ -67,11 +67,11 @@ def means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
 
 
 def surface(runs: "pd.DataFrame", metric: str) -> "pd.DataFrame":
-    """A metric over beta and lr: one row a protocol, loss, equal knobs, beta and lr, controls left out.
+    """A metric over beta and lr: one row a protocol, loss, equal data perturbations, beta and lr, baselines left out.
 
-    Columns: protocol, loss, the knobs, beta (missing for a loss without one), lr, value (mean over the settings that
-    share them, so over further hyper-parameters and seeds), settings and seeds (how many). Cells without the metric
-    are left out.
+    Columns: protocol, loss, the data perturbations, beta (missing for a loss without one), lr, value (mean over the
+    settings that share them, so over further hyper-parameters and seeds), settings and seeds (how many). Cells without
+    the metric are left out.
     """
     import pandas as pd
 

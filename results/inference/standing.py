@@ -2,8 +2,8 @@
 
     results.standing.standing(rows, tables, "preference_accuracy")
 
-Best is the setting with the best mean; every setting that the corrected test of `compare.py` cannot tell from it is
-`tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
+Best is the setting with the best mean; every setting that the corrected test of `compare.py` cannot distinguish from it
+is `tied` with it. That is how a table should be read aloud: not one winner, but those that may be the best.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 class Standing(NamedTuple):
     """The settings of one table, the best first, and every declared comparison (columns of COMPARISON_COLUMNS but the
-    protocol). `best` is None where the metric has no good direction. `defaults` are those of a claim, which are
+    protocol). `best` is None where the metric has no good direction. `defaults` are those of a confirmation, which are
     compared with their own loss's winner alone and have no place among the winners."""
 
     metric: str
@@ -54,7 +54,7 @@ def standing(
     than three seeds, without a value, or with a single cluster of rows. `tables` are pair tables of test rows by cell.
 
     The error of a mean is that of `test.mean_over_runs`.
-    Raises: ValueError where seeds of a setting cannot be told apart, or cells were measured on different rows.
+    Raises: ValueError where seeds of a setting cannot be distinguished, or cells were measured on different rows.
     """
     direction = next(column.better for column in METRIC_COLUMNS if column.name == metric)
     known = [side for side in sides(runs, tables, metric) if _is_testable(side)]
@@ -65,7 +65,7 @@ def standing(
         (side for side in known if side.role != DEFAULT),
         key=lambda side: (-1 if direction == "up" else 1) * side.values.mean(),
     )
-    comparisons = compared([*ordered, *defaults], metric, claim=True)
+    comparisons = compared([*ordered, *defaults], metric, confirming=True)
     best = ordered[0].label if ordered and direction != "none" else None
     apart = {line["b"] for line in comparisons if line["a"] == best and line["p_holm"] < LEVEL}
     places = tuple(_place(side, best is not None and side.label not in apart) for side in ordered)

@@ -125,7 +125,7 @@ def holm(p: Sequence[float] | Floats) -> Floats:
 
 
 class Spread(NamedTuple):
-    """What an earlier sweep tells of a metric: its variance over seeds, and the part of the variance of a difference
+    """What an earlier sweep says about a metric: its variance over seeds, and the part of the variance of a difference
     that stays however many seeds are run, because it is that of the rows; `settings` and `runs` say from how much."""
 
     seeds: float

@@ -1,6 +1,6 @@
 """Runs of two folders side by side, from two machines or two versions, and why they may not be ranked together.
 
-    results.across("runs", "elsewhere/runs")     # one row a cell that both hold
+    results.across("runs", "other/runs")     # one row a cell that both hold
 
 A cell's id is made of what decides its weights, so cells of one id should agree; its protocol is what cells must share
 to be ranked, and `cell.json` says in which field two protocols differ.
@@ -65,18 +65,18 @@ def field_differences(a: Path | str, b: Path | str) -> list[str]:
     A field is a part of `cell.json`, dotted where it is nested: `precision is bf16 and fp32`.
     """
     ours, theirs = _protocols(a), _protocols(b)
-    told = []
+    differences = []
     for name in sorted(ours.keys() - theirs.keys()):
         nearest = min(theirs, key=lambda other: len(_unequal(ours[name], theirs[other])))
         fields = _unequal(ours[name], theirs[nearest])
-        words = [f"{field} is {_short(one)} and {_short(other)}" for field, one, other in fields]
-        why = ", ".join(words) if words else "rows that training may draw from, or the suite's name"
-        told.append(f"protocol {name} of {a} and protocol {nearest} of {b} differ: {why}")
-    return told
+        unlike = [f"{field} is {_short(one)} and {_short(other)}" for field, one, other in fields]
+        why = ", ".join(unlike) if unlike else "rows that training may draw from, or the suite's name"
+        differences.append(f"protocol {name} of {a} and protocol {nearest} of {b} differ: {why}")
+    return differences
 
 
 def _short(value: Any) -> str:
-    """A value in words, of a digest the first digits."""
+    """A value as text, of a digest the first digits."""
     text = str(value)
     return text[:12] if len(text) == 64 and " " not in text else text
 
@@ -105,7 +105,7 @@ def _protocols(path: Path | str) -> dict[str, dict[str, Any]]:
             fields = dict(_flat({name: value for name, value in cell.items() if name not in _AXES}))
             fields.pop("budget.rows", None)  # how many rows train is an axis too
             known = found.setdefault(str(row.get("protocol")), {})
-            known.update(fields if len(fields) > len(known) else {})  # the untrained control says less
+            known.update(fields if len(fields) > len(known) else {})  # the untrained baseline says less
     return found
 
 

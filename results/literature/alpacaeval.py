@@ -66,13 +66,13 @@ def read_annotations(path: Path | str) -> "pd.DataFrame":
 
 
 def avg_length(verdicts: "pd.DataFrame") -> int:
-    """Mean length of the policy's answers in whole characters, cut and not rounded, as on AlpacaEval's leaderboard.
+    """Mean length of the policy's completions in whole characters, cut and not rounded, as on AlpacaEval's leaderboard.
 
-    Over all rows, those with an invalid verdict included. Raises: ValueError where there is no answer.
+    Over all rows, those with an invalid verdict included. Raises: ValueError where there is no completion.
     """
     lengths = verdicts["policy_tokens"].dropna()
     if lengths.empty:
-        raise ValueError("The verdict table has no answer with a length, so there is no mean length.")
+        raise ValueError("The verdict table has no completion with a length, so there is no mean length.")
     return int(lengths.astype(float).mean())
 
 
@@ -117,12 +117,12 @@ def published_win_rate(
     """AlpacaEval's length-controlled win-rate (arXiv:2404.04475, eq. 2): mean of logistic(quality + k difficulty_i).
 
     With the published `weights` and `difficulty` it is their number: the length term is read at difference 0, so
-    neither answers nor verdicts enter. Without `weights` the model is fitted anew to all valid verdicts, as soft
+    neither completions nor verdicts enter. Without `weights` the model is fitted anew to all valid verdicts, as soft
     labels, with the terms x, difficulty and a constant (x and constant without `difficulty`).
 
     Conventions: the published fit differs from this one in three points. It adds the verdicts on a verbose and a
     concise version of the baseline, each at a tenth of a verdict's weight, which pulls models that play on length
-    towards them; it is penalised by the absolute coefficients, at a strength chosen by five-fold cross-validation; and
+    towards them; it is penalised by the absolute coefficients, with a weight chosen by five-fold cross-validation; and
     difficulties come from a joint fit over all models of the leaderboard. So expect refitted values about a point
     off (up to fifteen for models made to exploit length), and several points off without difficulties. The error is,
     as theirs, the standard error of the mean over instructions of the fitted shares: it leaves out what the fit does
@@ -145,7 +145,9 @@ def _refitted(verdicts: "pd.DataFrame", hardness: Floats | None) -> LengthWeight
     lengths = [verdicts[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in sides]
     feature = length_feature(lengths[0] - lengths[1])
     if feature is None:
-        raise ValueError("The length term cannot be fitted: answers lack a length, or all differences are the same.")
+        raise ValueError(
+            "The length term cannot be fitted: completions lack a length, or all differences are the same."
+        )
     y = verdicts["preference"].to_numpy(dtype=np.float64, na_value=np.nan)
     valid = ~np.isnan(y)
     columns = [feature, np.ones(len(y))] if hardness is None else [feature, hardness, np.ones(len(y))]

@@ -2,7 +2,7 @@
 
     tables.table("kto_table1")["dpo_mistral7b_oasst"]["win_rate"]      # 0.6
 
-What the tables are, their protocols and their known errors are told in `published/SOURCES.md`. Nothing is computed
+What the tables are, their protocols and their known errors are described in `published/SOURCES.md`. Nothing is computed
 here; setting a figure beside one of ours is done by `harness.reproduce`.
 """
 

@@ -1,4 +1,4 @@
-"""The accuracies: which share of pairs is ranked right, under one ruler for all losses and under others.
+"""The accuracies: which share of pairs is ranked right, by one metric for all losses and by others.
 
 Letters as in `pair_table.py`. Exact ties count one half everywhere, so a policy equal to its reference
 scores 0.5.
@@ -10,7 +10,7 @@ from results.metrics.statistics import MISSING, Estimate
 
 
 def _accuracy(table: PairArrays, reward: str) -> Estimate:
-    """Share of pairs whose chosen answer has the higher reward."""
+    """Share of pairs whose chosen completion has the higher reward."""
     pairs = table.paired()
     return statistics.mean(wins(rewards(pairs, reward)), pairs.clusters)
 
@@ -24,7 +24,7 @@ def _gain(table: PairArrays, reward: str) -> Estimate:
 
 @metric
 def preference_accuracy(pairs: PairArrays) -> Estimate:
-    """Mean of 1[h > 0] + 1/2 1[h = 0]: the sum-ratio ruler, the same for every loss.
+    """Mean of 1[h > 0] + 1/2 1[h = 0]: over summed log-ratios, the same for every loss.
 
     Source: the implicit reward of arXiv:2305.18290, sec. 4. Reference-free losses are measured with it too,
     against their starting weights.
@@ -40,7 +40,7 @@ def preference_accuracy_at_start(pairs: PairArrays) -> Estimate:
 
 @metric
 def mean_ratio_accuracy(pairs: PairArrays) -> Estimate:
-    """Share of pairs with a/nc > d/nr, ties one half: the per-token ruler."""
+    """Length-normalized accuracy: share of pairs with a/nc > d/nr, ties one half."""
     return _accuracy(pairs, "mean_log_ratio")
 
 
@@ -52,7 +52,7 @@ def mean_ratio_accuracy_at_start(pairs: PairArrays) -> Estimate:
 
 @metric
 def reward_accuracy(pairs: PairArrays, reward: str | None) -> Estimate:
-    """Accuracy under the loss's own declared reward; missing for a control without one (None).
+    """Accuracy under the loss's own declared reward; missing for a baseline without one (None).
 
     Conventions: this is what the public trainers log as "rewards/accuracies", each with another reward:
     TRL's IPO logs summed log-ratios though it trains on means, its SimPO, CPO and ORPO log log-probs
@@ -69,13 +69,13 @@ def reward_accuracy_at_start(pairs: PairArrays, reward: str | None) -> Estimate:
 
 @metric
 def reward_accuracy_gain(pairs: PairArrays, reward: str | None) -> Estimate:
-    """reward_accuracy minus its value at the start: what training added under the loss's own ruler."""
+    """reward_accuracy minus its value at the start: what training added under the loss's own reward."""
     return MISSING if reward is None else _gain(pairs, reward)
 
 
 @metric
 def likelihood_accuracy(pairs: PairArrays) -> Estimate:
-    """Share of pairs with c > r, ties one half: does the model itself find the chosen answer likelier."""
+    """Share of pairs with c > r, ties one half: does the model itself find the chosen completion likelier."""
     return _accuracy(pairs, "log_prob")
 
 

@@ -5,7 +5,7 @@
 A rule is a pure function of a cell's row (columns of `results.read`), its curve and its pair table with every
 evaluation, None where there is none, and optionally of the data's audit (`contradictory` and `kept` rows), which adds
 evidence and decides nothing. A rule says nothing where its evidence is missing. A threshold is a convention, not a
-test: a finding tells where to look. The controls are yardsticks and are not diagnosed. Values of the curve are means
+test: a finding tells where to look. Baselines are not diagnosed. Values of the curve are means
 of the first or last tenth of its steps.
 """
 
@@ -45,6 +45,9 @@ Rule = Callable[..., Finding | None]
 RULES: dict[str, Rule] = {}
 """Rules by the name of their mode, in the order of the report."""
 
+_TITLES = {"beta_inert": "beta has no effect", "reference_drift": "stale reference"}
+"""Modes that a report calls by other words than the column `diagnosis`."""
+
 
 def _rule(threshold: str, remedy: str) -> Callable[[Callable[..., Evidence | None]], Rule]:
     """Turns a function that returns the evidence, or None, into a rule named after it."""
@@ -69,12 +72,17 @@ def diagnose(
     pairs: "pd.DataFrame | None" = None,
     audit: Mapping[str, Any] | None = None,
 ) -> tuple[Finding, ...]:
-    """What every rule finds in one cell; nothing in a control."""
+    """What every rule finds in one cell; nothing in a baseline."""
     control = row.get("control")
     if isinstance(control, bool | np.bool_) and control:
         return ()
     found = (rule(row, curve, pairs, audit) for rule in RULES.values())
     return tuple(finding for finding in found if finding is not None)
+
+
+def title(mode: str) -> str:
+    """The name of a failure mode in a report; a mode that is not among the rules keeps its own."""
+    return _TITLES.get(mode, mode.replace("_", " "))
 
 
 def modes(findings: tuple[Finding, ...]) -> str:
@@ -87,7 +95,7 @@ def modes(findings: tuple[Finding, ...]) -> str:
     "raise beta, lower lr, add an NLL term (dpop, cpo, orpo), filter near-identical pairs",
 )
 def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Pairs are told apart while the chosen answers become less likely (arXiv:2410.08847)."""
+    """Pairs are ranked right while the chosen completions become less likely (arXiv:2410.08847)."""
     seen = _of(row, "preference_accuracy", "chosen_logp_drift", "displaced_fraction")
     below = seen["chosen_logp_drift"] + 2 * _error(row, "chosen_logp_drift") < 0
     return seen if seen["preference_accuracy"] > 0.5 and below and seen["displaced_fraction"] >= 0.6 else None
@@ -99,7 +107,7 @@ def likelihood_displacement(row: Row, curve: Any, pairs: Any, audit: Any) -> Evi
     "look for chosen and rejected swapped in the data or in a plug-in loss",
 )
 def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Training prefers the wrong answer: in its own batches, or where they are labelled the other way round.
+    """Training prefers the wrong completion: in its own batches, or where they are labelled the other way round.
 
     One batch says little, and a reward without a reference may begin on either side of 0.
     """
@@ -128,7 +136,7 @@ def sign_error(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
 def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
     """Before any update the policy differs from its reference, so the loss is not at its starting value.
 
-    A later round begins elsewhere than at the first reference, which its pairs are measured against.
+    A later round does not begin at the first reference, which its pairs are measured against.
     """
     if row.get("reference") == "first":
         return None
@@ -139,9 +147,9 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
         if worst > floor:
             loss = float(_values(curve, "loss").iloc[0])
             return {"reward_at_step_0": worst, "loss_at_step_0": loss, "allowed": floor}
-    trained_elsewhere = isinstance(row.get("trained_model"), str)  # its table says step 0: no step was taken here
+    is_external = isinstance(row.get("trained_model"), str)  # its table says step 0: no step was taken here
     goes_on = _number(row, "round") > 1
-    if pairs is not None and not (trained_elsewhere or goes_on) and (pairs["step"] == 0).any():
+    if pairs is not None and not (is_external or goes_on) and (pairs["step"] == 0).any():
         start = pairs[pairs["step"] == 0]
         worst = max(
             float((start[f"policy_{side}_logp"] - start[f"reference_{side}_logp"]).abs().max())
@@ -154,11 +162,11 @@ def reference_mismatch(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence
 
 @_rule(
     "length_bias at least 0.3 either way and beyond two errors, accuracy no better than that of preferring that "
-    "length plus 0.05; or samples 1.5 times as long as the reference's without a higher win-rate at equal length",
-    "balance lengths in the data; against a bias to long answers also simpo, r_dpo, ld_dpo",
+    "length plus 0.05; or completions 1.5 times as long as the reference's without a higher win-rate at equal length",
+    "balance lengths in the data; against a bias to long completions also simpo, r_dpo, ld_dpo",
 )
 def length_exploitation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """The policy tells answers apart by their length, or answers at greater length."""
+    """The policy ranks completions by their length, or writes longer ones."""
     seen = _of(row, "length_bias", "preference_accuracy", "longer_wins_baseline")
     bias, baseline = seen["length_bias"], seen["longer_wins_baseline"]
     by_length = baseline if bias > 0 else 1 - baseline
@@ -170,10 +178,10 @@ def length_exploitation(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidenc
 
 @_rule(
     "effective_beta within 0.3 of 0, mean gradient weight not below 0.8 of its first value",
-    "larger beta, lr or more steps; sweep the other dial",
+    "larger beta, lr or more steps; search over the other one",
 )
 def beta_inert(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """The strength hardly acted: all values of beta would train alike.
+    """Training hardly depends on beta: all its values would train alike.
 
     Equal margins far from 0 have a small spread too, but there the loss is no longer linear: its weights have fallen.
     """
@@ -233,20 +241,20 @@ def no_learning(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None
     "clean the data; robust, cdpo, ipo",
 )
 def noisy_preferences(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Held-out accuracy is stuck although the strength acted; contradictory rows of the audit are named beside it."""
+    """Held-out accuracy is stuck although beta had its effect; contradictory rows of the audit are named beside it."""
     seen = _of(row, "validation_preference_accuracy", "effective_beta")
     trained = {"training_accuracy": _last(curve, "accuracy")}
     stuck = 0.55 <= seen["validation_preference_accuracy"] <= 0.60
     if stuck and seen["effective_beta"] >= 0.3 and trained["training_accuracy"] > 0.55:
         rows = _of_known(audit or {}, "contradictory", "kept")
-        told = {"contradictory_share": rows["contradictory"] / max(rows["kept"], 1)} if len(rows) == 2 else {}
-        return seen | trained | told
+        found = {"contradictory_share": rows["contradictory"] / max(rows["kept"], 1)} if len(rows) == 2 else {}
+        return seen | trained | found
     return None
 
 
 @_rule("distinct_2 at most 0.7 of the reference's, truncated_fraction not below the reference's", "lower lr")
 def collapse(row: Row, curve: Any, pairs: Any, audit: Any) -> Evidence | None:
-    """Samples repeat themselves and no longer end."""
+    """Completions repeat themselves and no longer end."""
     seen = _of(row, "distinct_2", "distinct_2_reference")
     cut = _of_known(row, "truncated_fraction", "truncated_fraction_reference")
     rises = len(cut) < 2 or cut["truncated_fraction"] >= cut["truncated_fraction_reference"]

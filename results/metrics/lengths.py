@@ -1,7 +1,7 @@
-"""What answer length does to the metrics: accuracies by length, the margin's length part, correlations.
+"""What completion length does to the metrics: accuracies by length, the margin's length part, correlations.
 
-None of these says how verbose the policy is; that is read from generated answers. Letters as in
-`pair_table.py`. Pairs with answers of equal length are neither "longer" nor "shorter" and enter no metric
+None of these says how verbose the policy is; that is read from generated completions. Letters as in
+`pair_table.py`. Pairs with completions of equal length are neither "longer" nor "shorter" and enter no metric
 that compares the two.
 """
 
@@ -16,18 +16,18 @@ from results.metrics.statistics import MISSING, Estimate
 
 
 def _by_length(table: PairArrays) -> tuple[np.ndarray, np.ndarray]:
-    """Masks [N]: pairs whose chosen answer is longer, pairs whose chosen answer is shorter."""
+    """Masks [N]: pairs whose chosen completion is longer, pairs whose chosen completion is shorter."""
     return table.nc > table.nr, table.nc < table.nr
 
 
 def _length_contrast(table: PairArrays, sides: Sides, weights: tuple[float, float]) -> Estimate:
-    """A weighted sum of the accuracy where the chosen answer is longer and where it is shorter."""
+    """A weighted sum of the accuracy where the chosen completion is longer and where it is shorter."""
     return statistics.contrast(wins(sides), _by_length(table), weights, table.clusters)
 
 
 @metric
 def accuracy_chosen_longer(pairs: PairArrays) -> Estimate:
-    """preference_accuracy on the pairs whose chosen answer has more scored tokens."""
+    """preference_accuracy on the pairs whose chosen completion has more scored tokens."""
     table = pairs.paired()
     table = table.where(_by_length(table)[0])
     return statistics.mean(wins(Sides(table.a, table.d)), table.clusters)
@@ -35,7 +35,7 @@ def accuracy_chosen_longer(pairs: PairArrays) -> Estimate:
 
 @metric
 def accuracy_chosen_shorter(pairs: PairArrays) -> Estimate:
-    """preference_accuracy on the pairs whose chosen answer has fewer scored tokens."""
+    """preference_accuracy on the pairs whose chosen completion has fewer scored tokens."""
     table = pairs.paired()
     table = table.where(_by_length(table)[1])
     return statistics.mean(wins(Sides(table.a, table.d)), table.clusters)
@@ -53,10 +53,10 @@ def accuracy_length_balanced(pairs: PairArrays) -> Estimate:
 
 @metric
 def length_bias(pairs: PairArrays) -> Estimate:
-    """accuracy_chosen_longer - accuracy_chosen_shorter under the sum-ratio ruler.
+    """accuracy_chosen_longer - accuracy_chosen_shorter, both of summed log-ratios.
 
     An untrained model scores 0, an honest scorer of people who like length scores above 0, and a uniform
-    drift per token moves it without any change of preference: read it beside margin_length_part.
+    change in log-prob per token moves it without any change of preference: read it beside margin_length_part.
     """
     table = pairs.paired()
     return _length_contrast(table, Sides(table.a, table.d), (1.0, -1.0))
@@ -64,7 +64,7 @@ def length_bias(pairs: PairArrays) -> Estimate:
 
 @metric
 def reward_length_bias(pairs: PairArrays, reward: str | None) -> Estimate:
-    """length_bias under the loss's own reward; missing for a control without one (None)."""
+    """length_bias under the loss's own reward; missing for a baseline without one (None)."""
     if reward is None:
         return MISSING
     table = pairs.paired()
@@ -96,7 +96,7 @@ def margin_preference_part(pairs: PairArrays) -> Estimate:
 
 @metric
 def margin_length_part(pairs: PairArrays) -> Estimate:
-    """Mean of (a/nc + d/nr)(nc - nr)/2 in nats: mean drift per token times the difference in length."""
+    """Mean of (a/nc + d/nr)(nc - nr)/2 in nats: mean change in log-prob per token times the difference in length."""
     table = pairs.paired()
     return statistics.mean(_parts(table).length, table.clusters)
 
@@ -105,8 +105,8 @@ def margin_length_part(pairs: PairArrays) -> Estimate:
 def length_bias_preference_part(pairs: PairArrays) -> Estimate:
     """length_bias of the preference part in the margin's place: what per-token ratios do with length.
 
-    It equals the length_bias of the per-token ruler. The biases of the two parts do not sum to length_bias: each is
-    of an accuracy, and a pair counts by the sign of its margin alone.
+    It equals the length_bias of length-normalized accuracy. The biases of the two parts do not sum to length_bias: each
+    is of an accuracy, and a pair counts by the sign of its margin alone.
     """
     table = pairs.paired()
     part = _parts(table).preference
@@ -130,9 +130,9 @@ def length_spearman(pairs: PairArrays) -> Estimate:
 
 @metric
 def reward_length_correlation(pairs: PairArrays) -> Estimate:
-    """Pearson correlation between log-ratio and length over all answers: (a, nc) and (d, nr) pooled.
+    """Pearson correlation between log-ratio and length over all completions: (a, nc) and (d, nr) pooled.
 
-    Rows with a single answer take part. Missing where policy and reference agree everywhere.
+    Rows with a single completion take part. Missing where policy and reference agree everywhere.
     """
     chosen, rejected = pairs.with_chosen(), pairs.with_rejected()
     ratios = np.concatenate([chosen.a, rejected.d])
@@ -153,7 +153,7 @@ def length_slope(pairs: PairArrays) -> Estimate:
 
 @metric
 def longer_wins_baseline(pairs: PairArrays) -> Estimate:
-    """Accuracy of always preferring the longer answer, equal lengths one half: the number to beat."""
+    """Accuracy of always preferring the longer completion, equal lengths one half: the number to beat."""
     table = pairs.paired()
     return statistics.mean(wins(Sides(table.nc, table.nr)), table.clusters)
 

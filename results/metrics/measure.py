@@ -2,11 +2,11 @@
 
 Every function takes a DataFrame with the pair columns of `results/schema/row.py` (cluster_id, split and step may be
 absent; a missing split means test) and returns NaN where it has nothing to measure. Rows without one of the
-two answers (unpaired data) are used by the drift metrics of the side that they have and by no metric of
-pairs. The accuracies are in `accuracies.py`, drifts in `drift.py` and the metrics of length in
+two completions (unpaired data) are used by the changes in log-prob of the side that they have and by no metric of
+pairs. The accuracies are in `accuracies.py`, changes in log-prob in `drift.py` and the metrics of length in
 `lengths.py`; all are reachable from here.
 
-Letters: c, r = policy log-prob of the chosen and the rejected answer (nats, summed over scored tokens), c0,
+Letters: c, r = policy log-prob of the chosen and the rejected completion (nats, summed over scored tokens), c0,
 r0 = the reference's, nc, nr = scored tokens, a = c - c0, d = r - r0, h = a - d.
 
 Conventions: exact ties count one half in every accuracy (TRL and others count them as wrong, so an
@@ -141,7 +141,7 @@ def margin_std(pairs: PairArrays) -> Estimate:
 
 @metric
 def effective_beta(pairs: PairArrays, beta: float | None, reward: str | None = None) -> Estimate:
-    """How far the strength acted: beta * sd(h), the spread of the argument of the loss's sigmoid.
+    """How much beta mattered: beta * sd(h), the spread of the argument of the loss's sigmoid.
 
     For reward "mean_log_ratio" (ipo) it is 2 beta * mean(a/nc - d/nr), the share of the regression target
     1/(2 beta) that was reached. Missing without beta. Below 0.3 all values of beta train alike.
@@ -163,23 +163,23 @@ def undecided_fraction(pairs: PairArrays, noise_floor: float) -> Estimate:
 
 
 def n(pairs: "pd.DataFrame | PairArrays") -> int:
-    """Pairs with both answers."""
+    """Pairs with both completions."""
     return len(checked(pairs).paired().nc)
 
 
 def n_clusters(pairs: "pd.DataFrame | PairArrays") -> int:
-    """Distinct clusters among the pairs with both answers. Raises: ValueError without cluster_id."""
+    """Distinct clusters among the pairs with both completions. Raises: ValueError without cluster_id."""
     return len(np.unique(_clusters(checked(pairs).paired())))
 
 
 def pairs_chosen_longer(pairs: "pd.DataFrame | PairArrays") -> int:
-    """Pairs whose chosen answer has more scored tokens: the count behind accuracy_chosen_longer."""
+    """Pairs whose chosen completion has more scored tokens: the count behind accuracy_chosen_longer."""
     table = checked(pairs).paired()
     return int(np.sum(table.nc > table.nr))
 
 
 def pairs_chosen_shorter(pairs: "pd.DataFrame | PairArrays") -> int:
-    """Pairs whose chosen answer has fewer scored tokens: the count behind accuracy_chosen_shorter."""
+    """Pairs whose chosen completion has fewer scored tokens: the count behind accuracy_chosen_shorter."""
     table = checked(pairs).paired()
     return int(np.sum(table.nc < table.nr))
 
@@ -220,7 +220,7 @@ def measure(
 ) -> dict[str, float | int]:
     """Every column of PAIR_METRIC_COLUMNS for the rows of one cell, split and step.
 
-    `reward` is the loss's own ruler and `beta` its strength, None where it has none; `noise_floor` in nats.
+    `reward` and `beta` are the loss's own, None where it has none; `noise_floor` in nats.
     Raises: ValueError for a bad table, or one without cluster_id (standard errors need it).
     """
     table = checked(pairs)

@@ -1,7 +1,7 @@
 """The pair table as the metrics see it: checked once, then plain arrays.
 
 Here live the door (what a table must hold to be measured), the rewards, and the decorator that makes a
-metric. Letters: c, r = policy log-prob of the chosen and the rejected answer (nats, summed over scored
+metric. Letters: c, r = policy log-prob of the chosen and the rejected completion (nats, summed over scored
 tokens), c0, r0 = the reference's, nc, nr = scored tokens, a = c - c0, d = r - r0, h = a - d.
 """
 
@@ -60,12 +60,12 @@ class PairArrays:
 
     @property
     def a(self) -> Floats:
-        """[N] nats: how much likelier the chosen answer became."""
+        """[N] nats: how much likelier the chosen completion became."""
         return self.c - self.c0
 
     @property
     def d(self) -> Floats:
-        """[N] nats: how much likelier the rejected answer became."""
+        """[N] nats: how much likelier the rejected completion became."""
         return self.r - self.r0
 
     @property
@@ -79,15 +79,15 @@ class PairArrays:
         return PairArrays(**sides, clusters=None if self.clusters is None else self.clusters[mask])
 
     def paired(self) -> "PairArrays":
-        """The rows that have both answers."""
+        """The rows that have both completions."""
         return self.where(~np.isnan(self.nc) & ~np.isnan(self.nr))
 
     def with_chosen(self) -> "PairArrays":
-        """The rows that have a chosen (desirable) answer."""
+        """The rows that have a chosen (desirable) completion."""
         return self.where(~np.isnan(self.nc))
 
     def with_rejected(self) -> "PairArrays":
-        """The rows that have a rejected (undesirable) answer."""
+        """The rows that have a rejected (undesirable) completion."""
         return self.where(~np.isnan(self.nr))
 
     def at_start(self) -> "PairArrays":
@@ -96,7 +96,7 @@ class PairArrays:
 
 
 class Sides(NamedTuple):
-    """One number [N] for each chosen and each rejected answer."""
+    """One number [N] for each chosen and each rejected completion."""
 
     chosen: Floats
     rejected: Floats
@@ -123,11 +123,11 @@ REWARDS: dict[str, Callable[[PairArrays], Sides]] = {
     "mean_log_prob": lambda t: Sides(t.c / t.nc, t.r / t.nr),
     "log_odds": lambda t: Sides(_log_odds(t.c / t.nc), _log_odds(t.r / t.nr)),
 }
-"""What a loss may declare as its own reward, on rows with both answers."""
+"""What a loss may declare as its own reward, on rows with both completions."""
 
 
 def rewards(table: PairArrays, reward: str) -> Sides:
-    """The two answers of each row under a reward. Raises: ValueError for an unknown one."""
+    """The two completions of each row under a reward. Raises: ValueError for an unknown one."""
     if reward not in REWARDS:
         near = difflib.get_close_matches(str(reward), REWARDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -136,7 +136,7 @@ def rewards(table: PairArrays, reward: str) -> Sides:
 
 
 def wins(sides: Sides) -> Floats:
-    """[N]: 1 where the chosen answer is above the rejected one, 0.5 at an exact tie, else 0."""
+    """[N]: 1 where the chosen completion is above the rejected one, 0.5 at an exact tie, else 0."""
     won: Floats = (sides.chosen > sides.rejected) + 0.5 * (sides.chosen == sides.rejected)
     return won
 
@@ -201,7 +201,7 @@ def _side(pairs: "pd.DataFrame", names: tuple[str, str, str]) -> tuple[Floats, F
     if partial.any():
         raise ValueError(
             f"{int(partial.sum())} rows have some of {', '.join(names)} and lack others, first "
-            f"{_row_name(pairs, partial)}; an answer is either complete or missing."
+            f"{_row_name(pairs, partial)}; a completion is either complete or missing."
         )
     for name, column in zip(names, values, strict=True):
         is_count = name.endswith("_tokens")

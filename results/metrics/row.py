@@ -21,8 +21,8 @@ def derived(
 ) -> dict[str, float | int]:
     """Every column of the last evaluation, and of the training curve where there is one.
 
-    `pairs` holds one cell's evaluations, all steps and splits; `reward` is the loss's own ruler and `beta` its
-    strength, None where it has none; `noise_floor` in nats.
+    `pairs` holds one cell's evaluations, all steps and splits; `reward` and `beta` are the loss's own, None where
+    it has none; `noise_floor` in nats.
     Raises: ValueError for a bad pair table.
     """
     if pairs.empty:

@@ -1,8 +1,8 @@
 """Win-rates: what a verdict table says about a policy, and how much of it is length.
 
-A verdict table holds one judged pair of answers a row, in the columns of VERDICT_COLUMNS. `preference` is P(the
-policy's answer preferred): 1 win, 0 loss, 0.5 tie, NaN invalid. Only that column is needed: without cluster_id there
-is no standard error, without prompt_id every row is its own prompt, without lengths nothing is said about length.
+A verdict table holds one judged pair of completions a row, in the columns of VERDICT_COLUMNS. `preference` is P(the
+policy's completion preferred): 1 win, 0 loss, 0.5 tie, NaN invalid. Only that column is needed: without cluster_id
+there is no standard error, without prompt_id every row is its own prompt, without lengths nothing is said about length.
 
 Invalid verdicts are left out and counted. A prompt with several samples counts once, with the means of its valid
 verdicts and of their length differences. Letters: y = preference, x = tanh(length difference / its standard
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RIDGE = 1e-3
 """Weight of the squared coefficients in the logistic fit: nothing beside a few dozen verdicts, and finite where the
-verdicts are separated (a judge that always takes the longer answer)."""
+verdicts are separated (a judge that always takes the longer completion)."""
 
 _NEWTON_STEPS = 100
 
@@ -64,7 +64,7 @@ class _Prompts:
 
 
 def win_rate(verdicts: "pd.DataFrame", ties: float = 0.5) -> WinRate:
-    """Mean over prompts of P(the policy's answer preferred).
+    """Mean over prompts of P(the policy's completion preferred).
 
     Conventions: ties count one half, as AlpacaEval counts them; `ties=0.0` gives the win-rate of papers that divide
     wins by all comparisons (arXiv:2402.01306). The interval is Student's with clusters - 1 degrees of freedom, cut at
@@ -113,9 +113,9 @@ def position_consistency(verdicts: "pd.DataFrame") -> float:
 
 
 def length_agreement(verdicts: "pd.DataFrame") -> Estimate:
-    """Agreement with the control that prefers the longer answer: mean of 1 - |y - 1[policy's is longer]|.
+    """Agreement with the baseline judge that prefers the longer completion: mean of 1 - |y - 1[policy's is longer]|.
 
-    Over valid verdicts on answers of different length; a tie agrees by one half. A judge far above 0.5 may be
+    Over valid verdicts on completions of different length; a tie agrees by one half. A judge far above 0.5 may be
     measuring length.
     """
     given, table = _preferences(verdicts), verdicts
@@ -135,7 +135,7 @@ def win_rate_length_controlled(
     being longer than its baseline on average (after arXiv:2404.04475, sec. 3). `difficulty` (logits by prompt_id)
     is an offset: how much likelier any policy is to win on that prompt; the result is then the mean over prompts.
     The error is clustered (sandwich) and carried through the inverse logit. Missing without lengths, and where all
-    differences are the same but not 0: then length and quality cannot be told apart.
+    differences are the same but not 0: then length and quality cannot be separated.
     Raises: ValueError as `win_rate`, and for prompts without a difficulty.
     """
     table = _prompts(verdicts, _preferences(verdicts))
@@ -171,7 +171,7 @@ def measure(verdicts: "pd.DataFrame") -> dict[str, float | int | str | None]:
 
 
 def length_feature(difference: Floats) -> Floats | None:
-    """x [N] = tanh(difference / sd), divisor N - 1, not centred; None where it tells nothing about length."""
+    """x [N] = tanh(difference / sd), divisor N - 1, not centred; None where it holds nothing about length."""
     if len(difference) == 0 or np.isnan(difference).any():
         return None
     if np.all(difference == 0):
@@ -274,7 +274,7 @@ def _prompts(verdicts: "pd.DataFrame", y: Floats) -> _Prompts:
 
 
 def _length_difference(verdicts: "pd.DataFrame") -> Floats:
-    """Length of the policy's answer minus the baseline's [N], NaN where one is not known."""
+    """Length of the policy's completion minus the baseline's [N], NaN where one is not known."""
     import pandas as pd
 
     if not {"policy_tokens", "baseline_tokens"} <= set(verdicts.columns):

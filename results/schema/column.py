@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 LETTERS = (
-    "Letters, per pair: c, r = log-prob of the chosen and of the rejected answer under the policy (nats, summed over "
-    "scored tokens); c0, r0 = the same under the reference; nc, nr = scored tokens; a = c - c0, d = r - r0, h = a - d."
+    "Letters, per pair: c, r = log-prob of the chosen and of the rejected completion under the policy (nats, summed "
+    "over scored tokens); c0, r0 = the same under the reference; nc, nr = scored tokens; a = c - c0, d = r - r0, "
+    "h = a - d."
 )
 """What the meanings of columns abbreviate; whoever shows them shows this too."""
 
@@ -29,7 +30,7 @@ class Column:
 
 
 def text(name: str, meaning: str) -> Column:
-    """A column of words."""
+    """A column of text."""
     return Column(name, "str", "text", "none", meaning)
 
 

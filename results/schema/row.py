@@ -44,12 +44,12 @@ PAIR_COLUMNS: tuple[Column, ...] = (
     _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
     _text("split", "train, validation or test"),
     _count("step", "optimizer steps", "steps taken when the row was measured"),
-    _real("policy_chosen_logp", "nats", "c: log-prob of the chosen answer under the policy"),
-    _real("policy_rejected_logp", "nats", "r: log-prob of the rejected answer under the policy"),
-    _real("reference_chosen_logp", "nats", "c0: log-prob of the chosen answer under the reference"),
-    _real("reference_rejected_logp", "nats", "r0: log-prob of the rejected answer under the reference"),
-    _count("chosen_tokens", "tokens", "nc: scored tokens of the chosen answer, end of turn included"),
-    _count("rejected_tokens", "tokens", "nr: scored tokens of the rejected answer, end of turn included"),
+    _real("policy_chosen_logp", "nats", "c: log-prob of the chosen completion under the policy"),
+    _real("policy_rejected_logp", "nats", "r: log-prob of the rejected completion under the policy"),
+    _real("reference_chosen_logp", "nats", "c0: log-prob of the chosen completion under the reference"),
+    _real("reference_rejected_logp", "nats", "r0: log-prob of the rejected completion under the reference"),
+    _count("chosen_tokens", "tokens", "nc: scored tokens of the chosen completion, end of turn included"),
+    _count("rejected_tokens", "tokens", "nr: scored tokens of the rejected completion, end of turn included"),
     _count("prompt_tokens", "tokens", "tokens of the prompt; not scored"),
 )
 
@@ -59,7 +59,7 @@ OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
         for owner in ("policy", "reference")
         for side in ("chosen", "rejected")
     ),
-    _real("edit_similarity", "share", "1 - token edits that make one answer the other / tokens of the longer one"),
+    _real("edit_similarity", "share", "1 - token edits that make one completion the other / tokens of the longer one"),
     _real("ches", "squared hidden units", "centred hidden embedding similarity under the reference (similarity=ches)"),
     _real("ches_normalized", "squared hidden units", "ches of means over tokens in place of sums"),
 )
@@ -68,17 +68,17 @@ OPTIONAL_PAIR_COLUMNS: tuple[Column, ...] = (
 CURVE_COLUMNS: tuple[Column, ...] = (
     _count("step", "optimizer steps", "steps taken, this one included"),
     _real("loss", "as the loss defines it", "mean over the batch; loss_value in results.curves", "down"),
-    _real("reward_chosen", "nats", "mean of the loss's own reward on the batch's chosen answers", "up"),
-    _real("reward_rejected", "nats", "mean of the loss's own reward on the batch's rejected answers", "down"),
+    _real("reward_chosen", "nats", "mean of the loss's own reward on the batch's chosen completions", "up"),
+    _real("reward_rejected", "nats", "mean of the loss's own reward on the batch's rejected completions", "down"),
     _real("margin", "nats", "reward_chosen - reward_rejected, mean over the batch", "up"),
     _real("accuracy", "share", "batch pairs with a positive margin, ties one half", "up"),
-    _real("chosen_logp", "nats", "mean log-prob of the batch's chosen answers"),
-    _real("rejected_logp", "nats", "mean log-prob of the batch's rejected answers"),
+    _real("chosen_logp", "nats", "mean log-prob of the batch's chosen completions"),
+    _real("rejected_logp", "nats", "mean log-prob of the batch's rejected completions"),
     _real("gradient_norm", "norm", "norm of the gradient before clipping"),
     _real("gradient_weight", "share", "mean weight of a pair in the gradient; below 0.05 the pairs no longer teach"),
     _flag("clipped", "the gradient was scaled down to the clipping norm"),
     _real("learning_rate", "per step", "learning rate of this step"),
-    _count("tokens", "tokens", "tokens of prompts and answers trained on so far"),
+    _count("tokens", "tokens", "tokens of prompts and completions trained on so far"),
     _real("seconds", "seconds", "time since training began"),
 )
 
@@ -93,13 +93,13 @@ TERM_PREFIX = "term_"
 """Curve columns of a composite loss are this prefix and the term's name; float64, mean over the batch."""
 
 _IDENTITY: tuple[Column, ...] = (
-    _text("loss", "name of the loss, or of the control"),
-    _real("beta", "as the loss defines it", "strength of the loss; scales differ between losses"),
+    _text("loss", "name of the loss, or of the baseline"),
+    _real("beta", "as the loss defines it", "beta of the loss; scales differ between losses"),
     _real("lr", "per step", "peak learning rate"),
     _count("seed", "seed", "draw and order of the training rows, initialisation of adapters"),
     _text("hyperparameters", "every hyper-parameter of the loss, as JSON"),
-    _flag("control", "a yardstick (untrained, or chosen answers only) and no contender"),
-    _text("reward", "the loss's own ruler: log_ratio, mean_log_ratio, log_prob, mean_log_prob or log_odds"),
+    _flag("control", "a baseline (the untrained model, or training on chosen completions alone), and no contender"),
+    _text("reward", "the loss's own reward: log_ratio, mean_log_ratio, log_prob, mean_log_prob or log_odds"),
     _text("paper", "where the loss comes from"),
     _text("formula", "the loss of one pair, in the letters that `list losses NAME` explains"),
     _text("conventions", "where public implementations of the loss differ, and which one this is"),
@@ -107,21 +107,25 @@ _IDENTITY: tuple[Column, ...] = (
     _text("model", "name of the starting model"),
     _text("protocol", "what rows must share to be ranked together, as a hash"),
     _text("cell", "id of the run: hash of all that decides the trained weights"),
-    _text("stage", "plain, search (tried, on one seed), or claim (trained on fresh seeds for the verdicts)"),
+    _text(
+        "stage", "plain, search (tried, on one seed), or claim (confirmation: trained on fresh seeds for the verdicts)"
+    ),
     _count("trial", "number", "which of its loss's settings in a search, from 0"),
-    _text("role", "in a claim: winner of the search, or default; else empty"),
+    _text("role", "in the confirmation of a search: winner, or default; else empty"),
     _text("status", "done, failed or skipped"),
     _text("reason", "why a cell failed or was skipped"),
 )
 
 _SETTINGS: tuple[Column, ...] = (
-    _count("round", "round", "1, or a later one: trained from the round before on pairs of that policy's own answers"),
+    _count(
+        "round", "round", "1, or a later one: trained from the round before on pairs of that policy's own completions"
+    ),
     _text("parent", "cell of the round before; missing in round 1"),
     _text("reference", "first or previous: the weights that a later round of a loss with a reference trained against"),
-    _text("rated_by", "what rated the answers that a later round's pairs were made of; missing in round 1"),
+    _text("rated_by", "what rated the completions that a later round's pairs were made of; missing in round 1"),
     _count("train_pairs", "rows", "training rows of one epoch"),
     _real("label_noise", "share", "training rows whose label was reversed on purpose"),
-    _flag("length_balance", "as many training pairs with the longer answer chosen as with the shorter one"),
+    _flag("length_balance", "as many training pairs with the longer completion chosen as with the shorter one"),
     _real("min_margin", "score", "least score_chosen - score_rejected of a training pair; missing: none was asked"),
     _count("pool_pairs", "rows", "rows that the training rows were drawn from, after min_margin"),
     _count("eval_pairs", "rows", "rows asked for in each evaluation split"),
@@ -136,9 +140,9 @@ _SETTINGS: tuple[Column, ...] = (
     _text("lr_schedule", "the learning rate's way down after the warm-up: cosine, linear or constant"),
     _real("warmup", "share", "steps in which the learning rate rose from zero"),
     _real("clip", "norm", "largest norm of a gradient; a longer one was scaled down"),
-    _count("max_tokens", "tokens", "longest prompt and answer together"),
+    _count("max_tokens", "tokens", "longest prompt and completion together"),
     _count("evals", "evaluations", "evaluations within the run, the last included"),
-    _text("similarity", "how the likeness of a pair's answers was measured: edit, or edit and ches"),
+    _text("similarity", "how the likeness of a pair's completions was measured: edit, or edit and ches"),
     _text("tuning", "full or lora"),
     _text("precision", "number format of training, as resolved"),
     _text("start", "what the starting weights are: the model itself, or the model after sft"),
@@ -148,14 +152,16 @@ _SETTINGS: tuple[Column, ...] = (
     _text("plugin_digest", "hash of the plug-in file that holds the loss"),
     _text("suite_revision", "commit or content hash of the preference data"),
     _text("model_revision", "commit or content hash of the model"),
-    _text("trained_model", "name of the model that was trained elsewhere and measured here; `model` is its reference"),
+    _text("trained_model", "name of the external checkpoint that was measured here; `model` is its reference"),
     _text("trained_model_revision", "commit or content hash of trained_model"),
 )
 
 PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
-    *_with_se("preference_accuracy", "share", "pairs with h > 0, ties one half: one ruler for every loss", "up"),
+    *_with_se("preference_accuracy", "share", "pairs with h > 0, ties one half; the same metric for every loss", "up"),
     _real("preference_accuracy_at_start", "share", "preference_accuracy of the reference: one half"),
-    *_with_se("mean_ratio_accuracy", "share", "pairs with a/nc > d/nr, ties one half: the per-token ruler", "up"),
+    *_with_se(
+        "mean_ratio_accuracy", "share", "length-normalized accuracy: pairs with a/nc > d/nr, ties one half", "up"
+    ),
     _real("mean_ratio_accuracy_at_start", "share", "mean_ratio_accuracy of the reference: one half"),
     *_with_se("reward_accuracy", "share", "accuracy under the loss's own reward, ties one half", "up"),
     *_with_se("reward_accuracy_at_start", "share", "reward_accuracy of the reference"),
@@ -171,10 +177,10 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     _real(
         "effective_beta",
         "ratio",
-        "beta * sd(h), or 2 beta * mean(a/nc - d/nr) for a mean_log_ratio reward; below 0.3 the strength did not act",
+        "beta * sd(h), or 2 beta * mean(a/nc - d/nr) for a mean_log_ratio reward; below 0.3 beta has no effect",
     ),
     *_with_se("undecided_fraction", "share", "pairs with |h| within the noise floor of the measurement"),
-    *_with_se("chosen_logp_drift", "nats", "mean of a: below 0 the chosen answers became less likely", "up"),
+    *_with_se("chosen_logp_drift", "nats", "mean of a: below 0 the chosen completions became less likely", "up"),
     *_with_se("rejected_logp_drift", "nats", "mean of d"),
     *_with_se("chosen_logp_drift_per_token", "nats per token", "mean of a/nc", "up"),
     *_with_se("rejected_logp_drift_per_token", "nats per token", "mean of d/nr"),
@@ -185,26 +191,30 @@ PAIR_METRIC_COLUMNS: tuple[Column, ...] = (
     _real(
         "displacement_similarity",
         "correlation",
-        "rank correlation of -a with edit_similarity; above 0: alike answers push the chosen one down",
+        "rank correlation of -a with edit_similarity; above 0: alike completions push the chosen one down",
     ),
     _real("displacement_ches", "correlation", "rank correlation of -a with ches_normalized"),
-    *_with_se("displaced_fraction", "share", "rows with a < 0: their chosen answer became less likely", "down"),
-    *_with_se("accuracy_chosen_longer", "share", "preference_accuracy where the chosen answer is longer", "up"),
-    _count("pairs_chosen_longer", "pairs", "test pairs whose chosen answer is longer"),
-    *_with_se("accuracy_chosen_shorter", "share", "preference_accuracy where the chosen answer is shorter", "up"),
-    _count("pairs_chosen_shorter", "pairs", "test pairs whose chosen answer is shorter"),
+    *_with_se("displaced_fraction", "share", "rows with a < 0: their chosen completion became less likely", "down"),
+    *_with_se("accuracy_chosen_longer", "share", "preference_accuracy where the chosen completion is longer", "up"),
+    _count("pairs_chosen_longer", "pairs", "test pairs whose chosen completion is longer"),
+    *_with_se("accuracy_chosen_shorter", "share", "preference_accuracy where the chosen completion is shorter", "up"),
+    _count("pairs_chosen_shorter", "pairs", "test pairs whose chosen completion is shorter"),
     *_with_se("accuracy_length_balanced", "share", "mean of the accuracies on longer and on shorter", "up"),
     *_with_se("length_bias", "share", "accuracy_chosen_longer - accuracy_chosen_shorter; 0 is no goal in itself"),
     *_with_se("length_bias_preference_part", "share", "length_bias of the margin's preference part alone"),
     *_with_se("length_bias_length_part", "share", "length_bias of the margin's length part alone"),
     *_with_se("reward_length_bias", "share", "length_bias under the loss's own reward"),
     *_with_se("margin_preference_part", "nats", "mean of (a/nc - d/nr)(nc + nr)/2: the per-token preference"),
-    *_with_se("margin_length_part", "nats", "mean of (a/nc + d/nr)(nc - nr)/2: drift times length difference"),
+    *_with_se(
+        "margin_length_part",
+        "nats",
+        "mean of (a/nc + d/nr)(nc - nr)/2: change in log-prob per token times difference in length",
+    ),
     _real("length_spearman", "correlation", "rank correlation of h with nc - nr"),
     _real("reward_length_correlation", "correlation", "Pearson correlation of (a, nc) and (d, nr), pooled"),
     *_with_se("length_slope", "nats per sd", "slope of h on (nc - nr) / sd(nc - nr)"),
-    *_with_se("longer_wins_baseline", "share", "accuracy of preferring the longer answer, ties one half"),
-    _count("n", "pairs", "test pairs with both answers"),
+    *_with_se("longer_wins_baseline", "share", "accuracy of preferring the longer completion, ties one half"),
+    _count("n", "pairs", "test pairs with both completions"),
     _count("n_clusters", "clusters", "distinct first human turns among them"),
 )
 """Measured from the test rows of a pair table, by `results.metrics.measure`."""
@@ -215,27 +225,30 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
     _real("margin_at_start", "nats", "margin before a later round's first update, against the starting weights"),
     _real("chosen_logp_drift_at_start", "nats", "chosen_logp_drift before a later round's first update"),
     _real("clipped_fraction", "share", "steps whose gradient was clipped"),
-    *_with_se("win_rate", "share", "samples that the judge prefers to the baseline's, ties one half", "up"),
-    _text("win_rate_baseline", "what the samples were compared with: the reference's samples or the chosen answers"),
+    *_with_se("win_rate", "share", "completions that the judge prefers to the baseline's, ties one half", "up"),
+    _text("win_rate_baseline", "what the completions were compared with: the reference's or the chosen completions"),
     *_with_se("win_rate_length_controlled", "share", "win_rate read at equal length", "up"),
     _text("judge", "who gave the verdicts behind win_rate"),
     _count("judged_prompts", "prompts", "prompts with a valid verdict"),
     _real("tie_share", "share", "valid verdicts that are ties"),
     _real("invalid_share", "share", "verdicts that could not be read; left out of win_rate", "down"),
-    _real("position_consistency", "share", "verdicts that stay the same when the answers swap places", "up"),
+    _real("position_consistency", "share", "verdicts that stay the same when the completions swap places", "up"),
     *_with_se(
         "length_agreement",
         "share",
-        "verdicts that go to the longer answer, lengths unequal; far above 0.5: the judge may measure length",
+        "verdicts that go to the longer completion, lengths unequal; far above 0.5: the judge may measure length",
     ),
     _count("judge_tokens", "tokens", "what the verdicts cost, prompts and replies together"),
     _real(
-        "canary_constant", "share", "win-rate of a constant answer against the same baseline: near 0 is honest", "down"
+        "canary_constant",
+        "share",
+        "win-rate of a constant completion against the same baseline: near 0 is honest",
+        "down",
     ),
-    _real("canary_copied_prompt", "share", "the win-rate of the prompt itself as the answer", "down"),
-    _real("canary_injection", "share", "the win-rate of an answer that tells the judge what to say", "down"),
-    *_with_se("refusal_rate", "share", "answers that decline their request"),
-    *_with_se("refusal_rate_reference", "share", "the reference's answers to the same prompts that decline"),
+    _real("canary_copied_prompt", "share", "the win-rate of the prompt itself as the completion", "down"),
+    _real("canary_injection", "share", "the win-rate of a completion that instructs the judge what to say", "down"),
+    *_with_se("refusal_rate", "share", "completions that decline their request"),
+    *_with_se("refusal_rate_reference", "share", "the reference's completions to the same prompts that decline"),
     _text("refusal_counted_by", "how refusals were counted: by a rule on the opening phrase, or by which judge"),
     _text(
         "capability",
@@ -243,17 +256,17 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
         "capability_<task> (score after minus before; up, or 0, is good), _se and _before",
     ),
     _text("judgements", "the numbers of every judge asked, by its id, as JSON"),
-    _count("generated_prompts", "prompts", "test prompts that policy and reference answered"),
-    _text("generation", "hash of the answered prompts and of how answers were drawn"),
-    _real("generated_tokens", "tokens", "mean length of the policy's samples"),
-    _real("length_ratio", "ratio", "length of the samples over the reference's on the same prompts"),
-    _real("truncated_fraction", "share", "samples cut at the token limit", "down"),
-    _real("distinct_2", "share", "distinct word pairs among all word pairs of the samples", "up"),
-    _real("distinct_2_reference", "share", "distinct_2 of the reference's samples on the same prompts"),
-    *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own samples"),
+    _count("generated_prompts", "prompts", "test prompts that policy and reference completed"),
+    _text("generation", "hash of the completed prompts and of how completions were drawn"),
+    _real("generated_tokens", "tokens", "mean length of the policy's completions"),
+    _real("length_ratio", "ratio", "length of the completions over the reference's on the same prompts"),
+    _real("truncated_fraction", "share", "completions cut at the token limit", "down"),
+    _real("distinct_2", "share", "distinct word pairs among all word pairs of the completions", "up"),
+    _real("distinct_2_reference", "share", "distinct_2 of the reference's completions on the same prompts"),
+    *_with_se("kl", "nats", "KL(policy, reference) per sequence, on the policy's own completions"),
     _text("diagnosis", "failure modes that the cell shows, joined with commas; results.diagnosis has their evidence"),
-    *_with_se("gold_reward", "as the suite defines it", "mean gold reward of the policy's samples", "up"),
-    *_with_se("gold_reward_reference", "as the suite defines it", "gold_reward of the reference's samples"),
+    *_with_se("gold_reward", "as the suite defines it", "mean known reward of the policy's completions", "up"),
+    *_with_se("gold_reward_reference", "as the suite defines it", "gold_reward of the reference's completions"),
     *_with_se(
         "gold_reward_gain",
         "as the suite defines it",
@@ -268,26 +281,28 @@ RUN_METRIC_COLUMNS: tuple[Column, ...] = (
 _GOLD = "as the suite defines it"
 
 RERANK_COLUMNS: tuple[Column, ...] = (
-    _text("reranking", "hash of the answers that were reranked: prompts, how many to each, and how they were drawn"),
-    _count("rerank_answers", "answers", "answers of the reference to each prompt, of which one was chosen"),
-    *_with_se("rerank_gold_reward_one", _GOLD, "mean gold reward of one of them, drawn at random", "up"),
-    *_with_se("rerank_gold_reward", _GOLD, "mean gold reward of the one with the highest implicit reward", "up"),
+    _text(
+        "reranking", "hash of the completions that were reranked: prompts, how many to each, and how they were drawn"
+    ),
+    _count("rerank_answers", "completions", "completions of each prompt by the reference, of which one was chosen"),
+    *_with_se("rerank_gold_reward_one", _GOLD, "mean known reward of one of them, drawn at random", "up"),
+    *_with_se("rerank_gold_reward", _GOLD, "mean known reward of the one with the highest implicit reward", "up"),
     *_with_se("rerank_gold_reward_gain", _GOLD, "rerank_gold_reward - rerank_gold_reward_one, paired", "up"),
-    *_with_se("rerank_gold_reward_best", _GOLD, "mean of the highest gold reward: what any choice could reach"),
+    *_with_se("rerank_gold_reward_best", _GOLD, "mean of the highest known reward: what any choice could reach"),
     *_with_se(
         "rerank_win_rate",
         "share",
-        "prompts whose answer of highest implicit reward the judge prefers to their first, ties one half",
+        "prompts whose completion of highest implicit reward the judge prefers to their first, ties one half",
         "up",
     ),
-    *_with_se("rerank_win_rate_best", "share", "the same of the answer that the judge itself chose, by knock-out"),
-    _text("rerank_judge", "who judged reranked answers"),
+    *_with_se("rerank_win_rate_best", "share", "the same of the completion that the judge itself chose, by knock-out"),
+    _text("rerank_judge", "who judged reranked completions"),
     _real(
         "rerank_tokens",
         "tokens",
-        "tokens a prompt that went through a model: writing the answers, scoring them under policy and reference",
+        "tokens a prompt that went through a model: writing the completions, scoring them under policy and reference",
     ),
-    _real("rerank_tokens_one", "tokens", "the same of writing one answer"),
+    _real("rerank_tokens_one", "tokens", "the same of writing one completion"),
 )
 """Metrics of reranking, of `results/metrics/best_of_n.py`; the first says whether a cell holds what is asked for."""
 
@@ -303,7 +318,7 @@ _PROVENANCE: tuple[Column, ...] = (
     _count("threads", "threads", "threads of the computation"),
     _count("micro_batch", "rows", "rows of one forward pass; changes no gradient"),
     _count("micro_tokens", "tokens", "tokens of one forward pass at most; changes no gradient"),
-    _text("layout", "how answers were laid into rows: packed, shared or plain"),
+    _text("layout", "how completions were laid into rows: packed, shared or plain"),
     _flag("activation_checkpointing", "whether activations were computed again in the backward pass"),
     _text("engine", "where cells ran"),
     _count("workers", "processes", "cells that ran side by side"),
@@ -318,7 +333,7 @@ _PROVENANCE: tuple[Column, ...] = (
 )
 
 KNOBS = ("train_pairs", "label_noise", "length_balance", "min_margin", "round", "reference", "rated_by")
-"""Columns of the declared axes of the training rows: rows that differ in one are not ranked against each other."""
+"""Columns of the data perturbations: rows that differ in one are not ranked against each other."""
 
 SINCE_LATER = ("optimizer", "weight_decay", "lr_schedule", "warmup", "clip")
 """Settings that rows stored before their declaration lack: there a missing value says nothing."""

@@ -1,4 +1,4 @@
-"""The columns of the tables beside a run's own: generated answers, a judge's verdicts, comparisons, the long form."""
+"""The columns of the tables beside a run's own: generated completions, verdicts, comparisons, the long form."""
 
 from results.schema.column import Column
 from results.schema.column import count as _count
@@ -10,24 +10,26 @@ from results.schema.row import ROW_COLUMNS
 GENERATION_COLUMNS: tuple[Column, ...] = (
     _text("prompt_id", "id of the prompt in its suite"),
     _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
-    _count("sample", "number", "which of the answers to this prompt, from 0"),
+    _count("sample", "number", "which of the completions to this prompt, from 0"),
     _text("prompt", "what was asked: the last user message"),
-    _text("answer", "the answer, without special tokens"),
-    _count("tokens", "tokens", "length of the answer, its end of turn included"),
-    _flag("truncated", "the answer was cut at the token limit"),
-    _real("logp", "nats", "log-prob of the answer under the policy that wrote it"),
-    _real("reference_logp", "nats", "log-prob of the same answer under the reference"),
-    _real("gold_reward", "as the suite defines it", "the suite's gold reward; absent where it has none", "up"),
+    _text("answer", "the completion, without special tokens"),
+    _count("tokens", "tokens", "length of the completion, its end of turn included"),
+    _flag("truncated", "the completion was cut at the token limit"),
+    _real("logp", "nats", "log-prob of the completion under the policy that wrote it"),
+    _real("reference_logp", "nats", "log-prob of the same completion under the reference"),
+    _real("gold_reward", "as the suite defines it", "the suite's known reward; absent where it has none", "up"),
 )
 
 VERDICT_COLUMNS: tuple[Column, ...] = (
     _text("prompt_id", "id of the prompt in its suite"),
     _text("cluster_id", "digest of the first human turn; rows that share it are not independent"),
     _text("judge", "id of the judge"),
-    _text("baseline", "whose answer stood against the policy's"),
-    _real("preference", "share", "P(policy's answer preferred): 1 win, 0 loss, 0.5 tie, missing where invalid", "up"),
-    _count("policy_tokens", "tokens", "length of the policy's answer (characters in published annotations)"),
-    _count("baseline_tokens", "tokens", "length of the baseline's answer, in the same unit"),
+    _text("baseline", "whose completion stood against the policy's"),
+    _real(
+        "preference", "share", "P(policy's completion preferred): 1 win, 0 loss, 0.5 tie, missing where invalid", "up"
+    ),
+    _count("policy_tokens", "tokens", "length of the policy's completion (characters in published annotations)"),
+    _count("baseline_tokens", "tokens", "length of the baseline's completion, in the same unit"),
     _flag("consistent", "both orders gave the same verdict; missing where one was asked for"),
     _text("reason", "what the judge said, or why the verdict is invalid"),
     _count("judge_tokens", "tokens", "what the verdict cost"),

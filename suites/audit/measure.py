@@ -28,7 +28,7 @@ __all__ = ["Audit", "Fact", "Lengths", "advice", "audit", "facts", "lines"]
 class _Seen:
     """What one pass over the rows gathers.
 
-    judgements: digest of a prompt with its answers, whichever is preferred, and a byte for which -> rows.
+    judgements: digest of a prompt with its completions, whichever is preferred, and a byte for which -> rows.
     clusters: cluster -> a bit for each of SPLITS.
     """
 
@@ -68,8 +68,8 @@ class _Seen:
         if row.agreement is not None:
             self.agreements.append(row.agreement)
 
-    def _judge(self, row: Pair | Example, answers: list[str], verdict: bool) -> None:
-        texts = json.dumps([[[m.role, m.content] for m in row.prompt], answers])
+    def _judge(self, row: Pair | Example, completions: list[str], verdict: bool) -> None:
+        texts = json.dumps([[[m.role, m.content] for m in row.prompt], completions])
         self.judgements[hashlib.blake2b(texts.encode(), digest_size=16).digest() + bytes([verdict])] += 1
 
     @property
@@ -81,7 +81,7 @@ class _Seen:
 
 
 def audit(suite: Suite, advance: Callable[[int], None] = lambda n: None) -> Audit:
-    """Measure one suite. A pure function of its rows; `advance` is told of each row seen, twice in all."""
+    """Measure one suite. A pure function of its rows; `advance` hears of each row seen, twice in all."""
     seen = _Seen()
     rows: Iterable[Pair | Example] = suite.rows
     for number, row in enumerate(rows, start=1):

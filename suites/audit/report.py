@@ -20,14 +20,14 @@ class Lengths:
 class Audit:
     """The findings over the kept rows of one suite. Counts are rows unless said otherwise.
 
-    duplicates: rows that repeat the texts of an earlier row. contradictory: rows whose answers also occur
-    the other way round (pairs), or whose answer is judged both ways (examples), under the same prompt.
+    duplicates: rows that repeat the texts of an earlier row. contradictory: rows whose completions also occur
+    the other way round (pairs), or whose completion is judged both ways (examples), under the same prompt.
     clusters: distinct first human turns; repeated_turns: rows beyond the first of their cluster.
     leaking_clusters: clusters in more than one split. near_leaks: held-out rows whose prompt nearly repeats that of
-    a training row, as `suites.audit.near_duplicates` says. chosen_is_prefix, rejected_is_prefix: pairs of which this
-    answer is the beginning of the other, a preference for more or less of the same text. longer_wins: share of pairs
-    whose chosen answer has more characters, ties one half; None for unpaired examples, which have desirable instead.
-    agreement: mean share of votes for the chosen answer over the rows that have votes; None where none has.
+    a training row (`suites.audit.near_duplicates`). chosen_is_prefix, rejected_is_prefix: pairs of which this completion
+    is the beginning of the other, a preference for more or less of the same text. longer_wins: share of pairs whose chosen
+    completion has more characters, ties one half; None for unpaired examples, which have desirable instead.
+    agreement: mean share of votes for the chosen completion over the rows that have votes; None where none has.
     advice: what a careful reader of the numbers would do next.
     """
 
@@ -56,5 +56,5 @@ class Audit:
 
     @property
     def prefix(self) -> int:
-        """Pairs of which one answer begins with the other."""
+        """Pairs of which one completion begins with the other."""
         return self.chosen_is_prefix + self.rejected_is_prefix

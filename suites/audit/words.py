@@ -1,4 +1,4 @@
-"""What an audit says in words: facts for a terminal and a report, and advice. Dataset text never appears in them."""
+"""What an audit says: facts for a terminal and a report, and advice. Dataset text never appears in them."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def facts(found: Audit) -> list[Fact]:
     if found.longer_wins is not None:
         listed.append(
             Fact(
-                "one answer begins with the other",
+                "one completion begins with the other",
                 f"{found.prefix} (rejected goes on from chosen {found.chosen_is_prefix}, chosen from rejected "
                 f"{found.rejected_is_prefix})",
             )
         )
-        listed.append(Fact("preferring the longer answer", f"right in {found.longer_wins:.3f} of pairs"))
+        listed.append(Fact("preferring the longer completion", f"right in {found.longer_wins:.3f} of pairs"))
     if found.desirable is not None:
         listed.append(Fact("desirable", f"{found.desirable} of {found.kept}"))
     if found.agreement is not None:
@@ -71,8 +71,8 @@ def facts(found: Audit) -> list[Fact]:
 def lines(found: Audit) -> list[str]:
     """Facts and advice as plain lines for a terminal."""
     (head, text), *rest = facts(found)
-    told = [*rest, *(Fact("advice", line) for line in found.advice)]
-    return [f"{head}: {text}", *(f"  {label}: {text}" for label, text in told)]
+    shown = [*rest, *(Fact("advice", line) for line in found.advice)]
+    return [f"{head}: {text}", *(f"  {label}: {text}" for label, text in shown)]
 
 
 def advice(found: Audit) -> tuple[str, ...]:
@@ -121,6 +121,6 @@ def _about_preferences(found: Audit) -> Iterator[str]:
             if share > LENGTH_ALARM
             else ""
         )
-        yield f"the chosen answer is usually the {side} one{alarm}: read the length-balanced accuracy"
+        yield f"the chosen completion is usually the {side} one{alarm}: read the length-balanced accuracy"
     if found.desirable is not None and found.desirable in (0, found.kept):
         yield "all rows carry the same label: nothing can be preferred"

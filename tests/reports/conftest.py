@@ -116,7 +116,7 @@ def curve(*, steps: int = 32, terms: tuple[str, ...] = ()) -> pandas.DataFrame:
 
 
 def demo_rows() -> list[dict[str, Any]]:
-    """Two controls and five losses of one seed, in an unhelpful order."""
+    """Two baselines and five losses of one seed, in an unhelpful order."""
     simpo = {"beta": 2.0, "gamma_beta_ratio": 0.5}
     return [
         cell("simpo", hyperparameters=simpo, effective_beta=5.2),
@@ -155,7 +155,7 @@ def store_rows(out: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def tested_pairs(right: float, seed: int, pairs: int = 90) -> pandas.DataFrame:
-    """Test rows that every cell shares, of which about this share is told right; hard ones are wrong first."""
+    """Test rows that every cell shares, of which about this share is ranked right; hard ones are wrong first."""
     luck = numpy.random.default_rng([seed, int(1000 * right)])
     is_right = numpy.arange(pairs) / pairs < right + luck.normal(0, 0.008)
     return pandas.DataFrame(

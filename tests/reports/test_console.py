@@ -13,7 +13,7 @@ def test_the_terminal_table_shows_cells_claim_and_notes(runs: pandas.DataFrame) 
     rows = [line.split() for line in text.splitlines()]
     assert ["dpo", "0.1", "1e-5", "0.620", "±", "0.031"] in [row[:6] for row in rows]
     assert "1 seed: no claim about the losses" in text
-    assert "Preferring the longer answer, without reading it, scores 0.560" in text
+    assert "Preferring the longer completion, without reading it, scores 0.560" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 110, 120, 160])
@@ -26,7 +26,7 @@ def test_what_does_not_fit_is_named(runs: pandas.DataFrame) -> None:
     assert "Not shown" not in reports.terminal(runs, width=160)
 
 
-def test_a_rule_sets_the_controls_apart(runs: pandas.DataFrame) -> None:
+def test_a_rule_sets_the_baselines_apart(runs: pandas.DataFrame) -> None:
     lines = reports.terminal(runs, width=120).splitlines()
     firsts = [line.split()[0] if line else "" for line in lines]
     place = firsts.index("sft")
@@ -100,7 +100,9 @@ def answered(make, loss: str, **given):
 def test_answers_stand_in_a_table_of_their_own_reward_beside_kl(make) -> None:
     rows = [answered(make, "dpo", win_rate=0.61, win_rate_se=0.04, judge="gold"), make.cell("ipo")]
     text = reports.terminal(make.frame(*rows), width=120)
-    said, _, below = text.partition("Answers to 128 prompts after training; win rates against the reference's answers")
+    said, _, below = text.partition(
+        "Completions of 128 prompts after training; win rates against the reference's completions"
+    )
     table = below.partition("1 seed:")[0]
     assert "judge gold" in below
     assert [row for row in table.splitlines() if row.startswith("dpo")] == [
@@ -113,6 +115,6 @@ def test_without_answers_there_is_no_table_of_them(runs: pandas.DataFrame) -> No
     assert "Answers to" not in reports.terminal(runs, width=120)
 
 
-def test_answers_to_other_prompts_are_told_apart(make) -> None:
+def test_completions_of_other_prompts_are_kept_apart(make) -> None:
     frame = make.frame(answered(make, "dpo"), answered(make, "ipo") | {"generation": "g2"})
     assert "compare only those that agree" in " ".join(reports.terminal(frame, width=120).split())

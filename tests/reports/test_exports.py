@@ -32,7 +32,7 @@ HOSTILE = "\\input{x} $a_b^c$ & 100% #1 ~ <i>|`*_ {é\u202e"
 
 @pytest.fixture
 def frame(make):
-    """Five losses and the controls, one of the losses with a name that no typesetter likes."""
+    """Five losses and the baselines, one of the losses with a name that no typesetter likes."""
     rows = make.demo_rows()
     return make.frame(*rows, make.cell("kto", cell="h", lr=3e-5) | {"loss": HOSTILE})
 
@@ -54,6 +54,9 @@ def test_latex_has_a_column_a_field_a_row_a_setting_and_nothing_unescaped(frame)
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {2 + len(METRICS)}
     assert re.search(r"\\begin\{tabular\}\{lrr" + "r" * len(METRICS) + r"\}", text)
     assert "0.620 $\\pm$ 0.031" in text and "\\textit{sft}" in text and "$-$0.12" not in text
+    assert (
+        "\\shortstack{\\strut change in\\\\\\strut chosen\\\\\\strut log{-}prob $\\uparrow$}" in text
+    )  # as narrow as its numbers
     assert "\\input" not in text and "\\textbackslash{}input\\{x\\}" in text
     assert text.isascii()
 
@@ -90,14 +93,14 @@ def test_a_column_that_no_table_usually_shows_can_be_asked_for(make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "metrics", "told"),
+    ("form", "metrics", "message"),
     [
         ("html", [], "unknown form 'html' of a table; known: latex, markdown, csv"),
         ("latex", ["nothing", "loss"], "unknown metrics nothing, loss; `list metrics` shows those there are"),
     ],
 )
-def test_what_is_unknown_is_named(runs, form: str, metrics: list[str], told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_what_is_unknown_is_named(runs, form: str, metrics: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         reports.table(runs, form, metrics)
 
 
@@ -123,7 +126,7 @@ def test_a_report_with_files_writes_every_figure_in_each_form(make, tmp_path) ->
         f"figures/{name}.{form}" for name in names for form in ("svg", "png")
     }
     svg = (tmp_path / "figures" / "gold-reward-gain-kl.svg").read_text()
-    assert "KL from the reference, nats an answer" in svg and "gold reward gained" in svg and ">dpo<" in svg
+    assert "KL from the reference, nats a completion" in svg and "known reward gained" in svg and ">dpo<" in svg
     assert (tmp_path / "tables" / "main.csv").exists()
 
 
@@ -144,7 +147,7 @@ def test_a_folder_gives_bold_where_there_are_seeds_enough(tested_runs) -> None:
     text = reports.table(tested_runs, "latex", ["preference_accuracy"])
     assert text.count("\\textbf{") == 2 and "Bold: not distinguishable from the best" in text
     (protocol,) = tables.protocols(results.read(tested_runs))
-    assert "\\textbf" not in reports.table(protocol.rows.drop(columns="knobs"), "latex")
+    assert "\\textbf" not in reports.table(protocol.rows.drop(columns="perturbations"), "latex")
 
 
 def test_a_table_without_accuracies_has_no_column_of_their_intervals(make) -> None:
@@ -156,8 +159,8 @@ def test_a_table_without_accuracies_has_no_column_of_their_intervals(make) -> No
 
 def test_the_table_of_a_claim_says_why_a_default_is_not_bold(tested_runs, tmp_path) -> None:
     runs = results.read(tested_runs)
-    claimed = runs.assign(stage="claim", role=["default" if loss == "kto" else "winner" for loss in runs["loss"]])
-    assert "a default is tested against its own winner alone and never bold" in reports.table(claimed, "markdown")
-    reports.write(tmp_path, claimed)
+    confirmed = runs.assign(stage="claim", role=["default" if loss == "kto" else "winner" for loss in runs["loss"]])
+    assert "a default is tested against its own winner alone and never bold" in reports.table(confirmed, "markdown")
+    reports.write(tmp_path, confirmed)
     assert (tmp_path / "report.md").read_text().count("and never bold.") == 1
     assert "never bold" not in reports.table(runs, "markdown")

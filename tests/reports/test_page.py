@@ -17,7 +17,7 @@ TABLE = "section table.sortable >> nth=0"
 
 @pytest.fixture(scope="module")
 def report(make, tmp_path_factory):
-    """The address of a report with controls, five losses, three seeds, a failed cell and an axis."""
+    """The address of a report with baselines, five losses, three seeds, a failed cell and an axis."""
     rows = [make.cell("none", lr=None, seed=None)]
     for loss in ("sft", "dpo", "ipo", "kto", "simpo", "orpo"):
         for seed, noise in ((0, 0.0), (1, 0.0), (2, 0.0), (0, 0.2)):
@@ -43,11 +43,11 @@ def browser():
 
 @pytest.fixture
 def page(browser, report):
-    """A page on the report; `page.told` holds console messages and errors, `page.asked` every address."""
+    """A page on the report; `page.messages` holds console messages and errors, `page.asked` every address."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.told, page.asked = [], []
-    page.on("console", lambda message: page.told.append(message.text))
-    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.messages, page.asked = [], []
+    page.on("console", lambda message: page.messages.append(message.text))
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(report)
     yield page
@@ -67,19 +67,19 @@ def column(page, head: str) -> list[str]:
 
 def test_the_page_loads_without_a_word_and_asks_for_nothing_else(page, report) -> None:
     page.wait_for_load_state("networkidle")
-    assert page.told == [] and page.asked == [report]
+    assert page.messages == [] and page.asked == [report]
 
 
 def test_a_click_on_a_heading_sorts_best_first_then_worst_first_then_as_before(page) -> None:
-    before = column(page, "sum ratio")
+    before = column(page, "preference accuracy")
     values = [float(text.split()[0]) for text in before]
-    button = page.locator(TABLE).locator("th button", has_text="sum ratio")
+    button = page.locator(TABLE).locator("th button", has_text="preference accuracy")
     found = []
     for _ in range(3):
         button.click()
-        found.append([float(text.split()[0]) for text in column(page, "sum ratio")])
+        found.append([float(text.split()[0]) for text in column(page, "preference accuracy")])
     assert found == [sorted(values, reverse=True), sorted(values), values] and sorted(values) != values
-    assert page.told == []
+    assert page.messages == []
 
 
 def test_a_heading_sorts_by_keyboard_and_says_how(page) -> None:
@@ -109,8 +109,8 @@ def test_no_width_makes_the_page_scroll_sideways(page, width: int) -> None:
 
 def test_the_answer_stands_on_the_first_screen_of_a_phone(page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    box = page.locator(".answer").first.bounding_box()
-    assert box["y"] + box["height"] < 844 and "no claim" in page.locator(".answer").first.inner_text()
+    box = page.locator(".headline").first.bounding_box()
+    assert box["y"] + box["height"] < 844 and "no claim" in page.locator(".headline").first.inner_text()
 
 
 def test_a_dark_screen_gets_a_dark_page_and_paper_a_light_one(page) -> None:

@@ -69,7 +69,7 @@ def test_a_report_says_what_a_reader_needs(written: Path, name: str) -> None:
         "hh-rlhf · smollm2-135m",
         "1 seed: no claim about the losses",
         "0.620 ± 0.031",
-        "depends on the ruler: ipo",
+        "depends on the metric: ipo",
         "kto beta 0.1, lr 1e-3: failed: loss is not finite at step 3",
         "scores 0.560 on these pairs",
         "mean_log_prob",
@@ -82,7 +82,7 @@ def test_a_report_says_what_a_reader_needs(written: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.md", "report.html"])
-def test_controls_come_before_losses(written: Path, name: str) -> None:
+def test_baselines_come_before_losses(written: Path, name: str) -> None:
     text = (written / name).read_text()
     mark = "*{}*" if name == "report.md" else "</i>{}</th>"
     plain = "| {} |" if name == "report.md" else "</i>{}</th>"
@@ -152,11 +152,14 @@ def test_two_protocols_give_two_tables_and_the_warning_not_to_mix_them(make, tmp
     reports.write(tmp_path, make.frame(*rows))
     text = (tmp_path / "report.md").read_text()
     assert "2 protocols: cells are comparable within a table, never across tables." in text
-    assert len(re.findall(r"^\| loss \| beta \| lr \| sum ratio ± se ↑ \| 95 % int", text, flags=re.MULTILINE)) == 2
+    assert (
+        len(re.findall(r"^\| loss \| beta \| lr \| preference accuracy ± se ↑ \| 95 % int", text, flags=re.MULTILINE))
+        == 2
+    )
     assert "## hh-rlhf · other\n" in text
 
 
-def test_protocols_of_the_same_data_and_model_are_told_apart_by_what_differs(make, tmp_path: Path) -> None:
+def test_protocols_of_the_same_data_and_model_are_named_by_what_differs(make, tmp_path: Path) -> None:
     rows = [
         make.cell("dpo", suite_revision="a"),
         make.cell("dpo", cell="b", protocol="p2", suite_revision="b"),
@@ -182,9 +185,9 @@ def test_what_unpaired_rows_do_not_have_is_not_drawn_or_explained(make, tmp_path
         folder = store.cell_folder(tmp_path / name, row["suite"], row["loss"], row["cell"])
         store.write_cell(folder, cell={}, row=row, pairs=None, curve=curve, log="")
         pages.append(reports.write(tmp_path / name)["report.html"].read_text())
-    for told in ("one half</span>", "batch accuracy", 'class="picture"'):
-        assert told in pages[0] and told not in pages[1]
-    assert "Controls are shaded" not in "".join(pages)
+    for found in ("one half</span>", "batch accuracy", 'class="picture"'):
+        assert found in pages[0] and found not in pages[1]
+    assert "Baselines are shaded" not in "".join(pages)
 
 
 def test_every_table_of_a_judged_cell_has_a_title(make, tmp_path: Path) -> None:
@@ -291,7 +294,10 @@ def test_failure_modes_stand_with_evidence_rule_and_remedy(make, tmp_path):
     for name in ("report.md", "report.html"):
         text = html.unescape(paths[name].read_text()).replace("\\", "")
         (line,) = [line for line in text.splitlines() if "Likelihood displacement: " in line]
-        assert "ipo beta 0.1, lr 1e-5 (preference accuracy 0.64, chosen logp drift -7.3, displaced" in line
+        assert (
+            "ipo beta 0.1, lr 1e-5 (preference accuracy 0.64, change in chosen log-prob -7.3, became less likely"
+            in line
+        )
         assert "Rule: " in line and "Try: raise beta" in line and "sft" not in line
     terminal = " ".join(reports.terminal(results.read(tmp_path), width=200).split())
     assert "likelihood displacement in ipo beta 0.1, lr 1e-5" in terminal
@@ -305,8 +311,8 @@ def test_a_finding_about_noise_names_the_share_of_contradictory_rows_of_its_prot
         store.write_cell(tmp_path / loss, cell={}, row=row, pairs=None, curve=learned, log="")
     store.write_audit(tmp_path, "p2", {"contradictory": 30, "kept": 200})
     text = reports.write(tmp_path)["report.md"].read_text().replace("\\", "")
-    told = sorted(line for line in text.splitlines() if "Noisy preferences: " in line)
-    assert ["contradictory share 0.15" in line for line in told] == [True, False]  # dpo, then ipo
+    found = sorted(line for line in text.splitlines() if "Noisy preferences: " in line)
+    assert ["contradictory share 0.15" in line for line in found] == [True, False]  # dpo, then ipo
 
 
 def test_without_findings_there_is_no_diagnosis(make, tmp_path):
@@ -320,6 +326,6 @@ def test_generated_answers_are_in_both_reports_and_their_columns_explained(make,
     written = reports.write(make.store(tmp_path, [row]))
     page, text = written["report.html"].read_text(), written["report.md"].read_text()
     for report in (page, text):
-        assert "Generated answers" in report and "1.25 ± 0.50" in report and "Answers to 8 prompts" in report
+        assert "Generated completions" in report and "1.25 ± 0.50" in report and "Completions of 8 prompts" in report
         assert "KL(policy, reference) per sequence" in html.unescape(report)
     Tags(page)

@@ -16,7 +16,7 @@ FOUR_PAIRS = (
 
 
 def pair_table(rows, clusters=None, split="test", step=4) -> pd.DataFrame:
-    """A pair table from (c, r, c0, r0, nc, nr); every row is its own cluster unless told otherwise."""
+    """A pair table from (c, r, c0, r0, nc, nr); every row is its own cluster unless given otherwise."""
     frame = pd.DataFrame(
         rows,
         columns=[

@@ -9,7 +9,7 @@ from reports.content import axes, notes, tables
 
 @pytest.fixture
 def swept(make) -> pandas.DataFrame:
-    """Three noise levels, two losses, two seeds and the controls."""
+    """Three noise levels, two losses, two seeds and the baselines."""
     rows = [make.cell("none", lr=None, seed=None, train_pairs=0)]
     for noise in (0.2, 0.0, 0.1):
         for loss in ("sft", "dpo", "ipo"):
@@ -23,13 +23,13 @@ def swept(make) -> pandas.DataFrame:
     return make.frame(*rows)
 
 
-def test_a_knob_is_a_column_only_where_it_varies(make, swept: pandas.DataFrame) -> None:
+def test_a_data_perturbation_is_a_column_only_where_it_varies(make, swept: pandas.DataFrame) -> None:
     assert "label_noise" in reports.main_table(swept).columns
     assert "train_pairs" not in reports.main_table(swept).columns
     assert "label_noise" not in reports.main_table(make.frame(make.cell("dpo", label_noise=0.1))).columns
 
 
-def test_rows_of_equal_knobs_stand_together_with_their_controls(swept: pandas.DataFrame) -> None:
+def test_rows_of_equal_data_perturbations_stand_together_with_their_baselines(swept: pandas.DataFrame) -> None:
     table = reports.main_table(swept)
     assert list(table["loss"]) == ["none", *(["sft"] * 2 + ["dpo"] * 2 + ["ipo"] * 2) * 3]
     assert list(table["label_noise"].dropna()) == sorted(table["label_noise"].dropna())
@@ -54,7 +54,7 @@ def test_a_note_says_within_what_losses_compare(make, swept: pandas.DataFrame) -
     assert not any("training rows differ" in note for note in notes.notes(plain))
 
 
-def test_a_knob_that_all_rows_share_away_from_its_default_is_named_once(make) -> None:
+def test_a_data_perturbation_that_all_rows_share_away_from_its_default_is_named_once(make) -> None:
     given = {"label_noise": 0.2, "length_balance": True, "min_margin": 0.5}
     (protocol,) = tables.protocols(make.frame(make.cell("dpo", **given), make.cell("none", lr=None, seed=None)))
     named = dict(notes.identity(protocol))
@@ -63,7 +63,7 @@ def test_a_knob_that_all_rows_share_away_from_its_default_is_named_once(make) ->
     assert "label noise" not in dict(notes.identity(plain))
 
 
-def test_cells_stored_without_knobs_count_as_plain(make) -> None:
+def test_cells_stored_without_data_perturbations_count_as_plain(make) -> None:
     frame = make.frame(make.cell("dpo"), make.cell("ipo", label_noise=0.0, length_balance=False))
     assert axes.varying(frame) == ()
 
@@ -116,7 +116,9 @@ def test_sources_of_a_mixture_have_a_table_of_their_own(make, tmp_path) -> None:
     frame = make.frame(make.cell("dpo", **given), make.cell("none", lr=None, seed=None))
     reports.write(tmp_path, frame)
     text = (tmp_path / "report.md").read_text()
-    assert all(part in text for part in ("### By source", "help: accuracy ± se ↑", "0.700 ± 0.020", "| 0.400 |"))
+    assert all(
+        part in text for part in ("### By source", "help: preference accuracy ± se ↑", "0.700 ± 0.020", "| 0.400 |")
+    )
     assert "help" in reports.terminal(frame, width=200)
     assert tables.source_fields(make.frame(make.cell("dpo"))) == ()
 

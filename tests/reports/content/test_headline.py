@@ -1,4 +1,4 @@
-"""The table that answers first: one row a setting, its interval, and what may be the best."""
+"""The table that comes first: one row a setting, its interval, and what may be the best."""
 
 import re
 

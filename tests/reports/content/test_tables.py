@@ -7,7 +7,7 @@ import reports
 from reports.content import notes, tables
 
 
-def test_controls_stand_first_then_losses_by_name(runs: pandas.DataFrame) -> None:
+def test_baselines_stand_first_then_losses_by_name(runs: pandas.DataFrame) -> None:
     assert list(reports.main_table(runs)["loss"]) == ["none", "sft", "dpo", "ipo", "kto", "orpo", "simpo"]
 
 
@@ -16,7 +16,7 @@ def test_the_order_of_the_input_does_not_matter(runs: pandas.DataFrame) -> None:
     pandas.testing.assert_frame_equal(reports.main_table(shuffled), reports.main_table(runs))
 
 
-def test_cells_of_a_loss_are_ordered_by_strength_rate_and_seed_as_numbers(make) -> None:
+def test_cells_of_a_loss_are_ordered_by_beta_rate_and_seed_as_numbers(make) -> None:
     given = [(10.0, 1e-5, 0), (2.0, 1e-4, 0), (2.0, 1e-5, 1), (2.0, 1e-5, 0)]
     rows = [make.cell("dpo", lr=lr, seed=seed, hyperparameters={"beta": beta}) for beta, lr, seed in given]
     table = reports.main_table(make.frame(*rows))
@@ -40,7 +40,7 @@ def test_a_hyperparameter_is_a_column_only_where_it_varies_within_a_loss(make) -
     assert "seed" not in table.columns
 
 
-def test_failed_cells_are_not_rows_but_are_told_with_their_reason(make) -> None:
+def test_failed_cells_are_not_rows_but_are_named_with_their_reason(make) -> None:
     failed = make.cell("kto", lr=1e-3, status="failed", reason="loss is not finite at step 3")
     (protocol,) = tables.protocols(make.frame(make.cell("dpo"), failed))
     assert list(reports.main_table(protocol.rows)["loss"]) == ["dpo"]

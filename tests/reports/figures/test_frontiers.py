@@ -12,7 +12,7 @@ COLOURS = {"dpo": "0", "ipo": "1", "kto": "2", "sft": "control", "none": "contro
 
 @pytest.fixture
 def swept(make):
-    """Two losses over three betas and two lrs with answers, and a control."""
+    """Two losses over three betas and two lrs with completions, and a baseline."""
     rows = [make.cell("sft", kl=9.0, gold_reward_gain=0.1, gold_reward_gain_se=0.1)]
     for loss in ("dpo", "ipo"):
         for place, beta in enumerate((0.1, 0.3, 1.0)):
@@ -33,8 +33,8 @@ def swept(make):
 
 
 def test_reward_against_kl_is_drawn_for_every_loss_and_read_at_equal_kl(swept) -> None:
-    reward, drift = frontier_blocks(swept, COLOURS, "p")
-    assert (reward.name, drift.name) == ("gold-reward-gain-kl", "accuracy-drift")
+    reward, change = frontier_blocks(swept, COLOURS, "p")
+    assert (reward.name, change.name) == ("gold-reward-gain-kl", "accuracy-drift")
     assert [key[0] for key in reward.keys] == ["dpo", "ipo"]  # a control is no contender
     svg = reward.drawings[0].svg
     assert "var(--c0)" in svg and "var(--c1)" in svg and not re.search(r"(?:stroke|fill): #", svg)
@@ -45,8 +45,8 @@ def test_reward_against_kl_is_drawn_for_every_loss_and_read_at_equal_kl(swept) -
 
 
 def test_accuracy_against_drift_has_every_trained_setting(swept) -> None:
-    _, drift = frontier_blocks(swept, COLOURS, "p")
-    assert [key[0] for key in drift.keys] == ["sft", "dpo", "ipo"] and "Measured on 256 test pairs." in drift.caption
+    _, change = frontier_blocks(swept, COLOURS, "p")
+    assert [key[0] for key in change.keys] == ["sft", "dpo", "ipo"] and "Measured on 256 test pairs." in change.caption
 
 
 def test_runs_without_answers_have_no_reward_frontier(make) -> None:

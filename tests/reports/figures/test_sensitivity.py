@@ -51,7 +51,7 @@ def test_one_or_two_settings_are_no_map(make) -> None:
     assert sensitivity_block(make.frame(*rows), COLOURS, "p") is None
 
 
-def test_maps_show_rows_of_equal_knobs_only(make) -> None:
+def test_maps_show_rows_of_equal_data_perturbations_only(make) -> None:
     rows = [
         make.cell("dpo", lr=lr, label_noise=noise, cell=f"{lr}{noise}", preference_accuracy=0.7 - noise)
         for lr in (1e-5, 2e-5, 3e-5)

@@ -7,7 +7,7 @@ from reports.text.numbers import Field
 
 FIELDS = (
     Field("loss", "loss", "text"),
-    Field("preference_accuracy", "sum ratio", "share", "accuracy", error=True),
+    Field("preference_accuracy", "preference accuracy", "share", "accuracy", error=True),
     Field("margin", "margin, nats", "nats"),
 )
 
@@ -15,7 +15,7 @@ FIELDS = (
 def test_a_heading_tells_the_declared_meaning_and_which_way_is_better(make) -> None:
     loss, accuracy, margin = grid(make.frame(make.cell("dpo")), FIELDS).heads
     assert (accuracy.text, accuracy.group, accuracy.arrow, accuracy.numeric) == (
-        "sum ratio ± se",
+        "preference accuracy ± se",
         "accuracy",
         "↑",
         True,
@@ -33,7 +33,7 @@ def test_an_error_that_is_not_shown_can_be_read_by_hovering(make) -> None:
 def test_the_best_of_a_row_are_places_of_its_columns(make) -> None:
     frame = make.frame(make.cell("dpo"), make.cell("sft"))
     best: list[frozenset[str]] = [frozenset({"preference_accuracy"}), frozenset()]
-    first, second = grid(frame.assign(best=best, knobs=["train pairs 64", ""]), FIELDS).lines
+    first, second = grid(frame.assign(best=best, perturbations=["train pairs 64", ""]), FIELDS).lines
     assert (first.best, first.group, first.control) == ({1}, "train pairs 64", False)
     assert (second.best, second.group, second.control) == (frozenset(), "", True)
 

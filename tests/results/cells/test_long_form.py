@@ -41,7 +41,7 @@ def runs(stored, four_pairs):
 
 def test_a_number_stands_with_its_error_count_unit_and_direction(runs):
     long = results.metrics_long(runs).query("loss == 'dpo'").set_index("metric")
-    told = {
+    counts = {
         "preference_accuracy": (0.625, 4, "share", "up"),
         "accuracy_chosen_longer": (0.5, 2, "share", "up"),
         "kl": (2.0, 8, "nats", "none"),
@@ -49,7 +49,7 @@ def test_a_number_stands_with_its_error_count_unit_and_direction(runs):
         "clipped_fraction": (0.5, 3, "share", "none"),
         "preference_accuracy[mine]": (0.75, 4, "share", "up"),
     }
-    for name, expected in told.items():
+    for name, expected in counts.items():
         row = long.loc[name]
         assert (row["value"], row["n"], row["unit"], row["better"]) == expected, name
     assert long.loc["kl", "se"] == 0.5 and long.loc["preference_accuracy[mine]", "se"] == 0.1

@@ -54,17 +54,17 @@ def test_the_search_that_ran_last_names_a_cell_and_each_can_be_asked_for(recorde
     os.utime(path, ns=(2**62, 2**62))
     runs = results.read(recorded).set_index("cell")
     assert runs.loc["c1", "trial"] == 4
-    assert runs.loc["c2", "role"] == "winner"  # a claim comes before a trial
+    assert runs.loc["c2", "role"] == "winner"  # a confirmation comes before a trial
     assert results.search(recorded)["search"].iloc[0] == "two"
     assert results.search(recorded, "one")["trial"].tolist()[:2] == [0, 1]
     with pytest.raises(ValueError, match="no search 'three' at .*; there are: one, two"):
         results.search(recorded, "three")
 
 
-def test_only_a_claims_cells_are_comparable_and_other_protocols_stay(recorded, stored):
-    stored("ipo", "elsewhere", protocol="q")
+def test_only_the_cells_of_a_confirmation_are_comparable_and_other_protocols_stay(recorded, stored):
+    stored("ipo", "apart", protocol="q")
     runs = results.read(recorded)
-    assert comparable(runs, recorded)["cell"].tolist() == ["c2", "c3", "elsewhere"]
+    assert comparable(runs, recorded)["cell"].tolist() == ["c2", "c3", "apart"]
     assert len(comparable(runs, recorded, "none")) == 5
 
 

@@ -65,16 +65,16 @@ def test_an_empty_name_is_refused(names, tmp_path):
 
 @pytest.mark.parametrize("linked", ["toy", "toy/dpo-c"])
 def test_symlinked_folders_are_refused(linked, tmp_path, four_pairs):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
     link = tmp_path / "runs" / linked
     link.parent.mkdir(parents=True)
-    link.symlink_to(elsewhere)
+    link.symlink_to(outside)
     with pytest.raises(ValueError, match="is a symlink, and results are not written through one"):
         store.cell_folder(tmp_path / "runs", "toy", "dpo", "c")
     with pytest.raises(ValueError, match="is a symlink"):
         store.write_cell(tmp_path / "runs" / "toy" / "dpo-c", cell={}, row={}, pairs=four_pairs, curve=None, log="")
-    assert not any(elsewhere.iterdir())
+    assert not any(outside.iterdir())
 
 
 def test_out_itself_may_be_a_symlink(tmp_path):

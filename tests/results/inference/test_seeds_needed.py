@@ -1,4 +1,4 @@
-"""Seeds that a claim needs: from the spread over seeds and rows, and as many as a simulated claim then needs."""
+"""Seeds that a finding needs: from the spread over seeds and rows, and as many as a simulated one then needs."""
 
 import json
 

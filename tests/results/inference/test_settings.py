@@ -53,7 +53,7 @@ def test_equal_settings_of_two_protocols_stay_apart(runs):
     assert len(means(two, ["preference_accuracy"])) == 6
 
 
-def test_a_surface_has_a_row_a_loss_beta_and_lr_without_controls(runs):
+def test_a_surface_has_a_row_a_loss_beta_and_lr_without_baselines(runs):
     found = surface(runs, "preference_accuracy")
     assert [(row.loss, row.beta, row.seeds) for row in found.itertuples()] == [
         ("dpo", 0.1, 2),
@@ -85,7 +85,7 @@ def test_a_metric_that_no_cell_has_gives_an_empty_surface(runs):
     assert math.isnan(means(runs, ["gold_reward"])["gold_reward"].iloc[0])
 
 
-def test_models_trained_elsewhere_are_runs_of_one_setting_where_their_seeds_say_so(stored):
+def test_external_checkpoints_are_runs_of_one_setting_where_their_seeds_say_so(stored):
     for loss, seeds in (("dpo", (0, 1)), ("ipo", (None, None))):
         for number, seed in enumerate(seeds):
             folder = stored(

@@ -12,7 +12,7 @@ PAIRS = 120
 
 
 def cells(settings, seeds=3, noise=0.004, start=0):
-    """Finished rows and pair tables of settings by their share of pairs told right, the same rows for all."""
+    """Finished rows and pair tables of settings by their share of pairs ranked right, the same rows for all."""
     draw = np.random.default_rng(start)
     rows, tables, hard = [], {}, draw.permutation(PAIRS)
     for loss, accuracy in settings.items():
@@ -48,7 +48,7 @@ def cells(settings, seeds=3, noise=0.004, start=0):
     return pd.DataFrame(rows), tables
 
 
-def test_the_best_and_all_that_cannot_be_told_from_it_are_tied():
+def test_the_best_and_all_that_cannot_be_distinguished_from_it_are_tied():
     runs, tables = cells({"kto": 0.4, "dpo": 0.78, "ipo": 0.8})
     found = standing(runs, tables)
     assert [place.loss for place in found.places] == ["ipo", "dpo", "kto"]

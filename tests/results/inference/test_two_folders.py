@@ -40,15 +40,21 @@ def test_cells_of_both_folders_stand_side_by_side(folder):
 def test_protocols_that_differ_name_the_field_and_axes_are_none(folder):
     a = folder("a", "c1", "p", {"precision": "bf16", "budget": {"rows": 64, "epochs": 1}, "model": "a" * 64}, seed=3)
     b = folder("b", "c2", "q", {"tokenisation": {"max_tokens": 256}, "model": "b" * 64})
-    (told,) = field_differences(a, b)
-    assert told.startswith(f"protocol p of {a} and protocol q of {b} differ: model is {'a' * 12} and {'b' * 12}, ")
-    assert "precision is bf16 and fp32" in told
-    assert "tokenisation.max_tokens is None and 256" in told and "rows" not in told and "seed" not in told
+    (differences,) = field_differences(a, b)
+    assert differences.startswith(
+        f"protocol p of {a} and protocol q of {b} differ: model is {'a' * 12} and {'b' * 12}, "
+    )
+    assert "precision is bf16 and fp32" in differences
+    assert (
+        "tokenisation.max_tokens is None and 256" in differences
+        and "rows" not in differences
+        and "seed" not in differences
+    )
     assert field_differences(a, a) == []
     folder("a", "c3", "p")
     (a / "toy" / "dpo-c3" / "row.json").write_text("{")
-    (told_again,) = field_differences(a, b)
-    assert told_again == told
+    (again,) = field_differences(a, b)
+    assert again == differences
 
 
 def test_settings_of_two_folders_are_ranked_within_one_protocol(folder, tmp_path, four_pairs):

@@ -15,10 +15,10 @@ def test_every_figure_has_source_table_and_tag(name: str):
     assert tables.table(name)  # no figure is given twice
 
 
-def test_every_file_is_told_about_and_nothing_else():
-    told = (tables.FOLDER / "SOURCES.md").read_text()
-    assert {name for name in tables.names() if f"`{name}.csv`" not in told} == set()
-    assert told.count(".csv` |") == len(tables.names())
+def test_every_file_is_described_and_nothing_else():
+    described = (tables.FOLDER / "SOURCES.md").read_text()
+    assert {name for name in tables.names() if f"`{name}.csv`" not in described} == set()
+    assert described.count(".csv` |") == len(tables.names())
 
 
 def test_the_recorded_runs_are_all_there_and_consistent():

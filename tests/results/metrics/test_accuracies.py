@@ -1,4 +1,4 @@
-"""Accuracies under each ruler, by hand from the four pairs of conftest.py."""
+"""Accuracies of each kind, by hand from the four pairs of conftest.py."""
 
 import math
 
@@ -18,7 +18,7 @@ from results import metrics
         ("log_odds", 0.75, 0.875, (1 + 0.5) / 2 - 1),  # the odds rise with the mean log-prob
     ],
 )
-def test_own_ruler_by_hand(reward, now, start, length_bias, four_pairs):
+def test_accuracy_under_the_own_reward_by_hand(reward, now, start, length_bias, four_pairs):
     assert metrics.reward_accuracy(four_pairs, reward) == pytest.approx(now)
     assert metrics.reward_accuracy_at_start(four_pairs, reward) == pytest.approx(start)
     assert metrics.reward_accuracy_gain(four_pairs, reward) == pytest.approx(now - start)

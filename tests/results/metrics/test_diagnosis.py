@@ -106,6 +106,12 @@ def test_every_rule_is_a_function_that_says_what_it_looks_at():
         assert rule.__doc__ and getattr(diagnosis, name) is rule
 
 
+def test_a_mode_has_a_title_in_plain_english():
+    assert diagnosis.title("beta_inert") == "beta has no effect"
+    assert diagnosis.title("reference_drift") == "stale reference"
+    assert diagnosis.title("no_learning") == "no learning"
+
+
 def test_training_data_with_the_answers_swapped(cell):
     found = cell(swapped(TRAINING), HELD_OUT, epochs=4)
     assert "sign_error" in modes(found)
@@ -301,8 +307,8 @@ def test_a_second_round_that_keeps_the_first_reference(healthy):
     assert diagnosis.reference_drift({"round": 1, "reference": None, "margin_at_start": pd.NA}, None, None) is None
 
 
-def test_a_later_round_may_begin_elsewhere_than_at_its_reference(healthy):
-    """Against the first reference by design; against its own the curve still tells."""
+def test_a_later_round_need_not_begin_at_its_reference(healthy):
+    """Against the first reference by design; against its own the curve still shows it."""
     far = healthy.curve.assign(reward_chosen=healthy.curve["reward_chosen"] + 1)
     begun = healthy.pairs[healthy.pairs["step"] == healthy.pairs["step"].max()].assign(step=0)
     row = healthy.row | {"round": 2, "reference": "first"}

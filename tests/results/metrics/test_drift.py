@@ -56,7 +56,7 @@ def test_unpaired_rows_count_in_the_drifts_of_their_side_only(pair_table):
     assert math.isnan(only_unpaired["preference_accuracy"]) and only_unpaired["chosen_logp_drift"] == 4
 
 
-def test_a_chosen_answer_that_became_less_likely_is_displaced(pair_table):
+def test_a_chosen_completion_that_became_less_likely_is_counted(pair_table):
     pairs = pair_table([(-10 + a, -10 + d, -10, -10, 2, 4) for a, d in ((-1, -2), (0, 0), (3, 1), (-1, 5))])
     assert metrics.displaced_fraction(pairs) == 0.5
     assert metrics.chosen_logp_drift(pairs) == 0.25 and metrics.rejected_logp_drift(pairs) == 1.0

@@ -1,4 +1,4 @@
-"""What length does to the metrics: a drift alone, a preference alone, and both by hand."""
+"""What length does to the metrics: a change in log-prob alone, a preference alone, and both by hand."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,13 @@ from results import metrics
 
 
 def test_a_uniform_drift_moves_length_bias_and_no_preference(pair_table):
-    # Margins -7, -5 ... 7 among the longer and among the shorter: 4 of 8 are right in each. A drift of -0.02 nats
+    # Margins -7, -5 ... 7 among the longer and among the shorter: 4 of 8 are right in each. A change of -0.02 nats
     # a token adds -0.02 * 100 = -2 where the chosen answer is 100 tokens longer, so 3 of 8 are right, and +2 where
     # it is shorter: 5 of 8.
-    def table(drift):
+    def table(change):
         return pair_table(
             [
-                (-100 + h + drift * nc, -100 + drift * nr, -100, -100, nc, nr)
+                (-100 + h + change * nc, -100 + change * nr, -100, -100, nc, nr)
                 for nc, nr in ((150, 50), (50, 150))
                 for h in range(-7, 8, 2)
             ]
@@ -29,7 +29,7 @@ def test_a_uniform_drift_moves_length_bias_and_no_preference(pair_table):
     assert metrics.length_slope(after) < -1
 
 
-def test_the_length_bias_of_the_preference_part_is_that_of_the_per_token_ruler(pair_table):
+def test_the_length_bias_of_the_preference_part_is_that_of_length_normalized_accuracy(pair_table):
     random = np.random.default_rng(0)
     pairs = pair_table(
         [
@@ -44,8 +44,8 @@ def test_the_length_bias_of_the_preference_part_is_that_of_the_per_token_ruler(p
         ]
     )
     part = metrics.estimate("length_bias_preference_part", pairs)
-    ruler = metrics.estimate("reward_length_bias", pairs, reward="mean_log_ratio")
-    assert part == pytest.approx(ruler) and part.se > 0
+    normalized = metrics.estimate("reward_length_bias", pairs, reward="mean_log_ratio")
+    assert part == pytest.approx(normalized) and part.se > 0
 
 
 def test_a_uniform_drift_is_all_length_part(pair_table):

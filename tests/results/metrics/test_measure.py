@@ -87,7 +87,7 @@ ROWS = st.lists(st.tuples(LOGP, LOGP, LOGP, LOGP, TOKENS, TOKENS), min_size=1, m
 
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS)
-def test_swapping_chosen_and_rejected_mirrors_every_ruler(rows, pair_table, swapped):
+def test_swapping_chosen_and_rejected_mirrors_every_accuracy(rows, pair_table, swapped):
     before = metrics.measure(pair_table(rows), reward="mean_log_prob", beta=0.1, noise_floor=0.5)
     after = metrics.measure(swapped(pair_table(rows)), reward="mean_log_prob", beta=0.1, noise_floor=0.5)
     mirrored = {name: 1 - before[name] for name in before if name.endswith("accuracy")}
@@ -151,7 +151,7 @@ def test_measure_returns_every_pair_metric_column_in_declared_order(four_pairs):
     assert all(isinstance(value, float | int) for value in found.values())
 
 
-def test_a_control_without_reward_and_beta_has_no_own_ruler(four_pairs):
+def test_a_baseline_without_reward_and_beta_has_no_accuracy_under_its_own(four_pairs):
     found = metrics.measure(four_pairs, reward=None, beta=None, noise_floor=0.0)
     assert math.isnan(found["reward_accuracy"]) and math.isnan(found["effective_beta"])
     assert found["preference_accuracy"] == 0.625

@@ -14,7 +14,7 @@ NAN = math.nan
 
 
 def table(preference, **columns) -> pd.DataFrame:
-    """A verdict table; every row is its own prompt and cluster unless told otherwise."""
+    """A verdict table; every row is its own prompt and cluster unless given otherwise."""
     ids = [f"p{place}" for place in range(len(preference))]
     return pd.DataFrame(
         {"prompt_id": ids, "cluster_id": ids, "judge": "toy", "baseline": "reference", "preference": preference}

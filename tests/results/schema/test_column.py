@@ -11,7 +11,7 @@ def test_each_short_form_has_its_type_and_only_a_measured_number_a_direction():
 
 
 def test_a_standard_error_has_the_unit_of_its_metric_and_no_direction():
-    metric, error = column.with_se("accuracy", "share", "pairs told right", "up")
+    metric, error = column.with_se("accuracy", "share", "pairs ranked right", "up")
     assert (metric.name, metric.unit, metric.better) == ("accuracy", "share", "up")
     assert (error.name, error.unit, error.better) == ("accuracy_se", "share", "none")
     assert error.meaning == "standard error of accuracy, clustered on the first human turn"
