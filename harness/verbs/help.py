@@ -11,8 +11,8 @@ from harness.verbs.list import KINDS, listing, option_table
 VERBS = {
     "run": "train and measure every cell of a sweep, then write the report",
     "plan": "show what run would do, and its estimated cost; trains nothing",
-    "evaluate": "measure models trained elsewhere against their reference; trains nothing",
-    "pairs": "let a model answer prompts, rate the answers, and write them as pairs to train on",
+    "evaluate": "measure external checkpoints against their reference; trains nothing",
+    "pairs": "let a model complete prompts, rate the completions, and write them as pairs to train on",
     "report": "write the report of finished cells again, and print its table",
     "compare": "test which losses differ, over seeds and held-out rows",
     "verify": "hold finished cells to their files and tables, and re-run one on demand",
@@ -52,7 +52,7 @@ _EXAMPLES = {
   python -m harness compare
   python -m harness compare runs/hh-rlhf loss=dpo,ipo metric=mean_ratio_accuracy
   python -m harness compare runs/hh-rlhf against=dpo
-  python -m harness compare runs elsewhere/runs
+  python -m harness compare runs other/runs
 """,
     "verify": """\
   python -m harness verify
@@ -106,9 +106,10 @@ _NOTES = {
     "report": "PATH is a folder of results (default: runs), one suite in it, or one cell. tables= writes the table of\n"
     "settings into PATH/tables, metrics= chooses its measures (`list metrics`), figures= writes every figure into\n"
     "PATH/figures.\n",
-    "compare": "PATH is as for report. Without loss= every pair of settings is compared, controls left out; against=\n"
-    "names the loss to compare the others with. Below 3 seeds of each side nothing is claimed. After a search with a\n"
-    "claim, its cells alone are compared (those of the last search; search=ID names another, none takes all cells).\n"
+    "compare": "PATH is as for report. Without loss= every pair of settings is compared, baselines left out; against=\n"
+    "names the loss to compare the others with. Below 3 seeds of each side there is no claim. After a search with\n"
+    "confirmation seeds, those cells alone are compared (of the last search; search=ID names another, none takes all\n"
+    "cells).\n"
     "Of two paths the cells that both hold stand side by side, and what may be ranked together is.\n",
     "verify": "PATH is a folder of results (default: runs), one suite in it, or one cell. Metrics are derived again\n"
     "from each cell's pair table. rerun=CELL trains one cell again from its recorded command into a temporary folder\n"

@@ -69,7 +69,7 @@ def _perturbations(protocol: Protocol) -> str:
     if "round" not in names:
         return differ
     return (
-        f"{differ} In a later round each cell learns from completions of its own policy to prompts that all are asked: "
+        f"{differ} In a later round each cell learns from its own policy's completions of prompts that all share: "
         "the losses share prompts and held-out rows, not training rows."
     )
 

@@ -126,7 +126,7 @@ def _evidence(
     if detectable:
         ends = " to ".join(dict.fromkeys(numbers.number(end(detectable), "share") for end in (min, max)))
         evidence.append(
-            f"Where no difference was found, one of {ends} would have been found in four cases of five; a "
+            f"Where no difference was found, a difference of {ends} would have been found in four cases of five; a "
             "smaller one may be there."
         )
     if contrary:

@@ -48,7 +48,7 @@ def test_tables_and_figures_are_files_of_their_own(runs, capsys):
     for name in ("main.tex", "main.md", "main.csv"):
         assert str(runs / "tables" / name) in lines
     table = (runs / "tables" / "main.md").read_text()
-    assert table.startswith("| loss | beta | lr | sum ratio ± se ↑ | KL, nats ± se |")
+    assert table.startswith("| loss | beta | lr | preference accuracy ± se ↑ | KL, nats ± se |")
 
 
 @pytest.mark.parametrize(

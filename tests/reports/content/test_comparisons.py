@@ -1,4 +1,4 @@
-"""The text of comparisons: a line each, dashes where nothing is claimed."""
+"""The text of comparisons: a line each, dashes where there is no claim."""
 
 import pandas as pd
 import pytest
