@@ -23,10 +23,10 @@ class Audit:
     duplicates: rows that repeat the texts of an earlier row. contradictory: rows whose completions also occur
     the other way round (pairs), or whose completion is judged both ways (examples), under the same prompt.
     clusters: distinct first human turns; repeated_turns: rows beyond the first of their cluster.
-    leaking_clusters: clusters in more than one split. near_leaks: held-out rows whose prompt nearly repeats that of
-    a training row (`suites.audit.near_duplicates`). chosen_is_prefix, rejected_is_prefix: pairs of which this completion
-    is the beginning of the other, a preference for more or less of the same text. longer_wins: share of pairs whose chosen
-    completion has more characters, ties one half; None for unpaired examples, which have desirable instead.
+    leaking_clusters: clusters in more than one split. near_leaks: held-out rows whose prompt nearly repeats that of a
+    training row (`suites.audit.near_duplicates`). chosen_is_prefix, rejected_is_prefix: pairs of which this completion
+    is the beginning of the other, a preference for more or less of the same text. longer_wins: share of pairs whose
+    chosen completion has more characters, ties one half; None for unpaired examples, which have desirable instead.
     agreement: mean share of votes for the chosen completion over the rows that have votes; None where none has.
     advice: what a careful reader of the numbers would do next.
     """
