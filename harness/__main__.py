@@ -103,14 +103,18 @@ def _dispatch(argv: list[str]) -> int:
 def _carry_out(verb: str, words: list[str]) -> int:
     """Hand over to the verb; what it cannot do is told in its own words."""
     from harness.errors import UsageError
-    from suites import SuiteError
 
     try:
         return importlib.import_module(f"harness.verbs.{verb}").main(words)
     except UsageError as error:
         return _refuse(error.messages)
-    except SuiteError as error:
+    except _suite_error() as error:
         return _refuse([str(error)])
+
+
+def _suite_error() -> type[Exception] | tuple[()]:
+    """`SuiteError` where suites have been imported: an answer that needs none does not wait for them."""
+    return sys.modules["suites"].SuiteError if "suites" in sys.modules else ()
 
 
 def _refuse(messages: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from harness.options.parsers import Auto, Number, OrNone, Text, WholeNumber
 from harness.options.words import SCALAR
 
 
-class EngineOptions(BaseModel):
+class EngineOptions(BaseModel, defer_build=True):
     """The keys `ray.` and `slurm.`, which name no cell and change no number."""
 
     ray_address: Annotated[str, BeforeValidator(Text())] = option(

@@ -43,7 +43,8 @@ class RunFields(EngineOptions):
     `model_fields_set` holds the names that were given explicitly.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when a value is first read: a list of options needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     # what is compared
     suite: Annotated[str, BeforeValidator(Text())] = required(
