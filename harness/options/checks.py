@@ -100,7 +100,7 @@ def plan_problems(options: RunFields) -> list[str]:
     return [f"{key}= is for plan alone; leave it out" for key in given]
 
 
-_PACKAGES = {"ray": "ray", "slurm": "submitit"}
+_PACKAGES = {"ray": "ray", "slurm": "submitit"}  # of the engines that use other machines
 
 
 def engine_problems(options: RunFields) -> list[str]:
@@ -117,7 +117,7 @@ def _of_other_engines(options: RunFields) -> list[str]:
 def _beyond_this_machine(options: RunFields) -> list[str]:
     """What both engines that use other machines cannot do."""
     engine, found = options.engine, []
-    if engine == "local":
+    if engine not in _PACKAGES:
         return []
     package = _PACKAGES[engine]
     if importlib.util.find_spec(package) is None:

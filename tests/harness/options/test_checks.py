@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from harness.errors import UsageError
-from harness.options.checks import launch_problems, plan_problems, problems
+from harness.options.checks import engine_problems, launch_problems, plan_problems, problems
 from harness.options.lookup import read_options
 from harness.options.run import Options
 from harness.options.run_fields import RunFields
@@ -125,3 +125,8 @@ def test_everything_that_needs_the_whole_model_is_refused_where_it_is_split(monk
         "needs the whole model"
     )
     assert launch_problems(RunFields(suite="x", losses=("dpo",), device="cpu", **values)) == []
+
+
+def test_an_engine_that_uses_no_other_machine_needs_no_package_and_no_settings():
+    options = Options(suite="x", losses=["dpo"], workers=0).model_copy(update={"engine": "another"})
+    assert engine_problems(options) == []
