@@ -92,6 +92,8 @@ def run_cell(
     bench, clock = runner.bench, _Clock()
     reset_peak_memory(bench.machine.device)
     row = describe(bench.identity, trial) | _provenance(bench)
+    for callback in runner.callbacks:
+        callback.on_start(row)
     log = [f"{clock.started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
     try:
         measured = ranks.run_on_all_ranks(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Callback:
     """A hook for each thing that happens to a cell; one that is not overridden does nothing."""
 
+    def on_start(self, row: Mapping[str, Any]) -> None:
+        """A cell begins; `row` has the columns that are known of it, its name and settings among them."""
+
     def on_step(self, row: CurveRow) -> None:
         """The weights were updated; `row` is the step's row of the curve."""
 

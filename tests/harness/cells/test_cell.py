@@ -10,9 +10,15 @@ import pytest
 
 import results
 from harness.__main__ import main
+from harness.cells.cell import CellRunner, run_cell
+from harness.cells.sweep import prepare_sweep
+from harness.compute.machine import resolve
+from harness.options.lookup import read_options
+from harness.progress import silent
+from harness.training.callbacks import Callback
 from harness.training.loaded_model import Bench
 from results.schema.row import RERANK_COLUMNS, names
-from tests.harness.conftest import comparable, pair_rows, write_jsonl
+from tests.harness.conftest import SMALL, comparable, pair_rows, write_jsonl
 
 
 def test_the_columns_of_a_run_are_filled(command, tmp_path):
@@ -197,3 +203,30 @@ def test_a_cell_folder_holds_what_the_contract_says(command, tmp_path):
     cell = json.loads((folder / "cell.json").read_text())
     assert cell["loss"] == "orpo" and cell["lr"] == row["lr"] and "commit" not in cell
     assert str(tmp_path) not in (folder / "cell.json").read_text()
+
+
+class Watching(Callback):
+    def __init__(self):
+        self.told = []
+
+    def on_start(self, row):
+        self.told.append(("start", row["loss"], row["cell"], row["lr"]))
+
+    def on_step(self, row):
+        self.told.append(("step", row["step"]))
+
+    def on_cell(self, row):
+        self.told.append(("cell", row["loss"], row["cell"], row["status"]))
+
+
+def test_who_looks_on_is_told_of_a_cell_before_its_steps_and_when_it_is_stored(pairs_file, tmp_path):
+    options, _ = read_options([f"suite={pairs_file}", *SMALL, "losses=dpo", "controls=false", f"out={tmp_path}"])
+    sweep = prepare_sweep(options, resolve(options), silent())
+    watching, progress = Watching(), silent()
+    runner = CellRunner(Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress), [watching])
+    (trial,) = sweep.trials
+    progress.cell_started(trial.label, sweep.steps(trial))
+    run_cell(runner, trial, sweep.places(trial), save=False, lacks=sweep.missing(trial))
+    cell = sweep.identity.cell_id(trial)
+    steps = [("step", number) for number in range(1, 5)]
+    assert watching.told == [("start", "dpo", cell, trial.lr), *steps, ("cell", "dpo", cell, "done")]

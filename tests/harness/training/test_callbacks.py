@@ -17,7 +17,7 @@ def hooks() -> list[str]:
 
 
 def test_a_hook_that_is_not_overridden_does_nothing_and_says_when_it_is_called():
-    assert hooks() == ["on_cell", "on_evaluation", "on_out_of_memory", "on_step"]
+    assert hooks() == ["on_cell", "on_evaluation", "on_out_of_memory", "on_start", "on_step"]
     for name in hooks():
         assert getattr(Callback(), name)({}) is None and getattr(Callback, name).__doc__
 
