@@ -91,9 +91,10 @@ def test_every_chapter_is_linked_and_every_link_leads_somewhere():
     assert linked == {*CHAPTERS}, "a chapter that the README does not name, or a link to none"
 
 
-def test_the_number_of_losses_is_the_one_it_says():
-    counted = re.search(r"shows the (\d+) losses that are\s+here", README)
-    assert int(counted.group(1)) == len([name for name in losses.names() if losses.get(name).source is None])
+def test_the_number_of_losses_is_rounded_down_to_the_tens_that_it_says():
+    counted = re.search(r"more than\s+(\d+) losses", README)
+    built_in = [name for name in losses.names() if losses.get(name).source is None]
+    assert int(counted.group(1)) < len(built_in) <= int(counted.group(1)) + 10
 
 
 def test_the_map_has_a_line_for_every_folder():

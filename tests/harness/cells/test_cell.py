@@ -17,6 +17,7 @@ from harness.options.lookup import read_options
 from harness.progress import silent
 from harness.training.callbacks import Callback
 from harness.training.loaded_model import Bench
+from results.schema.from_tables import FROM_ANSWERS, FROM_SOME_ANSWERS
 from results.schema.row import RERANK_COLUMNS, names
 from tests.harness.conftest import SMALL, comparable, pair_rows, write_jsonl
 
@@ -30,12 +31,6 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "win_rate_baseline",
         "win_rate_length_controlled",
         "win_rate_length_controlled_se",
-        "generated_tokens",
-        "length_ratio",
-        "truncated_fraction",
-        "distinct_2",
-        "kl",
-        "kl_se",
         "judge",
         "judged_prompts",
         "tie_share",
@@ -55,15 +50,14 @@ def test_the_columns_of_a_run_are_filled(command, tmp_path):
         "refusal_rate_reference_se",
         "refusal_counted_by",
         "displacement_ches",
-        "generated_prompts",
         "generation",
-        "distinct_2_reference",
         "trained_model",
         "trained_model_revision",
         "trial",
         "role",
         *names(RERANK_COLUMNS),
-        *(f"gold_reward{part}{error}" for part in ("", "_reference", "_gain") for error in ("", "_se")),
+        *FROM_ANSWERS,
+        *FROM_SOME_ANSWERS,
         *(f"{side}_logp_drift_rest{error}" for side in ("chosen", "rejected") for error in ("", "_se")),
     }
     optional = {"reason", "plugin_digest", "micro_batch", "min_margin", "diagnosis"}
