@@ -117,18 +117,7 @@ def _evidence(
     ]
     if best.low <= 0.5 <= best.high:
         evidence.append("That interval holds 0.500: on these pairs it is not distinguishable from the untrained model.")
-    tied = {place.label for place in found.places[1:] if place.tied}
-    detectable = [
-        line["detectable"]
-        for line in found.comparisons
-        if line["a"] == best.label and line["b"] in tied and not numbers.is_missing(line["detectable"])
-    ]
-    if detectable:
-        ends = " to ".join(dict.fromkeys(numbers.number(end(detectable), "share") for end in (min, max)))
-        evidence.append(
-            f"Where no difference was found, a difference of {ends} would have been found in four cases of five; a "
-            "smaller one may be there."
-        )
+    evidence += _detectable(found)
     if contrary:
         listed = _listed(contrary, names)
         evidence.append(
@@ -147,6 +136,23 @@ def _evidence(
             "The losses have different numbers of settings, so their best settings are not a fair comparison."
         )
     return evidence
+
+
+def _detectable(found: Standing) -> list[str]:
+    """The difference that the test would have found where it found none."""
+    tied = {place.label for place in found.places[1:] if place.tied}
+    detectable = [
+        line["detectable"]
+        for line in found.comparisons
+        if line["a"] == found.places[0].label and line["b"] in tied and not numbers.is_missing(line["detectable"])
+    ]
+    if not detectable:
+        return []
+    ends = " to ".join(dict.fromkeys(numbers.number(end(detectable), "share") for end in (min, max)))
+    return [
+        f"Where no difference was found, a difference of {ends} would have been found in four cases of five; a "
+        "smaller one may be there."
+    ]
 
 
 def _tuning(found: Standing) -> str:
