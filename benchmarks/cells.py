@@ -28,7 +28,7 @@ from harness.options.lookup import read_options
 from harness.options.words import SCALAR, split
 from harness.progress import silent
 from harness.sweeps.run import run
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from results.cells.verify import verify
 
 PAIRS, TRAIN, HELD_OUT = 60, 16, 4
@@ -85,9 +85,9 @@ def measure(cells: int) -> dict[str, Any]:
         }
 
 
-def _timed_run(words: Sequence[str]) -> dict[str, Any]:
+def _timed_run(argv: Sequence[str]) -> dict[str, Any]:
     """One command: its seconds, and of each cell those outside training and evaluation (CPU seconds)."""
-    options, _ = read_options(words)
+    options, _ = read_options(argv)
     each: list[float] = []
     inside = [0.0]
 
@@ -108,15 +108,15 @@ def _timed_run(words: Sequence[str]) -> dict[str, Any]:
         each.append(seconds - inside[0])
         inside[0] = 0.0
 
-    kept = harness.cells.cell.train, Bench.evaluate, harness.engines.worker.Worker.run
-    harness.cells.cell.train, Bench.evaluate = timed(kept[0], add), timed(kept[1], add)
+    kept = harness.cells.cell.train, LoadedModel.evaluate, harness.engines.worker.Worker.run
+    harness.cells.cell.train, LoadedModel.evaluate = timed(kept[0], add), timed(kept[1], add)
     harness.engines.worker.Worker.run = timed(kept[2], end)
     began, worked = time.perf_counter(), time.process_time()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             run(options, silent(), "python -m benchmarks.cells")
     finally:
-        harness.cells.cell.train, Bench.evaluate, harness.engines.worker.Worker.run = kept
+        harness.cells.cell.train, LoadedModel.evaluate, harness.engines.worker.Worker.run = kept
     return {"whole": time.perf_counter() - began, "cpu": time.process_time() - worked, "each": each}
 
 

@@ -33,7 +33,7 @@ from suites import audit, load
 SUBSET = "synthetic"
 MAX_TOKENS = 512
 LIMIT_SECONDS = 180.0  # of 100,000 pairs, all stages together
-PROMPT_WORDS, ANSWER_WORDS = 67, 32  # on average
+PROMPT_WORDS, COMPLETION_WORDS = 67, 32  # on average
 SYLLABLES = "ba be co da de fo ga ha in ka la li ma me na no or pa re sa se ta ti un ve wa".split()
 COMMON = (
     "the of and to in a is that for it was on are as with his they at be this have from or one had by word but not "
@@ -113,7 +113,7 @@ def write_pairs(path: Path, count: int, seed: int = 0) -> int:
 
 
 def _rows(count: int, dice: random.Random) -> Iterator[dict[str, str]]:
-    """Transcripts; of a hundred rows ten repeat the first turn before, one has equal answers."""
+    """Transcripts; of a hundred rows ten repeat the first turn before, one has equal completions."""
     words = COMMON * 60 + ["".join(dice.choices(SYLLABLES, k=dice.randint(2, 4))) for _ in range(1_500)]
 
     def text(mean: float) -> str:
@@ -127,7 +127,7 @@ def _rows(count: int, dice: random.Random) -> Iterator[dict[str, str]]:
         first = parts[0] = first if index % 10 == 9 else parts[0]
         speakers = ("Human", "Assistant")
         head = "".join(f"\n\n{speakers[place % 2]}: {part}" for place, part in enumerate(parts))
-        chosen, rejected = text(ANSWER_WORDS), text(ANSWER_WORDS)
+        chosen, rejected = text(COMPLETION_WORDS), text(COMPLETION_WORDS)
         if index % 100 == 50:
             rejected = chosen
         yield {"chosen": f"{head}\n\nAssistant: {chosen}", "rejected": f"{head}\n\nAssistant: {rejected}"}
@@ -165,11 +165,11 @@ def _measure(folder: str, tokenizer: Any, progress: Progress, timed: Callable[[s
     with timed("tokenise"), progress.stage("tokenising", len(suite.rows)) as stage:
         encoded = encoder.encode(suite.rows, stage.advance)
     sample = encoded.rows[:: max(1, len(encoded.rows) // 1000)]
-    prompt, answers = (
+    prompt, completions = (
         sum(sizes) / len(sample)
         for sizes in (
             [len(row.prompt) for row in sample],
-            [sum(map(len, row.answers)) for row in sample],
+            [sum(map(len, row.completions)) for row in sample],
         )
     )
     return {
@@ -178,7 +178,7 @@ def _measure(folder: str, tokenizer: Any, progress: Progress, timed: Callable[[s
         "overlong": encoded.dropped.get("overlong", 0),
         "repeated_turns": audited.repeated_turns,
         "prompt_tokens": prompt,
-        "answer_tokens": answers,
+        "answer_tokens": completions,
     }
 
 

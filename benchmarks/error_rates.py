@@ -28,7 +28,7 @@ DIFFICULTY, DIFFICULTY_SD = 0.65, 0.15
 SEED_EFFECT, LARGE_SEED_EFFECT = 0.012, 0.04  # sd over seeds of the accuracy that a loss would have on all rows
 TASTE, GAP = 0.5, 0.05
 LARGEST_ERROR, COVERAGE = 0.06, (0.93, 0.97)
-_AT_ONCE = 4_000_000  # simulated answers in memory
+_AT_ONCE = 4_000_000  # simulated completions in memory
 
 
 class Case(NamedTuple):
@@ -72,14 +72,14 @@ def simulate(case: Case, seeds: int, pairs: int, sweeps: int, seed: int = 0, gap
 
 def _outcomes(rng: np.random.Generator, case: Case, seeds: int, pairs: int, sweeps: int, gap: float) -> np.ndarray:
     """One line a simulated sweep, one column a field of Rates, each 0 or 1."""
-    a, b = _answers(rng, case, seeds, pairs, sweeps, 0.0)
+    a, b = _completions(rng, case, seeds, pairs, sweeps, 0.0)
     means = [side.mean(axis=-1) for side in (a, b)]
     null = difference(*means, a, b)
     over_rows = np.abs(null.value) > stats.norm.ppf(1 - LEVEL / 2) * null.se_rows
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # seeds that agree by chance
         welch = stats.ttest_ind(*means, axis=-1, equal_var=False).pvalue < LEVEL
-    better, worse = _answers(rng, case, seeds, pairs, sweeps, gap)
+    better, worse = _completions(rng, case, seeds, pairs, sweeps, gap)
     finding = difference(better.mean(axis=-1), worse.mean(axis=-1), better, worse)
     power = (finding.p < LEVEL) & (finding.value > 0)
     reach = stats.t.ppf(1 - LEVEL / 2, finding.degrees) * finding.se
@@ -94,7 +94,9 @@ def true_gap(case: Case, gap: float) -> float:
     return float(a - b)
 
 
-def _answers(rng: np.random.Generator, case: Case, seeds: int, pairs: int, sweeps: int, gap: float) -> list[np.ndarray]:
+def _completions(
+    rng: np.random.Generator, case: Case, seeds: int, pairs: int, sweeps: int, gap: float
+) -> list[np.ndarray]:
     """Whether each run of each loss has each row right: two arrays [sweeps, seeds, pairs] of 0 and 1."""
     difficulty = rng.normal(DIFFICULTY, DIFFICULTY_SD, (sweeps, 1, pairs)).astype(np.float32)
     taste = rng.normal(0, case.taste, (sweeps, 1, pairs)).astype(np.float32)

@@ -1,7 +1,7 @@
 """Milliseconds of each loss on 4,096 pairs: value alone, and value with gradient. `python -m benchmarks.losses`
 
-Medians over the runs, in float32 with two threads at most. Answers hold up to 12 tokens; a loss that reads single
-tokens is measured once more on answers of 128, where memory traffic over [N, 128] decides.
+Medians over the runs, in float32 with two threads at most. Completions hold up to 12 tokens; a loss that reads single
+tokens is measured once more on completions of 128, where memory traffic over [N, 128] decides.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Times(NamedTuple):
 
 
 def measure(loss: losses.Loss, tokens: int = probe.POSITIONS) -> Times:
-    """A loss on random answers of up to `tokens`; a pointwise loss sees both answers of each pair."""
+    """A loss on random completions of up to `tokens`; a pointwise loss sees both completions of each pair."""
     make = losses.random_pairs if loss.kind == "pairwise" else losses.random_examples
     rows = PAIRS if loss.kind == "pairwise" else 2 * PAIRS
     with mock.patch.object(probe, "POSITIONS", tokens):

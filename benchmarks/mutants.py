@@ -1,4 +1,4 @@
-"""How many small faults the tests see: mutants of the code that numbers and claims rest on, by mutmut.
+"""How many small faults the tests see: mutants of the code that numbers and findings rest on, by mutmut.
 
     python -m benchmarks.mutants                       # everything, in a copy of this tree: about an hour
     python -m benchmarks.mutants parts=losses out=FILE
@@ -42,9 +42,9 @@ PARTS = {
 }
 
 
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Tries the parts that the words name; prints scores and survivors."""
-    given = dict(word.split("=", 1) for word in words)
+    given = dict(word.split("=", 1) for word in argv)
     found = {name: tried(PARTS[name]) for name in given.get("parts", ",".join(PARTS)).split(",")}
     for name, codes in found.items():
         print(f"{name}: {summary(codes)}")

@@ -133,7 +133,7 @@ def ordered(batch: Batch, *, by_length: bool) -> list[Row]:
 
 def paired(row: Row) -> dict[str, list[int]]:
     """A pair as TRL's preference collator takes it."""
-    chosen, rejected = row.answers
+    chosen, rejected = row.completions
     return {"prompt_ids": list(row.prompt), "chosen_ids": list(chosen), "rejected_ids": list(rejected)}
 
 

@@ -48,21 +48,21 @@ class ReadyORPO(ORPOTrainer):
 
 
 def sequences(pair: Ids) -> Ids:
-    """A pair as the collator of CPO and ORPO takes it: prompt with answer, labels on the answer alone."""
+    """A pair as the collator of CPO and ORPO takes it: prompt with completion, labels on the completion alone."""
     prompt = pair["prompt_ids"]
     result = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
     for side in ("chosen", "rejected"):
-        answer = pair[f"{side}_ids"]
-        result[f"{side}_input_ids"] = prompt + answer
-        result[f"{side}_attention_mask"] = [1] * len(prompt + answer)
-        result[f"{side}_labels"] = [-100] * len(prompt) + answer
+        completion = pair[f"{side}_ids"]
+        result[f"{side}_input_ids"] = prompt + completion
+        result[f"{side}_attention_mask"] = [1] * len(prompt + completion)
+        result[f"{side}_labels"] = [-100] * len(prompt) + completion
     return result
 
 
 def unpaired(rows: Sequence[Row], micro: int, batch_size: int) -> list[Ids]:
-    """Chosen answers, then rejected ones, of each micro-batch; beside each another prompt's answer for the KL term.
+    """Chosen completions, then rejected ones, of each micro-batch; beside each, for KL, another prompt's completion.
 
-    The other answer is the previous example's, rotated within the micro-batch, as KTOTrainer itself does it.
+    The other completion is the previous example's, rotated within the micro-batch, as KTOTrainer itself does it.
     """
     result: list[Ids] = []
     for whole in range(0, len(rows), batch_size):
@@ -70,7 +70,7 @@ def unpaired(rows: Sequence[Row], micro: int, batch_size: int) -> list[Ids]:
         for start in range(0, len(batch), micro):
             group = batch[start : start + micro]
             examples = [
-                {"prompt_ids": list(row.prompt), "completion_ids": list(row.answers[side]), "label": side == 0}
+                {"prompt_ids": list(row.prompt), "completion_ids": list(row.completions[side]), "label": side == 0}
                 for side in (0, 1)
                 for row in group
             ]

@@ -20,7 +20,7 @@ from harness.data.tokens import item_of
 from harness.model.layout import LAYOUTS
 from harness.model.logprobs import CHUNK_LOGITS
 from harness.progress import silent
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from harness.training.micro_batches import split
 
 SECONDS_OF_A_SHAPE, FEWEST_RUNS = 0.1, 3
@@ -29,9 +29,9 @@ SECONDS_OF_A_SHAPE, FEWEST_RUNS = 0.1, 3
 def products(task: Task) -> dict[str, Any]:
     """For each step of the task: seconds and operations of its products, maps and head apart."""
     sweep = task.sweep
-    bench = Bench(sweep.identity, sweep.tokenizer, sweep.machine, silent())
-    job = bench.job(sweep.trials[0], cell="benchmark")
-    model = bench.policy.base
+    loaded = LoadedModel(sweep.identity, sweep.tokenizer, sweep.machine, silent())
+    job = loaded.job(sweep.trials[0], cell="benchmark")
+    model = loaded.policy.base
     head = model.get_output_embeddings()
     maps = Counter(tuple(m.weight.shape) for m in model.modules() if type(m) is nn.Linear and m is not head)
     timer = Timer(sweep.machine.device, torch.bfloat16 if sweep.machine.precision == "bf16" else torch.float32)

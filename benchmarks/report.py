@@ -2,9 +2,9 @@
 
     python -m benchmarks.report cells=1000 [out=DIR]
 
-Made up are pair tables of 240 rows, curves of 64 steps, generated answers' numbers, a judge and three levels of label
-noise; the numbers of a row are derived from its tables as a run's are. With out= the cells and their report stay there
-to be looked at; otherwise they go to a folder that is removed.
+Made up are pair tables of 240 rows, curves of 64 steps, generated completions' numbers, a judge and three levels of
+label noise; the numbers of a row are derived from its tables as a run's are. With out= the cells and their report stay
+there to be looked at; otherwise they go to a folder that is removed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PAIRS, STEPS = 240, 64
 
 
 class Made(NamedTuple):
-    """A made-up loss: its own ruler, its grid, and the nats that it adds to the margin and to chosen answers."""
+    """A made-up loss: its own reward, its grid, and the nats that it adds to the margin and to chosen completions."""
 
-    ruler: str | None
+    reward: str | None
     betas: tuple[float, ...]
     lrs: tuple[float, ...]
     gain: float
-    drift: float
+    change: float
 
 
 LOSSES: Mapping[str, Made] = {
@@ -117,13 +117,13 @@ def _cell(loss: str, beta: float | None, lr: float | None, seed: int | None, noi
     made = LOSSES.get(loss, CONTROL)
     name = f"{loss}-{beta}-{lr}-{seed}-{noise}"
     draw = np.random.default_rng(_hash_of(name))
-    strength = (made.betas[1] / beta) ** 0.15 if beta else 1.0
-    reach = 0.0 if lr is None else (lr / made.lrs[len(made.lrs) // 2]) ** 0.5 * strength
-    gain, drift = made.gain, made.drift
+    shrinkage = (made.betas[1] / beta) ** 0.15 if beta else 1.0
+    reach = 0.0 if lr is None else (lr / made.lrs[len(made.lrs) // 2]) ** 0.5 * shrinkage
+    gain, change = made.gain, made.change
     win_rate = 0.5 + reach * gain / 9
     reward = reach * gain - reach**2 / 4 + (draw.normal(0, 0.05) if lr else 0.0)
     learned = reach * gain * (1 - 2 * noise) + (draw.normal(0, 0.05) if lr else 0.0)
-    pairs = _pairs(draw, learned, reach * drift)
+    pairs = _pairs(draw, learned, reach * change)
     curve = None if lr is None else _curve(draw, reach * gain)
     row: dict[str, Any] = {
         "loss": loss,
@@ -132,7 +132,7 @@ def _cell(loss: str, beta: float | None, lr: float | None, seed: int | None, noi
         "seed": seed,
         "hyperparameters": {"beta": beta} if beta else {},
         "control": beta is None,
-        "reward": made.ruler if lr else None,
+        "reward": made.reward if lr else None,
         "suite": "made-up",
         "model": "made-up",
         "protocol": "made-up",
@@ -170,15 +170,15 @@ def _hash_of(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
 
 
-def _pairs(draw: np.random.Generator, gain: float, drift: float) -> pd.DataFrame:
-    """Test rows that every cell shares (the same reference and lengths), moved by `gain` and `drift` nats."""
+def _pairs(draw: np.random.Generator, gain: float, change: float) -> pd.DataFrame:
+    """Test rows that every cell shares (the same reference and lengths), moved by `gain` and `change` nats."""
     rows = np.random.default_rng(0)
     lengths = rows.integers(5, 120, (PAIRS, 2))
     start = -4 * lengths + rows.normal(0, 5, (PAIRS, 2))
     liked = rows.normal(0, 1.5, PAIRS)
     moved = (0.6 + 0.8 * liked) * gain + draw.normal(0, 0.3, PAIRS) * bool(gain)
-    chosen = drift * lengths[:, 0] / 180 + moved / 2
-    rejected = drift * lengths[:, 1] / 180 - moved / 2
+    chosen = change * lengths[:, 0] / 180 + moved / 2
+    rejected = change * lengths[:, 1] / 180 - moved / 2
     return pd.DataFrame(
         {
             "pair_id": [f"p{i}" for i in range(PAIRS)],

@@ -90,9 +90,9 @@ def read(argv: Sequence[str]) -> Settings:
     return settings
 
 
-def _with_model(words: Sequence[str]) -> list[str]:
+def _with_model(argv: Sequence[str]) -> list[str]:
     """The words with `model=random:1b` replaced by the folder of that model, made on first use."""
-    return [f"model={random_llama()}" if word == "model=random:1b" else word for word in words]
+    return [f"model={random_llama()}" if word == "model=random:1b" else word for word in argv]
 
 
 def random_llama() -> Path:

@@ -13,7 +13,7 @@ OURS, FASTEST, DEFAULTS = "ours", "trl fastest", "trl defaults"
 # Before the first update policy and reference are equal, but measured in other micro-batches: bf16 moves a
 # sequence by about a quarter of a nat, and beta is 0.1.
 LN2_TOLERANCE = 0.05
-# The mean log-prob of a batch's chosen answers, relative: wrong ids, masks or weights are off by far more.
+# The mean log-prob of a batch's chosen completions, relative: wrong ids, masks or weights are off by far more.
 LOGP_TOLERANCE = 0.01
 
 
@@ -82,7 +82,7 @@ def checks(turns: Sequence[dict[str, Found]]) -> Iterator[str]:
     logps = [one["chosen_logp"] for _, one in found]
     spread = (max(logps) - min(logps)) / abs(logps[0]) if logps else math.nan
     yield (
-        f"check {_verdict(spread <= LOGP_TOLERANCE)}: log-probs of the first batch's chosen answers agree "
+        f"check {_verdict(spread <= LOGP_TOLERANCE)}: log-probs of the first batch's chosen completions agree "
         f"to {spread:.1g} of their size"
     )
 

@@ -16,7 +16,7 @@ import torch
 
 from harness.cells.sweep import Sweep, prepare_sweep
 from harness.compute.machine import peak_memory, reset_peak_memory, resolve, versions
-from harness.data.knobs import Knobs
+from harness.data.perturbations import Perturbations
 from harness.data.tokens import Row, row_tokens
 from harness.options.lookup import read_options
 from harness.progress import silent
@@ -59,7 +59,7 @@ class Clock:
 
 def digest(rows: Sequence[Row]) -> str:
     """A digest of the token ids of some pairs, in whatever order."""
-    return hashlib.sha256(json.dumps(sorted([row.prompt, *row.answers] for row in rows)).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(sorted([row.prompt, *row.completions] for row in rows)).encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def prepare(spec: Mapping[str, Any]) -> Task:
         )
         data = dataclasses.replace(sweep.data, pool=tuple(rows), validation=(), test=())
         sweep = dataclasses.replace(sweep, data=data, identity=dataclasses.replace(sweep.identity, data=data))
-    rows = sweep.data.training_rows(0, Knobs(options.train_pairs[0]))
+    rows = sweep.data.training_rows(0, Perturbations(options.train_pairs[0]))
     return Task(sweep, RowFeed(rows, 0, 1, options.batch_size).batches(), spec)
 
 
@@ -90,12 +90,12 @@ def synthetic(count: int, share: float, tokens: int, vocabulary: int, opening: i
     first `opening` of which are the same in every row."""
     draw = random.Random(0)
     common = tuple(draw.randrange(3, vocabulary) for _ in range(opening))
-    answer = max(1, round(tokens * (1 - share) / 2))
-    sizes = (max(1, tokens - 2 * answer), answer, answer)
+    completion = max(1, round(tokens * (1 - share) / 2))
+    sizes = (max(1, tokens - 2 * completion), completion, completion)
     rows = []
     for number in range(count):
-        prompt, *answers = (tuple(draw.randrange(3, vocabulary) for _ in range(size)) for size in sizes)
-        rows.append(Row(str(number), str(number), "train", common + prompt[opening:], tuple(answers)))
+        prompt, *completions = (tuple(draw.randrange(3, vocabulary) for _ in range(size)) for size in sizes)
+        rows.append(Row(str(number), str(number), "train", common + prompt[opening:], tuple(completions)))
     return rows
 
 

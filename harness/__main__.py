@@ -29,9 +29,9 @@ ENVIRONMENT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    stranger = misplaced_package()
-    if stranger:
-        return _refuse([stranger])
+    misplaced = misplaced_package()
+    if misplaced:
+        return _refuse([misplaced])
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         from harness.errors import storage_failure
 
-        if told := storage_failure(error):
-            return _refuse([told])
+        if reason := storage_failure(error):
+            return _refuse([reason])
         raise
 
 
@@ -100,12 +100,12 @@ def _dispatch(argv: list[str]) -> int:
     return _carry_out(verb, words)
 
 
-def _carry_out(verb: str, words: list[str]) -> int:
-    """Hand over to the verb; what it cannot do is told in its own words."""
+def _carry_out(verb: str, argv: list[str]) -> int:
+    """Hand over to the verb; print what it refuses."""
     from harness.errors import UsageError
 
     try:
-        return importlib.import_module(f"harness.verbs.{verb}").main(words)
+        return importlib.import_module(f"harness.verbs.{verb}").main(argv)
     except UsageError as error:
         return _refuse(error.messages)
     except _suite_error() as error:
@@ -125,7 +125,7 @@ def _refuse(messages: Sequence[str]) -> int:
 
 
 VERBS = ("run", "plan", "evaluate", "report", "compare", "pairs", "reproduce", "verify", "export", "list")
-"""Each is a module of `harness.verbs` whose `main` takes the words of the command and returns the exit code."""
+"""Each is a module of `harness.verbs` whose `main` takes the argv after it and returns the exit code."""
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class UsageError(ValueError):
 
 
 class TooFewPairs(ValueError):
-    """The policy's answers make too few pairs for one batch: the cell ends here."""
+    """The policy's completions make too few pairs for one batch: the cell ends here."""
 
 
 def _is_of_torch(error: BaseException, *names: str) -> bool:

@@ -152,7 +152,7 @@ class _Cell:
 class Progress:
     """The story of a sweep, told to a display; use it as a context manager.
 
-    `cells` is the number of cells of the sweep, None as long as it is not known (see `expect`). A lane is one of
+    `cells` is the number of cells of the sweep, None as long as it is not known (see `expect`). A slot is one of
     several places where cells run at a time.
     """
 
@@ -162,7 +162,7 @@ class Progress:
         self._cells = cells
         self._ended = 0
         self._trained_seconds: list[float] = []
-        self._at_work: dict[int, _Cell] = {}  # lane -> cell
+        self._at_work: dict[int, _Cell] = {}  # slot -> cell
 
     def __enter__(self) -> Self:
         return self
@@ -192,15 +192,15 @@ class Progress:
         yield Stage(name, total, self._display.status, self._clock)
         self._display.line(f"{name}: done in {estimate(self._clock() - began)}")
 
-    def cell_started(self, label: str, steps: int, lane: int = 0) -> None:
+    def cell_started(self, label: str, steps: int, slot: int = 0) -> None:
         """A cell begins; steps is the number of optimizer steps it will take (0: evaluation only)."""
         now = self._clock()
-        self._at_work[lane] = _Cell(printable(label), steps, now, now)
+        self._at_work[slot] = _Cell(printable(label), steps, now, now)
         self._display.line(f"{self._counter()} {printable(label)}: started, {steps} steps")
 
-    def step(self, step: int, loss_value: float, tokens: int, lane: int = 0) -> None:
+    def step(self, step: int, loss_value: float, tokens: int, slot: int = 0) -> None:
         """Optimizer step number `step` (from 1) is done; tokens is what it processed."""
-        cell = self._current(lane)
+        cell = self._current(slot)
         cell.advance(step, tokens, self._clock())
         seconds = max(self._clock() - cell.since, 1e-9)
         left = self.seconds_left()
@@ -211,21 +211,21 @@ class Progress:
         ending = "" if left is None else f", {estimate(left)} left"
         self._display.status(text + ending, step / cell.steps if cell.steps else None)
 
-    def cell_finished(self, label: str, summary: str, lane: int = 0) -> None:
+    def cell_finished(self, label: str, summary: str, slot: int = 0) -> None:
         """The cell at work is measured and stored."""
-        cell = self._current(lane)
+        cell = self._current(slot)
         seconds = self._clock() - cell.began
         if cell.steps:
             self._trained_seconds.append(seconds)
-        self._end_cell(label, f"done in {estimate(seconds)}: {printable(summary)}", lane)
+        self._end_cell(label, f"done in {estimate(seconds)}: {printable(summary)}", slot)
 
-    def cell_failed(self, label: str, reason: str, lane: int = 0) -> None:
+    def cell_failed(self, label: str, reason: str, slot: int = 0) -> None:
         """The cell at work, or one that could not begin, has failed; the sweep goes on."""
-        self._end_cell(label, f"FAILED: {printable(reason)}", lane)
+        self._end_cell(label, f"FAILED: {printable(reason)}", slot)
 
-    def cell_dropped(self, lane: int = 0) -> None:
+    def cell_dropped(self, slot: int = 0) -> None:
         """The cell at work was lost and will begin again."""
-        self._at_work.pop(lane, None)
+        self._at_work.pop(slot, None)
 
     def cell_kept(self, label: str, reason: str) -> None:
         """A cell needs no work: it was finished earlier, or is skipped for the reason given."""
@@ -248,16 +248,16 @@ class Progress:
         later = max((self._cells or 0) - self._ended - len(self._at_work), 0)
         return max(cell.seconds_left(now) for cell in begun) + a_cell * later / len(self._at_work)
 
-    def _end_cell(self, label: str, what: str, lane: int | None) -> None:
+    def _end_cell(self, label: str, what: str, slot: int | None) -> None:
         self._display.line(f"{self._counter()} {printable(label)}: {what}")
         self._ended += 1
-        if lane is not None:
-            self._at_work.pop(lane, None)
+        if slot is not None:
+            self._at_work.pop(slot, None)
 
-    def _current(self, lane: int) -> _Cell:
-        if lane not in self._at_work:
+    def _current(self, slot: int) -> _Cell:
+        if slot not in self._at_work:
             raise RuntimeError("no cell is at work; call cell_started first")
-        return self._at_work[lane]
+        return self._at_work[slot]
 
     def _counter(self) -> str:
         total = "" if self._cells is None else f"/{self._cells}"

@@ -23,9 +23,9 @@ def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     return _USER_IN_URL.sub("", text)
 
 
-def refusals(words: Sequence[str]) -> list[str]:
+def refusals(argv: Sequence[str]) -> list[str]:
     """One sentence for each `key=value` word that gives a secret; the value is not repeated."""
-    keys = [word.partition("=")[0] for word in words if "=" in word]
+    keys = [word.partition("=")[0] for word in argv if "=" in word]
     return [
         f"{key}: a secret on a command line is seen by every user of the machine and kept in the shell's history; "
         "put it into the environment (HF_TOKEN, OPENAI_API_KEY) and leave the word out"
@@ -34,6 +34,6 @@ def refusals(words: Sequence[str]) -> list[str]:
     ]
 
 
-def command_line(verb: str, words: Sequence[str]) -> str:
+def command_line(verb: str, argv: Sequence[str]) -> str:
     """The command as it would be typed again, without secrets."""
-    return redacted(shlex.join(["python", "-m", "harness", verb, *words]))
+    return redacted(shlex.join(["python", "-m", "harness", verb, *argv]))

@@ -1,6 +1,6 @@
 """SimPO with a reshaped reward: a power of the probability in place of its logarithm.
 
-Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected answer under the policy
+Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected completion under the policy
 (nats), ls = log sigmoid, gamma = gamma_beta_ratio * beta, the target margin.
 """
 
@@ -24,7 +24,7 @@ from losses.simpo import simpo
 def alphapo(pair: PairBatch, *, beta: float = 2.5, gamma_beta_ratio: float = 0.04, alpha: float = 0.25) -> Tensor:
     """SimPO with the reward (1 - p^-alpha)/alpha in place of log p, p = exp(mean log-prob); returns [N] nats.
 
-    Both rewards rank answers alike. For alpha above 0 an unlikely answer counts for more than in SimPO.
+    Both rewards rank completions alike. For alpha above 0 an unlikely completion counts for more than in SimPO.
     An exponent above 30 goes on as its tangent (`losses.numerics`).
 
     Source: arXiv:2501.03884; the defaults are its setting for Mistral-Instruct (table 3), with gamma 0.1.

@@ -1,6 +1,6 @@
 """Alignment via optimal transport: the whole distribution of margins has to rise, not each pair's own.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), rc, rr = the same
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), rc, rr = the same
 under the reference; a = c - rc, d = r - rr; sort = ascending order over the optimizer batch; ls = log sigmoid.
 """
 
@@ -49,8 +49,8 @@ def aot(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
 def aot_unpaired(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     """The k-th smallest chosen log-ratio against the k-th smallest rejected log-ratio; returns [N] nats.
 
-    Which rejected answer belonged to which chosen one does not matter. Values stay in the order of the
-    chosen answers.
+    Which rejected completion belonged to which chosen one does not matter. Values stay in the order of the
+    chosen completions.
 
     Source: arXiv:2406.05882 section 3; beta 0.01 there.
 

@@ -1,7 +1,7 @@
-"""Anchored preference optimization: each answer is moved against the reference, in a direction chosen by hand.
+"""Anchored preference optimization: each completion is moved against the reference, in a direction chosen by hand.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats), g =
-that of a single answer, h = a - d, s = sigmoid.
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats), g =
+that of a single completion, h = a - d, s = sigmoid.
 """
 
 import torch
@@ -23,10 +23,10 @@ GRID = {"beta": (0.1,)}
     verified="closed form in double precision; 1 at policy == reference",
 )
 def apo_zero(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Raises chosen answers and lowers rejected ones, each on its own; returns [N], without unit.
+    """Raises chosen completions and lowers rejected ones, each on its own; returns [N], without unit.
 
-    For data whose chosen answers are better than what the model would say. Far from the reference on either
-    side an answer stops counting.
+    For data whose chosen completions are better than what the model would say. Far from the reference on either
+    side a completion stops counting.
 
     Source: arXiv:2408.06266 eq. 7; beta 0.1 there.
 
@@ -45,10 +45,10 @@ def apo_zero(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; 1 at policy == reference, with no pull on the chosen answer",
 )
 def apo_down(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Lowers chosen answers, and rejected ones more; returns [N], without unit.
+    """Lowers chosen completions, and rejected ones more; returns [N], without unit.
 
-    For data whose chosen answers are worse than what the model would say. At policy == reference the two
-    forces on the chosen answer cancel and only the rejected one moves.
+    For data whose chosen completions are worse than what the model would say. At policy == reference the two
+    forces on the chosen completion cancel and only the rejected one moves.
 
     Source: arXiv:2408.06266 eq. 8; beta 0.1 there.
 
@@ -67,7 +67,7 @@ def apo_down(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     verified="closed form in double precision; 0.5 at policy == reference; half of apo_zero on pairs",
 )
 def apo_zero_unpaired(batch: ExampleBatch, *, beta: float = 0.1) -> Tensor:
-    """`apo_zero` on single rated answers; returns [N], without unit. On pairs its mean is half of `apo_zero`'s.
+    """`apo_zero` on single rated completions; returns [N], without unit. On pairs its mean is half of `apo_zero`'s.
 
     It is `kto` with the reference point z fixed at 0.
 

@@ -1,7 +1,7 @@
-"""All that a loss may look at: log-probs of sequences, of pairs, and of single rated answers.
+"""All that a loss may look at: log-probs of sequences, of pairs, and of single rated completions.
 
 Shapes: N examples, T completion positions (padded). Log-probs are in nats. Half-precision log-probs are
-raised to fp32 on the way in, because a sum over a long answer has too few digits in bf16; float64 stays,
+raised to fp32 on the way in, because a sum over a long completion has too few digits in bf16; float64 stays,
 for gradient checks. No loss, no tokenizer and no model lives here.
 """
 
@@ -83,7 +83,7 @@ class SequenceLogProbs:
 
 @dataclass(frozen=True, eq=False)
 class PairBatch:
-    """N pairs of a chosen and a rejected answer to the same prompt: the input of a pairwise loss.
+    """N pairs of a chosen and a rejected completion of the same prompt: the input of a pairwise loss.
 
     chosen, rejected:         log-probs under the policy, with gradient.
     ref_chosen, ref_rejected: the same under the reference, without gradient (needs={"reference"}).
@@ -94,7 +94,7 @@ class PairBatch:
                               tensors without gradient, numbers, text); a loss that uses either must register
                               with batch_coupled=True.
 
-    Raises: ValueError where shapes disagree or an answer has no scored token.
+    Raises: ValueError where shapes disagree or a completion has no scored token.
     """
 
     chosen: SequenceLogProbs
@@ -123,22 +123,22 @@ class PairBatch:
 
     @property
     def chosen_log_ratio(self) -> Tensor:
-        """[N] nats: log-prob of the chosen answer under the policy minus under the reference."""
+        """[N] nats: log-prob of the chosen completion under the policy minus under the reference."""
         return self.chosen.total - _given_reference(self.ref_chosen).total
 
     @property
     def rejected_log_ratio(self) -> Tensor:
-        """[N] nats: log-prob of the rejected answer under the policy minus under the reference."""
+        """[N] nats: log-prob of the rejected completion under the policy minus under the reference."""
         return self.rejected.total - _given_reference(self.ref_rejected).total
 
     @property
     def margin(self) -> Tensor:
-        """[N] nats: the chosen answer's summed log-ratio minus the rejected one's; h in the formulas."""
+        """[N] nats: the chosen completion's summed log-ratio minus the rejected one's; h in the formulas."""
         return self.chosen_log_ratio - self.rejected_log_ratio
 
     @property
     def mean_margin(self) -> Tensor:
-        """[N] nats: the chosen answer's log-ratio per scored token minus the rejected one's."""
+        """[N] nats: the chosen completion's log-ratio per scored token minus the rejected one's."""
         return self.chosen_log_ratio / self.chosen.count - self.rejected_log_ratio / self.rejected.count
 
     def index(self, rows: Tensor | slice) -> PairBatch:
@@ -150,16 +150,16 @@ class PairBatch:
 
 @dataclass(frozen=True, eq=False)
 class ExampleBatch:
-    """N single answers, each rated desirable or not: the input of a pointwise loss.
+    """N single completions, each rated desirable or not: the input of a pointwise loss.
 
-    policy, reference: log-probs of the answers; the reference carries no gradient (needs={"reference"}).
+    policy, reference: log-probs of the completions; the reference carries no gradient (needs={"reference"}).
     desirable:         [N] bool, required.
-    kl:                scalar nats >= 0: the drift of the policy on mismatched prompt-answer rows, measured
+    kl:                scalar nats >= 0: the log-ratio of the policy on mismatched prompt-completion rows, measured
                        over the whole optimizer batch without gradient (needs={"mismatched"}).
     scores:            [N] ratings from the suite (needs={"scores"}).
     prompt, step, max_steps, generator, state: as in `PairBatch`.
 
-    Raises: ValueError where shapes disagree, `desirable` is not bool, or an answer has no scored token.
+    Raises: ValueError where shapes disagree, `desirable` is not bool, or a completion has no scored token.
     """
 
     policy: SequenceLogProbs
@@ -195,7 +195,7 @@ class ExampleBatch:
 
     @property
     def log_ratio(self) -> Tensor:
-        """[N] nats: log-prob of each answer under the policy minus under the reference."""
+        """[N] nats: log-prob of each completion under the policy minus under the reference."""
         return self.policy.total - _given_reference(self.reference).total
 
     def index(self, rows: Tensor | slice) -> ExampleBatch:

@@ -1,7 +1,7 @@
-"""Binary classifier optimization: wanted answers are class 1, unwanted ones class 0, the log-ratio is the logit.
+"""Binary classifier optimization: wanted completions are class 1, unwanted ones class 0, the log-ratio is the logit.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats), g =
-that of a single answer, delta = running mean of beta*g; ls = log sigmoid.
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats), g =
+that of a single completion, delta = running mean of beta*g; ls = log sigmoid.
 """
 
 import torch
@@ -22,7 +22,7 @@ from losses.registry import register
     verified="closed form in double precision; 2 ln 2 at policy == reference",
 )
 def bco_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """Both answers of a pair classified, each on its own; returns [N] nats.
+    """Both completions of a pair classified, each on its own; returns [N] nats.
 
     Source: arXiv:2404.04656 section 4; beta 0.01 there. Its reward shift is `bco`.
 
@@ -43,12 +43,12 @@ def bco_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
     verified="closed form in double precision over several steps; ln 2 at policy == reference",
 )
 def bco(batch: ExampleBatch, *, beta: float = 0.01) -> Tensor:
-    """Each answer classified against the mean reward of all answers seen so far; returns [N] nats.
+    """Each completion classified against the mean reward of all completions seen so far; returns [N] nats.
 
     delta includes the present batch and carries no gradient. It lives in the batch's state as
     `bco_sum` (sum of beta*g), `bco_count` and `bco_step`, and is updated once an optimizer step: a second
     call at the same step reads what the first one left. At rewards far above 0 a loss without the shift
-    would only push wanted answers less and unwanted ones more.
+    would only push wanted completions less and unwanted ones more.
 
     Source: arXiv:2404.04656 section 4; beta 0.01 there.
 

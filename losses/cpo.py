@@ -1,6 +1,6 @@
-"""Contrastive preference optimization: a contrast without a reference, plus the likelihood of the chosen answer.
+"""Contrastive preference optimization: a contrast without a reference, plus the likelihood of the chosen completion.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), cbar, rbar = their
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), cbar, rbar = their
 means per scored token, ls = log sigmoid; alpha = weight of the likelihood term.
 """
 
@@ -33,10 +33,10 @@ def _cpo_nll(pair: PairBatch, *, beta: float, alpha: float) -> Tensor:
     terms={"contrast": _cpo_contrast, "nll": _cpo_nll},
 )
 def cpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 1.0) -> Tensor:
-    """DPO's contrast with a uniform reference, plus alpha times the likelihood of the chosen answer; returns [N] nats.
+    """DPO's contrast with a uniform reference, plus alpha times the chosen completion's likelihood; returns [N] nats.
 
-    Its terms `contrast` and `nll` (weight included) add up to it. c - r compares answers as they are, so an
-    answer that is long or rare from the start weighs heavily.
+    Its terms `contrast` and `nll` (weight included) add up to it. c - r compares completions as they are, so a
+    completion that is long or rare from the start weighs heavily.
 
     Source: arXiv:2401.08417; beta 0.1, alpha 1 there.
 
@@ -66,7 +66,7 @@ def _simpo_nll(pair: PairBatch, *, beta: float, gamma_beta_ratio: float, alpha: 
     terms={"contrast": _simpo_contrast, "nll": _simpo_nll},
 )
 def cpo_simpo(pair: PairBatch, *, beta: float = 10.0, gamma_beta_ratio: float = 0.54, alpha: float = 0.05) -> Tensor:
-    """SimPO plus alpha times the likelihood of the chosen answer; returns [N] nats.
+    """SimPO plus alpha times the chosen completion's likelihood; returns [N] nats.
 
     Its terms `contrast` and `nll` (weight included) add up to it. alpha is small, so the learning rate is
     SimPO's and not that of a likelihood.

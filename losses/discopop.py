@@ -1,6 +1,6 @@
 """A loss found by asking a language model for loss functions: logistic and exponential, blended by the margin.
 
-Letters: h = difference of the summed log-ratios of the chosen and the rejected answer (nats), x = beta*h,
+Letters: h = difference of the summed log-ratios of the chosen and the rejected completion (nats), x = beta*h,
 m = sigmoid(x/tau), ls = log sigmoid.
 """
 

@@ -1,6 +1,6 @@
-"""DPO guarded against displacement: chosen answers that become less likely while the margin grows.
+"""DPO guarded against displacement: chosen completions that become less likely while the margin grows.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats),
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats),
 h = a - d; ls = log sigmoid.
 """
 
@@ -21,7 +21,7 @@ from losses.registry import register
     verified="closed form in double precision; equals dpo while a >= 0",
 )
 def dpop(pair: PairBatch, *, beta: float = 0.1, penalty_weight: float = 50.0) -> Tensor:
-    """DPO whose margin loses penalty_weight for each nat that the chosen answer falls; returns [N] nats.
+    """DPO whose margin loses penalty_weight for each nat that the chosen completion falls; returns [N] nats.
 
     Source: arXiv:2402.13228, whose letter for the weight is lambda.
 
@@ -42,7 +42,7 @@ def dpop(pair: PairBatch, *, beta: float = 0.1, penalty_weight: float = 50.0) ->
     verified="closed form in double precision; equals dpo at factor 1",
 )
 def dpo_shift(pair: PairBatch, *, beta: float = 0.1, factor: float = 0.95) -> Tensor:
-    """DPO that pushes the rejected answer down by less than it pulls the chosen one up; returns [N] nats.
+    """DPO that pushes the rejected completion down by less than it pulls the chosen one up; returns [N] nats.
 
     Source: arXiv:2502.07599, whose f(lambda) is `factor`; 0.5 to 0.95 there.
 

@@ -1,6 +1,6 @@
 """DPO with another f-divergence than the reverse KL holding the policy to the reference.
 
-Letters: u = exp(a) = ratio of policy to reference probability of the chosen answer, v = exp(d) that of the
+Letters: u = exp(a) = ratio of policy to reference probability of the chosen completion, v = exp(d) that of the
 rejected one (a, d summed log-ratios in nats); f = the divergence's generator, f' its derivative, which takes
 the place of the log-ratio; ls = log sigmoid. The reverse KL has f'(u) = log u + 1: plain `dpo`.
 """
@@ -27,7 +27,7 @@ PAPER = "arXiv:2309.16240, "
 def dpo_forward_kl(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     """DPO under a forward-KL constraint: covers what the reference covers; returns [N] nats.
 
-    exp(-d) grows without bound as an answer becomes unlikely, so such pairs dominate. Beyond 30 nats of
+    exp(-d) grows without bound as a completion becomes unlikely, so such pairs dominate. Beyond 30 nats of
     decline exp goes on as its tangent (`losses.numerics`): float32 would overflow at 88, and the norm of a
     gradient sooner.
 
@@ -52,7 +52,7 @@ def dpo_forward_kl(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
 def dpo_js(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     """DPO under a Jensen-Shannon constraint; returns [N] nats.
 
-    log(2u/(1 + u)) = ln 2 + ls(a) is at most ln 2: raising the chosen answer earns ever less, lowering the
+    log(2u/(1 + u)) = ln 2 + ls(a) is at most ln 2: raising the chosen completion earns ever less, lowering the
     rejected one as much as in DPO.
 
     Source: arXiv:2309.16240.

@@ -1,6 +1,6 @@
 """Direct preference optimization.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), rc, rr = the same
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), rc, rr = the same
 under the reference; a = c - rc, d = r - rr, h = a - d; ls = log sigmoid.
 """
 

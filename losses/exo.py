@@ -1,6 +1,6 @@
-"""Efficient exact optimization for pairs: the reverse KL between two distributions over the two answers.
+"""Efficient exact optimization for pairs: the reverse KL between two distributions over the two completions.
 
-Letters: h = difference of the summed log-ratios of the chosen and the rejected answer (nats), x = beta*h,
+Letters: h = difference of the summed log-ratios of the chosen and the rejected completion (nats), x = beta*h,
 s = sigmoid, ls = log sigmoid, e = label_smoothing.
 """
 

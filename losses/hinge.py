@@ -1,6 +1,6 @@
 """Hinge losses: a pair that is ahead by its margin no longer counts.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), cbar, rbar = their
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), cbar, rbar = their
 means per scored token, h = difference of the summed log-ratios of policy to reference.
 """
 
@@ -54,7 +54,7 @@ def _slic_nll(pair: PairBatch, *, delta: float, alpha: float) -> Tensor:
 def slic(pair: PairBatch, *, delta: float = 1.0, alpha: float = 0.1) -> Tensor:
     """Hinge on the summed log-probs with margin delta (nats), plus alpha times the likelihood; returns [N] nats.
 
-    No reference: an answer that was unlikely from the start has to be raised above the other one. Its terms
+    No reference: a completion that was unlikely from the start has to be raised above the other one. Its terms
     `rank` and `nll` (weight included) add up to it. While pairs are short of delta the ranking term
     dominates, so the learning rate is that of a contrast.
 
@@ -93,7 +93,7 @@ def rrhf(pair: PairBatch, *, alpha: float = 1.0) -> Tensor:
     Its terms `rank` and `nll` (weight included) add up to it. The likelihood term is a sum over tokens and
     the ranking term a mean, so at alpha 1 it is mostly supervised tuning: read it beside `sft`.
 
-    Source: arXiv:2304.05302: ranks by mean log-prob, plus the likelihood of the best answer. alpha 1 is the
+    Source: arXiv:2304.05302: ranks by mean log-prob, plus the likelihood of the best completion. alpha 1 is the
     plain sum of both.
 
     Conventions: the likelihood is summed over the answer; public trainers average it over padded positions.

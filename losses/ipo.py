@@ -1,6 +1,6 @@
 """Identity preference optimization, with log-ratios per token (`ipo`) and summed (`ipo_sum`).
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats),
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats),
 nc, nr = their numbers of scored tokens, h = a - d.
 """
 

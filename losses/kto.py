@@ -1,7 +1,7 @@
-"""Kahneman-Tversky optimization: single answers, each wanted or not wanted, no pairs required.
+"""Kahneman-Tversky optimization: single completions, each wanted or not wanted, no pairs required.
 
-Letters: g = summed log-ratio of policy to reference of an answer (nats), z = drift of the policy from the
-reference on mismatched prompts and answers (nats, >= 0), s = sigmoid.
+Letters: g = summed log-ratio of policy to reference of a completion (nats), z = mean log-ratio of policy to
+reference on mismatched prompts and completions (nats, >= 0), s = sigmoid.
 """
 
 import torch
@@ -27,7 +27,7 @@ def kto(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """One minus the value of each answer, gains counted from the reference point z; returns [N], without unit.
+    """One minus the value of each completion, gains counted from the reference point z; returns [N], without unit.
 
     z is a plain number here: no gradient flows through it, and the trainer computes it over the whole
     optimizer batch, so the loss treats every example apart.

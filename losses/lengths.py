@@ -1,6 +1,6 @@
-"""DPO that takes the length of answers into account: per token, with a penalty, on shared or sampled lengths.
+"""DPO that takes the length of completions into account: per token, with a penalty, on shared or sampled lengths.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats),
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats),
 nc, nr = their numbers of scored tokens, h = a - d; ls = log sigmoid.
 """
 
@@ -46,7 +46,7 @@ def ln_dpo(pair: PairBatch, *, beta: float = 5.0) -> Tensor:
 def r_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.01) -> Tensor:
     """DPO whose reward pays alpha for each token fewer; returns [N] nats.
 
-    A pair whose chosen answer is the longer one counts as partly learnt before any training, so its length
+    A pair whose chosen completion is the longer one counts as partly learnt before any training, so its length
     teaches less.
 
     Source: arXiv:2403.19159: reward r - alpha*length gives beta * log-ratio + alpha*length.
@@ -68,7 +68,7 @@ def r_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.01) -> Tensor:
     verified="token by token in double precision; equals dpo at alpha 1 and for answers of one length",
 )
 def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
-    """DPO whose tokens beyond the shorter answer's length weigh alpha, in policy and reference; returns [N] nats.
+    """DPO whose tokens beyond the shorter completion's length weigh alpha, in policy and reference; returns [N] nats.
 
     Source: arXiv:2409.06411; alpha between 0 (cut to the shorter length) and 1 (`dpo`).
 
@@ -94,7 +94,7 @@ def ld_dpo(pair: PairBatch, *, beta: float = 0.1, alpha: float = 0.5) -> Tensor:
     verified="token by token in double precision given the draw; its mean over draws; equals dpo at equal lengths",
 )
 def sampo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """DPO on as many tokens of the longer answer, drawn at random, as the shorter one has; returns [N] nats.
+    """DPO on as many tokens of the longer completion, drawn at random, as the shorter one has; returns [N] nats.
 
     Source: arXiv:2406.10957, and its authors' code.
 
@@ -138,7 +138,7 @@ def _token_log_ratios(name: str, policy: SequenceLogProbs, reference: SequenceLo
 def _drawn(mask: Tensor, shared: Tensor, generator: torch.Generator) -> Tensor:
     """[N, T] true at `shared` [N] of the positions where `mask` [N, T] is, drawn evenly without replacement."""
     drawn = mask.clone()
-    rows = (mask.sum(-1) > shared).nonzero()[:, 0]  # the longer answers; the others are kept whole
+    rows = (mask.sum(-1) > shared).nonzero()[:, 0]  # the longer completions; the others are kept whole
     # In double precision, because two equal numbers at the limit would keep a token too many.
     numbers = torch.rand(len(rows), mask.shape[1], generator=generator, device=generator.device, dtype=torch.float64)
     numbers = numbers.to(mask.device).masked_fill(~mask[rows], 2.0)

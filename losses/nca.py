@@ -1,6 +1,6 @@
-"""Noise-contrastive alignment: each answer classified on its own as the policy's or the reference's.
+"""Noise-contrastive alignment: each completion classified on its own as the policy's or the reference's.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats);
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats);
 ls = log sigmoid.
 """
 
@@ -21,9 +21,9 @@ from losses.registry import register
     verified="closed form in double precision; 2 ln 2 at policy == reference",
 )
 def nca_pair(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """Raises the chosen answer and holds both back to the reference's level; returns [N] nats.
+    """Raises the chosen completion and holds both back to the reference's level; returns [N] nats.
 
-    The absolute log-ratios count, not their difference alone: the chosen answer's best is s(beta*a) = 2/3,
+    The absolute log-ratios count, not their difference alone: the chosen completion's best is s(beta*a) = 2/3,
     so its likelihood cannot be given away for a margin.
 
     Source: arXiv:2402.05369 section 4.1, for pairs; beta 0.01 there.

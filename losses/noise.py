@@ -1,6 +1,6 @@
 """DPO for labels of which a share may be wrong: `cdpo` smooths them, `robust` removes their bias.
 
-Letters: h = difference of the summed log-ratios of the chosen and the rejected answer (nats), e =
+Letters: h = difference of the summed log-ratios of the chosen and the rejected completion (nats), e =
 label_smoothing, the assumed share of swapped labels; ls = log sigmoid.
 """
 

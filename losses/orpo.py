@@ -1,6 +1,6 @@
-"""Odds-ratio preference optimization: likelihood of the chosen answer plus an odds-ratio term, no reference.
+"""Odds-ratio preference optimization: likelihood of the chosen completion plus an odds-ratio term, no reference.
 
-Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected answer under the policy
+Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected completion under the policy
 (nats); odds(p) = p / (1 - p) with p = exp(cbar); ls = log sigmoid. What is called beta here is lambda in
 the paper and alpha in the authors' scripts.
 """
@@ -16,12 +16,12 @@ GRID = {"beta": (0.1, 0.5, 1.0, 2.0)}
 
 
 def _nll(pair: PairBatch, *, beta: float) -> Tensor:
-    """Mean negative log-likelihood per token of the chosen answer; [N] nats."""
+    """Mean negative log-likelihood per token of the chosen completion; [N] nats."""
     return -pair.chosen.mean
 
 
 def _prompt_nll(pair: PairBatch, *, beta: float) -> Tensor:
-    """Mean negative log-likelihood per token of prompt and chosen answer together; [N] nats. Raises: ValueError."""
+    """Mean negative log-likelihood per token of prompt and chosen completion together; [N] nats. Raises: ValueError."""
     if pair.prompt is None:
         raise ValueError(
             "orpo_prompt_nll reads the prompt's log-probs, but prompt is missing from the batch; "
@@ -47,7 +47,7 @@ def _odds(pair: PairBatch, *, beta: float) -> Tensor:
     terms={"nll": _nll, "odds": _odds},
 )
 def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """Likelihood of the chosen answer plus beta times the odds-ratio term; returns [N] nats.
+    """Likelihood of the chosen completion plus beta times the odds-ratio term; returns [N] nats.
 
     Its terms `nll` and `odds` (weight included) add up to the loss. The likelihood term dominates at small
     beta, so a row of this loss is read beside the `sft` control.
@@ -75,7 +75,7 @@ def orpo(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
     terms={"nll": _prompt_nll, "odds": _odds},
 )
 def orpo_prompt_nll(pair: PairBatch, *, beta: float = 0.1) -> Tensor:
-    """`orpo` with the likelihood taken over prompt and chosen answer; returns [N] nats.
+    """`orpo` with the likelihood taken over prompt and chosen completion; returns [N] nats.
 
     Its terms `nll` and `odds` (weight included) add up to the loss.
 

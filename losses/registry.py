@@ -36,7 +36,7 @@ class Loss:
     fn:            `fn(batch, **hyperparameters) -> [N]`, un-reduced.
     kind:          "pairwise" (takes a PairBatch) or "pointwise" (takes an ExampleBatch).
     needs:         what the trainer must compute for it, from `NEEDS` or "stats:NAME".
-    reward:        the ruler under which this loss itself ranks answers, one of `REWARDS`; where none is
+    reward:        the reward by which this loss ranks completions, one of `REWARDS`; where none is
                    declared, "log_ratio" for a loss that needs the reference, else "log_prob".
     defaults:      every hyper-parameter with its default.
     grid:          hyper-parameter -> values tried in the literature.

@@ -1,7 +1,7 @@
-"""The rewards under which losses rank answers: the rulers of training curves and of reward accuracy.
+"""The rewards under which losses rank completions: they order pairs in training curves and in reward accuracy.
 
-Letters: c = summed log-prob of an answer under the policy (nats), rc = under the reference, nc = number of
-scored tokens, a = c - rc, cbar = c / nc. None of them is multiplied by beta: a strength changes no ranking.
+Letters: c = summed log-prob of a completion under the policy (nats), rc = under the reference, nc = number of
+scored tokens, a = c - rc, cbar = c / nc. None of them is multiplied by beta, which changes no ranking.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from losses.numerics import nearest
 REWARDS = ("log_ratio", "mean_log_ratio", "log_prob", "mean_log_prob", "log_odds")
 
 # A mean log-prob nearer to 0 than this counts as this far away. The nearest that a float32 log-softmax
-# can come to 0 without being 0 is about 1e-7 nats a token, so the limit is met by certain answers only.
+# can come to 0 without being 0 is about 1e-7 nats a token, so the limit is met by certain completions only.
 CERTAIN = 1e-12
 
 
 def reward(name: str, policy: SequenceLogProbs, reference: SequenceLogProbs | None) -> Tensor:
-    """[N] reward of each sequence under the named ruler, in nats.
+    """[N] reward of each sequence by its name, in nats.
 
     log_ratio = a, mean_log_ratio = a / nc, log_prob = c, mean_log_prob = cbar,
     log_odds = cbar - log(1 - exp(cbar)).
@@ -53,7 +53,7 @@ def log1mexp(x: Tensor) -> Tensor:
 
     Near 0, 1 - exp(x) loses its digits and expm1 keeps them; far from 0, log1p does. The far branch only
     sees inputs of its own range: near 0 its slope is infinite, and `torch.where` would multiply that by zero
-    and return NaN. At x > -CERTAIN the value is that at -CERTAIN and the slope is 0: such an answer
+    and return NaN. At x > -CERTAIN the value is that at -CERTAIN and the slope is 0: such a completion
     has probability 1, and the softmax below it lets no gradient through anyway.
     """
     x = x.clamp(max=-CERTAIN)

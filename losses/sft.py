@@ -1,6 +1,6 @@
-"""Supervised fine-tuning on the chosen answers: the control that every preference loss is read against.
+"""Supervised fine-tuning on the chosen completions: the baseline that every preference loss is read against.
 
-Letters: cbar = mean log-prob per scored token of the chosen answer under the policy (nats).
+Letters: cbar = mean log-prob per scored token of the chosen completion under the policy (nats).
 """
 
 from torch import Tensor
@@ -18,7 +18,7 @@ from losses.registry import register
     verified="hand-computed values and gradients",
 )
 def sft(pair: PairBatch) -> Tensor:
-    """Mean negative log-likelihood per token of the chosen answer; returns [N] nats. Rejected is not read.
+    """Mean negative log-likelihood per token of the chosen completion; returns [N] nats. Rejected is not read.
 
     Source: maximum likelihood; no paper of its own.
 

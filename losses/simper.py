@@ -1,7 +1,7 @@
 """Simple preference optimization by inverse perplexity: no reference and nothing to set.
 
-Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected answer under the policy
-(nats); exp(cbar) is the inverse of the chosen answer's perplexity.
+Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected completion under the policy
+(nats); exp(cbar) is the inverse of the chosen completion's perplexity.
 """
 
 import torch
@@ -19,10 +19,10 @@ from losses.registry import register
     verified="closed form in double precision",
 )
 def simper(pair: PairBatch) -> Tensor:
-    """Inverse perplexity of the rejected answer minus the chosen one's; returns [N], without unit, from -1 to 1.
+    """Inverse perplexity of the rejected completion minus the chosen one's; returns [N], without unit, from -1 to 1.
 
-    The gradient of an answer is its own inverse perplexity: an answer that is unlikely by now hardly moves,
-    so rejected answers are not driven down without end, and unlikely chosen ones are not raised either.
+    The gradient of a completion is its own inverse perplexity: a completion that is unlikely by now hardly moves,
+    so rejected completions are not driven down without end, and unlikely chosen ones are not raised either.
 
     Source: arXiv:2502.00883.
 

@@ -1,6 +1,6 @@
 """Simple preference optimization: no reference, rewards per token, a target margin.
 
-Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected answer under the policy
+Letters: cbar, rbar = mean log-probs per scored token of the chosen and rejected completion under the policy
 (nats), ls = log sigmoid.
 """
 

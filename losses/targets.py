@@ -1,6 +1,6 @@
-"""Losses that set each answer's log-ratio a target of its own: the chosen one above 0, the rejected one below.
+"""Losses that set each completion's log-ratio a target of its own: the chosen one above 0, the rejected one below.
 
-Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected answer (nats),
+Letters: a, d = summed log-ratios of policy to reference for the chosen and the rejected completion (nats),
 h = a - d, ls = log sigmoid. The targets are 1/(2 beta) and -1/(2 beta).
 """
 
@@ -29,7 +29,7 @@ def _calibration(pair: PairBatch, *, beta: float) -> Tensor:
 def sppo_hard(pair: PairBatch, *, beta: float = 0.001) -> Tensor:
     """Squared distances of both log-ratios from their targets; returns [N] squared nats.
 
-    `ipo_sum` sets a target to the difference alone and lets both answers drift; here both are held. Values
+    `ipo_sum` sets a target to the difference alone and lets both completions move; here both are held. Values
     are large (500,000 at the default beta at the start); gradient clipping takes that away.
 
     Source: arXiv:2405.00675 eq. 4.7, whose eta is 1/beta: 1000 there.
@@ -41,7 +41,7 @@ def sppo_hard(pair: PairBatch, *, beta: float = 0.001) -> Tensor:
 
 
 def _contrast(pair: PairBatch, *, beta: float) -> Tensor:
-    """The contrast of Cal-DPO, without a strength: -ls(h); [N]."""
+    """The contrast of Cal-DPO, without beta: -ls(h); [N]."""
     return -F.logsigmoid(pair.margin)
 
 

@@ -1,7 +1,7 @@
-"""Unlikelihood training on pairs: likelihood of the chosen answer, unlikelihood of each rejected token.
+"""Unlikelihood training on pairs: likelihood of the chosen completion, unlikelihood of each rejected token.
 
-Letters: cbar = mean log-prob per scored token of the chosen answer under the policy (nats), q_t = log-prob of
-the rejected answer's token t, nr = number of those tokens.
+Letters: cbar = mean log-prob per scored token of the chosen completion under the policy (nats), q_t = log-prob of
+the rejected completion's token t, nr = number of those tokens.
 """
 
 from torch import Tensor
@@ -12,12 +12,12 @@ from losses.rewards import log1mexp
 
 
 def _nll(pair: PairBatch, *, beta: float) -> Tensor:
-    """Mean negative log-likelihood per token of the chosen answer; [N] nats."""
+    """Mean negative log-likelihood per token of the chosen completion; [N] nats."""
     return -pair.chosen.mean
 
 
 def _unlikelihood(pair: PairBatch, *, beta: float) -> Tensor:
-    """-beta times the mean of log(1 - exp(q_t)) over the rejected answer's tokens; [N]. Raises: ValueError."""
+    """-beta times the mean of log(1 - exp(q_t)) over the rejected completion's tokens; [N]. Raises: ValueError."""
     side = pair.rejected
     if side.tokens is None or side.mask is None:
         raise ValueError(
@@ -42,14 +42,15 @@ def _unlikelihood(pair: PairBatch, *, beta: float) -> Tensor:
     terms={"nll": _nll, "unlikelihood": _unlikelihood},
 )
 def unlikelihood(pair: PairBatch, *, beta: float = 1.0) -> Tensor:
-    """Likelihood of the chosen answer plus beta times the unlikelihood of the rejected one's tokens; returns [N] nats.
+    """Likelihood of the chosen completion plus beta times the unlikelihood of the rejected one's tokens; returns [N]
+    nats.
 
     Its terms `nll` and `unlikelihood` (weight included) add up to it. Both terms are at least 0, so an
     unlikely rejected token stops counting, unlike in a loss that lowers its log-prob without end. Tokens that
-    both answers share are pushed both ways.
+    both completions share are pushed both ways.
 
     Source: arXiv:1908.04319, whose sequence-level form penalises repeated tokens of the model's own text; the
-    candidates here are the rejected answer's tokens. At beta 1 both terms weigh the same.
+    candidates here are the rejected completion's tokens. At beta 1 both terms weigh the same.
 
     Conventions: mean per sequence. The authors' code sums over the tokens of a batch and clamps
     1 - p at 1e-20, where the gradient ends; here log(1 - p) is computed without cancellation.

@@ -1,8 +1,8 @@
 """Weighted preference optimization: pairs count by how likely the present policy is to say them.
 
-Letters: h = difference of the summed log-ratios of the chosen and the rejected answer (nats), l_t = log-prob
-of an answer's token t under the policy, S_t = sum over the vocabulary of the squared probabilities at t,
-n = number of the answer's tokens; ls = log sigmoid.
+Letters: h = difference of the summed log-ratios of the chosen and the rejected completion (nats), l_t = log-prob
+of a completion's token t under the policy, S_t = sum over the vocabulary of the squared probabilities at t,
+n = number of the completion's tokens; ls = log sigmoid.
 """
 
 import torch
@@ -25,9 +25,9 @@ STATISTIC = "log_sum_p2"
     verified="token by token in double precision; weight 1 for a uniform policy; equals dpo at weight 1",
 )
 def wpo(pair: PairBatch, *, beta: float = 0.01) -> Tensor:
-    """DPO weighted by the probability of both answers, relative to what the policy expects; returns [N] nats.
+    """DPO weighted by the probability of both completions, relative to what the policy expects; returns [N] nats.
 
-    The weight makes old answers resemble fresh samples of the policy. S_t is the expected probability of a
+    The weight makes old completions resemble fresh samples of the policy. S_t is the expected probability of a
     token that the policy draws itself; dividing by it takes away how certain the policy is in general.
 
     Source: arXiv:2406.11827 eq. 2; beta 0.01 there.

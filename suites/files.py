@@ -1,7 +1,7 @@
-"""A user's own file: pairs (prompt, chosen, rejected) or judged answers (prompt, completion, label).
+"""A user's own file: pairs (prompt, chosen, rejected) or judged completions (prompt, completion, label).
 
 The files of LLaMA-Factory are read too: `conversations` (ShareGPT turns, with an optional `system` text) in the
-place of prompt, chosen and rejected as one turn each; `messages` and `label` for judged answers.
+place of prompt, chosen and rejected as one turn each; `messages` and `label` for judged completions.
 
 Text is kept as it is written. A row that cannot be used is dropped by a named rule and counted:
 `malformed` (a field is missing or of another type, or the messages make no conversation), `not_text`
@@ -66,7 +66,7 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 class Survey(NamedTuple):
-    """What a first look at the whole file finds: its columns, and whether any answer is a list of messages."""
+    """What a first look at the whole file finds: its columns, and whether any completion is a list of messages."""
 
     columns: tuple[str, ...]
     has_messages: bool
@@ -129,7 +129,7 @@ def _pair_draft(row_id: str, record: Record) -> Draft:
 
 
 def _example_draft(row_id: str, record: Record) -> Draft:
-    """One judged answer. Raises: RowDropped for its content, SuiteError for its split."""
+    """One judged completion. Raises: RowDropped for its content, SuiteError for its split."""
     split, cluster = _split(record), _label(record, "cluster")
     return replace(example_draft(SourceRow(row_id, "", split, record.fields)), cluster=cluster)
 

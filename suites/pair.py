@@ -36,7 +36,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One preference: two answers to the same prompt, the first of them preferred.
+    """One preference: two completions of the same prompt, the first of them preferred.
 
     `cluster` names the rows that share a first human turn: they are never spread over splits, and
     standard errors are clustered on it. The scores are a judge's or rater's, where the source has them.
@@ -58,7 +58,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One unpaired judgement: an answer that is desirable or not (KTO and its kin); `source` as in a pair."""
+    """One unpaired judgement: a completion that is desirable or not (KTO and its kin); `source` as in a pair."""
 
     id: str
     prompt: tuple[Message, ...]

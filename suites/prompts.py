@@ -1,4 +1,4 @@
-"""A user's own file of prompts, without answers: what models are asked."""
+"""A user's own file of prompts, without completions: what models are asked."""
 
 from __future__ import annotations
 

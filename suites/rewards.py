@@ -1,8 +1,8 @@
-"""Gold rewards by name: known functions that say how good an answer is, where a suite has one.
+"""Known rewards by name: known functions that say how good a completion is, where a suite has one.
 
 Such a reward is the truth of its experiment: it labels the pairs of a sampled suite, and it says what training
 on them has gained. A reward is an object with `id`, a digest of all that decides its values, and
-`score(prompts, answers)`.
+`score(prompts, completions)`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from suites.registry import did_you_mean
 
 
 class Reward(Protocol):
-    """A number for each answer, higher is better, in the reward's own unit."""
+    """A number for each completion, higher is better, in the reward's own unit."""
 
     id: str
 
     def score(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        """The rewards of answers [N] to prompts [N], each prompt as its last user message."""
+        """The rewards of completions [N] to prompts [N], each prompt as its last user message."""
 
 
 _makers: dict[str, Callable[[], Reward]] = {}
@@ -50,7 +50,7 @@ def get(name: str) -> Reward:
     """
     if name not in _makers:
         known = ", ".join(names()) or "none"
-        raise SuiteError(f"no gold reward {name!r}{did_you_mean(name, _makers)} Known: {known}")
+        raise SuiteError(f"no known reward {name!r}{did_you_mean(name, _makers)} Known: {known}")
     return _makers[name]()
 
 

@@ -1,6 +1,6 @@
-"""Suites whose answers a model has yet to give: prompts, a gold reward, and the rule that makes pairs of them.
+"""Suites whose completions a model has yet to give: prompts, a known reward, and the rule that makes pairs of them.
 
-A suite function that needs a model returns a `Sampled`; the harness samples the answers (`harness.generation`)
+A suite function that needs a model returns a `Sampled`; the harness samples the completions (`harness.generation`)
 and `pair_up` turns them into drafts of pairs. No model is known here.
 """
 
@@ -31,13 +31,13 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """What a gold reward sees of the prompt: its last user message."""
+        """What a known reward sees of the prompt: its last user message."""
         return last_user_turn(self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sampled answer; truncated where it was cut at the token limit. score: its reward."""
+    """One sampled completion; truncated where it was cut at the token limit. score: its reward."""
 
     text: str
     truncated: bool
@@ -48,8 +48,8 @@ class Answer:
 class Sampled:
     """What to sample and how to label it.
 
-    reward: name of the gold reward. samples: answers a prompt. sentence: an answer is over with its first
-    sentence. label: `deterministic` prefers the better of two answers, `bradley_terry` with probability
+    reward: name of the known reward. samples: completions a prompt. sentence: a completion is over with its first
+    sentence. label: `deterministic` prefers the better of two completions, `bradley_terry` with probability
     sigmoid(difference of their rewards), drawn from label_seed.
     """
 
@@ -66,9 +66,9 @@ class Sampled:
 
 
 def pair_up(prompt: Prompt, answers: Sequence[Answer], label: Label, label_seed: int) -> Draft:
-    """The best against the worst of the answers to one prompt, by their rewards.
+    """The best against the worst of the completions of one prompt, by their rewards.
 
-    An answer that was cut is left out: a pair's answers end with an end-of-turn token, and that one did not.
+    A completion that was cut is left out: a pair's completions end with an end-of-turn token, and that one did not.
     Raises: RowDropped under `too_few_answers` (fewer than two whole and different ones) or `tie`.
     """
     whole = usable(answers)
@@ -93,7 +93,7 @@ def pair_up(prompt: Prompt, answers: Sequence[Answer], label: Label, label_seed:
 
 
 def usable(answers: Iterable[Answer]) -> list[Answer]:
-    """The whole, non-empty answers that a file can carry, equal ones once."""
+    """The whole, non-empty completions that a file can carry, equal ones once."""
     return list({answer.text.strip(): answer for answer in answers if _is_whole(answer)}.values())
 
 

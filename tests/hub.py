@@ -44,7 +44,7 @@ def serve_errors(status: int) -> AbstractContextManager[str]:
 def _broken(status: int) -> type[BaseHTTPRequestHandler]:
     class Broken(_Quiet):
         def do_HEAD(self) -> None:
-            self.answer(status, b"")
+            self.completion(status, b"")
 
         do_GET = do_POST = do_HEAD
 
@@ -59,7 +59,7 @@ class _Quiet(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
+    def completion(self, status: int, body: bytes, **headers: str) -> None:
         """Send one whole response; names of headers are written with underscores."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(status)
@@ -99,7 +99,7 @@ def _handler(
             elif path == api or path.startswith(f"{api}/revision/"):
                 commit, files, _ = self.find(path[len(f"{api}/revision/") :] or "main")
                 if files is None:
-                    self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
+                    self.completion(404, b"{}", X_Error_Code="RevisionNotFound")
                 else:
                     siblings = [{"rfilename": name} for name in files]
                     self.send_json({"id": repository, "sha": commit, "siblings": siblings})
@@ -107,7 +107,7 @@ def _handler(
                 _, files, folder = self.find(path[len(f"{api}/tree/") :])
                 self.send_tree(files or {}, folder)
             else:
-                self.answer(404, b"{}", X_Error_Code="RepoNotFound")
+                self.completion(404, b"{}", X_Error_Code="RepoNotFound")
 
         do_GET = do_HEAD
 
@@ -125,20 +125,20 @@ def _handler(
             return "", None, place.partition("/")[2]
 
         def send_json(self, value: object) -> None:
-            self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
+            self.completion(200, json.dumps(value).encode(), Content_Type="application/json")
 
         def send_file(self, commit: str, files: Mapping[str, bytes] | None, name: str) -> None:
             if name in broken:
-                self.answer(500, b"")
+                self.completion(500, b"")
             elif name not in (files or {}):
-                self.answer(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+                self.completion(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
             else:
-                self.answer(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=commit)
+                self.completion(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=commit)
 
         def send_tree(self, files: Mapping[str, bytes], folder: str) -> None:
             inside = [name for name in files if not folder or name.startswith(f"{folder}/")]
             if folder and not inside:
-                self.answer(404, b"{}", X_Error_Code="EntryNotFound")
+                self.completion(404, b"{}", X_Error_Code="EntryNotFound")
                 return
             folders = sorted({name.rpartition("/")[0] for name in inside} - {"", folder})
             entries = [{"type": "directory", "path": f, "oid": _oid(f.encode()), "size": 0} for f in folders]

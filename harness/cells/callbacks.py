@@ -15,7 +15,7 @@ from harness.progress import Progress
 from harness.training.callbacks import Callback
 from harness.training.curve import CurveRow
 from harness.training.job import Job
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,7 +44,7 @@ class Evaluations(Callback):
     folder: where tables are kept beside the checkpoints from which a cell goes on; None where there are none.
     """
 
-    bench: Bench
+    loaded: LoadedModel
     model: Any
     job: Job
     folder: Path | None
@@ -54,7 +54,7 @@ class Evaluations(Callback):
     @property
     def due(self) -> set[int]:
         """The steps after which the rows are measured, evenly over the training."""
-        steps, evals = self.job.feed.steps, self.bench.options.evals
+        steps, evals = self.job.feed.steps, self.loaded.options.evals
         return {math.ceil(steps * number / evals) for number in range(1, evals + 1)}
 
     def on_step(self, row: CurveRow) -> None:
@@ -73,10 +73,10 @@ class Evaluations(Callback):
         return self.measured | earlier
 
     def _measure(self, step: int) -> DataFrame:
-        rows, scores = self.bench.data_rows, self.bench.evaluate(self.model)
+        rows, scores = self.loaded.data_rows, self.loaded.evaluate(self.model)
         if spoilt := not_finite(rows, scores):
             raise NonFinite(
                 f"{self.job.loss.name} after step {step} of {self.job.feed.steps}: log-probs of {len(spoilt)} held-out "
                 f"rows are not finite, the first {spoilt[0]}; the model has diverged, lower lr"
             )
-        return pair_table(rows, scores, self.bench.evaluation_reference, step)
+        return pair_table(rows, scores, self.loaded.evaluation_reference, step)

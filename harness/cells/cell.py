@@ -25,7 +25,7 @@ from harness.compute.machine import commit, peak_memory, reset_peak_memory, vers
 from harness.data.dataset import Data
 from harness.errors import NonFinite, TooFewPairs
 from harness.evaluation.finished import Addition
-from harness.evaluation.measurements import Additions, Told
+from harness.evaluation.measurements import Additions, Outputs
 from harness.evaluation.pair_table import pair_table
 from harness.experiment.identity import Identity
 from harness.experiment.trial import Trial
@@ -35,7 +35,7 @@ from harness.training.callbacks import Callback
 from harness.training.checkpoint import Checkpoints
 from harness.training.curve import Curve
 from harness.training.gradient import StepZeroMismatch
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from harness.training.loop import train
 from results.cells import store
 from results.metrics import diagnosis
@@ -59,7 +59,7 @@ class CellRunner:
     callbacks: who else looks on, in this process.
     """
 
-    bench: Bench
+    loaded: LoadedModel
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class CellRunner:
     @cached_property
     def additions(self) -> Additions:
         """What is measured on the policies besides the held-out rows."""
-        return Additions(self.bench)
+        return Additions(self.loaded)
 
 
 def run_cell(
@@ -89,9 +89,9 @@ def run_cell(
     """
     if not lacks.needs_training:
         return _completed(runner, trial, places, lacks)
-    bench, clock = runner.bench, _Clock()
-    reset_peak_memory(bench.machine.device)
-    row = describe(bench.identity, trial) | _provenance(bench)
+    loaded, clock = runner.loaded, _Clock()
+    reset_peak_memory(loaded.machine.device)
+    row = describe(loaded.identity, trial) | _provenance(loaded)
     for callback in runner.callbacks:
         callback.on_start(row)
     log = [f"{clock.started:%Y-%m-%d %H:%M:%S} UTC: {trial.label}"]
@@ -99,16 +99,16 @@ def run_cell(
         measured = ranks.run_on_all_ranks(
             lambda: measured_together(runner, trial, places, before, log), "cell", trial, places, before
         )
-        row |= rows_of(measured.data, trial, bench.options) if measured.data else {}
+        row |= rows_of(measured.data, trial, loaded.options) if measured.data else {}
     except CELL_ERRORS as error:
         row["seconds"] = clock.seconds
-        raise CellFailed(_store_failed(bench.identity, trial, places.folder, row, str(error), log)) from error
+        raise CellFailed(_store_failed(loaded.identity, trial, places.folder, row, str(error), log)) from error
     if (save or hand_on) and trial.loss != "none":
-        save_model(bench, places.model if save else places.next_round)
+        save_model(loaded, places.model if save else places.next_round)
     row |= runner.additions.of_model(trial)
     measured.pairs = runner.additions.on_pairs(measured.pairs)  # from here on the trained weights may be gone
-    addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.of_policy(measured.told)
-    row |= _numbers(bench, trial, measured, row | addition.columns) | clock.cost(bench)
+    addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.of_policy(measured.outputs)
+    row |= _numbers(loaded, trial, measured, row | addition.columns) | clock.cost(loaded)
     return _store(runner, trial, places, row, measured, addition, log)
 
 
@@ -137,7 +137,7 @@ def _store(
     row = {name: value for name, value in earlier.items() if name != "files"} | row
     store.write_cell(
         places.folder,
-        cell=dict(runner.bench.identity.cell(trial)),
+        cell=dict(runner.loaded.identity.cell(trial)),
         row=row,
         pairs=measured.pairs,
         curve=measured.curve_table(),
@@ -176,11 +176,11 @@ class _Clock:
     def seconds(self) -> float:
         return time.perf_counter() - self._began
 
-    def cost(self, bench: Bench) -> dict[str, Any]:
+    def cost(self, loaded: LoadedModel) -> dict[str, Any]:
         """The columns of what the cell has cost up to now."""
         return {
             "seconds": self.seconds,
-            "peak_memory_bytes": peak_memory(bench.machine.device),
+            "peak_memory_bytes": peak_memory(loaded.machine.device),
             "started": f"{self.started:%Y-%m-%dT%H:%M:%SZ}",
             "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         }
@@ -188,12 +188,12 @@ class _Clock:
 
 @dataclasses.dataclass
 class _Measured:
-    """pairs: every evaluation, one below the other; curve: one row a step; told: what the policy was asked besides;
+    """pairs: every evaluation, one below the other; curve: one row a step; outputs: what else was taken of the policy;
     data: with the rows of a later round."""
 
     pairs: DataFrame
     curve: Curve
-    told: Told = dataclasses.field(default_factory=dict)
+    outputs: Outputs = dataclasses.field(default_factory=dict)
     data: Data | None = None
 
     def curve_table(self) -> DataFrame | None:
@@ -206,49 +206,50 @@ def measured_together(
     runner: CellRunner, trial: Trial, places: Places, before: Before | None, log: list[str]
 ) -> _Measured:
     """What the processes of a cell have in common: the training and its evaluations, or those of a model that is."""
-    bench = runner.bench
+    loaded = runner.loaded
     if ranks.sharded():
-        _ = bench.noise_floors  # passes of the model that rank 0 cannot make alone
-    if trial.given is not None:
-        return _measure_given(runner, trial)
-    return _measure_untrained(bench) if trial.loss == "none" else _train(runner, trial, places, before, log)
+        _ = loaded.noise_floors  # passes of the model that rank 0 cannot make alone
+    if trial.external_checkpoint is not None:
+        return _measure_external(runner, trial)
+    return _measure_untrained(loaded) if trial.loss == "none" else _train(runner, trial, places, before, log)
 
 
-def _measure_given(runner: CellRunner, trial: Trial) -> _Measured:
-    """A model that was trained elsewhere; step 0, because we took none."""
-    bench = runner.bench
-    reference = bench.evaluation_reference
+def _measure_external(runner: CellRunner, trial: Trial) -> _Measured:
+    """An external checkpoint, at step 0, because no step was taken here."""
+    loaded = runner.loaded
+    reference = loaded.evaluation_reference
     runner.additions.prepare()
-    model = bench.policy.load(trial.given.folder)
-    policy = bench.evaluate(model)
-    broken = sum(not all(answer.isfinite().all() for answer in row) for row in policy)
+    model = loaded.policy.load(trial.external_checkpoint.folder)
+    policy = loaded.evaluate(model)
+    broken = sum(not all(completion.isfinite().all() for completion in row) for row in policy)
     if broken:
         raise NonFinite(
-            f"{trial.given.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights overflow"
+            f"{trial.external_checkpoint.name}: log-probs of {broken} of {len(policy)} rows are not finite; "
+            "its weights overflow"
         )
-    return _Measured(pair_table(bench.data_rows, policy, reference, 0), [], runner.additions.ask(model))
+    return _Measured(pair_table(loaded.data_rows, policy, reference, 0), [], runner.additions.ask(model))
 
 
-def _measure_untrained(bench: Bench) -> _Measured:
-    """The control `none`: the policy is the reference."""
-    reference = bench.evaluation_reference
-    return _Measured(pair_table(bench.data_rows, reference, reference, 0), [])
+def _measure_untrained(loaded: LoadedModel) -> _Measured:
+    """The baseline `none`: the policy is the reference."""
+    reference = loaded.evaluation_reference
+    return _Measured(pair_table(loaded.data_rows, reference, reference, 0), [])
 
 
 def _train(runner: CellRunner, trial: Trial, places: Places, before: Before | None, log: list[str]) -> _Measured:
     import pandas as pd
 
-    bench = runner.bench
+    loaded = runner.loaded
     weights = before.weights if before else None
-    data = collect(bench, trial, weights) if before else None
-    job = bench.job(trial, bench.identity.cell_id(trial), data, weights)
-    _ = bench.evaluation_reference  # before the policy begins: it is of the starting weights
+    data = collect(loaded, trial, weights) if before else None
+    job = loaded.job(trial, loaded.identity.cell_id(trial), data, weights)
+    _ = loaded.evaluation_reference  # before the policy begins: it is of the starting weights
     runner.additions.prepare()
-    checkpoints = _checkpoints(bench, places)
-    model = bench.policy.begin(trial.seed, weights)
-    evaluations = Evaluations(bench, model, job, checkpoints and checkpoints.folder, runner.callbacks)
-    told = [bench, StepLog(log, bench.progress, job.feed.steps), *runner.callbacks, evaluations]
-    curve = train(bench.trainer(model), job, told, checkpoints)
+    checkpoints = _checkpoints(loaded, places)
+    model = loaded.policy.begin(trial.seed, weights)
+    evaluations = Evaluations(loaded, model, job, checkpoints and checkpoints.folder, runner.callbacks)
+    callbacks = [loaded, StepLog(log, loaded.progress, job.feed.steps), *runner.callbacks, evaluations]
+    curve = train(loaded.trainer(model), job, callbacks, checkpoints)
     tables = evaluations.tables()
     if before:
         tables[0] = before.table()
@@ -257,49 +258,49 @@ def _train(runner: CellRunner, trial: Trial, places: Places, before: Before | No
     return _Measured(whole, curve, runner.additions.ask(model), data)
 
 
-def _checkpoints(bench: Bench, places: Places) -> Checkpoints | None:
+def _checkpoints(loaded: LoadedModel, places: Places) -> Checkpoints | None:
     """Where the cell's state is kept, if it is: beside that of trainings with the same evaluations, because what lies
     behind a state is not measured again."""
-    evals, every = bench.options.evals, bench.options.checkpoint_steps
+    evals, every = loaded.options.evals, loaded.options.checkpoint_steps
     return Checkpoints(places.checkpoints_of(evals), every) if every else None
 
 
-def save_model(bench: Bench, target: Path) -> None:
+def save_model(loaded: LoadedModel, target: Path) -> None:
     """Writes the model just trained into a folder of its cell, whole or not at all."""
     shutil.rmtree(target, ignore_errors=True)
     with building(target) as temporary:
-        bench.policy.save(temporary, bench.tokenizer)
+        loaded.policy.save(temporary, loaded.tokenizer)
 
 
-def _provenance(bench: Bench) -> dict[str, Any]:
+def _provenance(loaded: LoadedModel) -> dict[str, Any]:
     return {
-        "device": bench.machine.device_name,
-        "threads": bench.machine.threads,
-        "micro_batch": bench.micro_batch,
-        "micro_tokens": None if bench.micro_batch else bench.micro_tokens,
-        "layout": bench.layout,
-        "activation_checkpointing": bench.options.activation_checkpointing,
-        "engine": bench.options.engine,
-        "workers": bench.workers,
+        "device": loaded.machine.device_name,
+        "threads": loaded.machine.threads,
+        "micro_batch": loaded.micro_batch,
+        "micro_tokens": None if loaded.micro_batch else loaded.micro_tokens,
+        "layout": loaded.layout,
+        "activation_checkpointing": loaded.options.activation_checkpointing,
+        "engine": loaded.options.engine,
+        "workers": loaded.workers,
         "processes": ranks.processes(),
-        "shard": bench.options.shard,
-        "out": bench.options.out,
+        "shard": loaded.options.shard,
+        "out": loaded.options.out,
         "versions": json.dumps(dict(versions()), sort_keys=True),
         "commit": commit(),
-        "command": bench.command,
+        "command": loaded.command,
     }
 
 
-def _numbers(bench: Bench, trial: Trial, measured: _Measured, known: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(loaded: LoadedModel, trial: Trial, measured: _Measured, known: Mapping[str, Any]) -> dict[str, Any]:
     """Every metric of the last evaluation, and the failure modes that show in these and in what is `known` besides."""
-    noise, training_noise = bench.noise_floors
+    noise, training_noise = loaded.noise_floors
     reward = losses.get(trial.loss).reward if trial.loss in losses.names() else None
     beta, pairs, curve = trial.hyperparameters.get("beta"), measured.pairs, measured.curve_table()
     numbers = {
         "status": "done",
         "reason": "",
         "noise_floor": noise,
-        "training_noise_floor": training_noise if bench.identity.trains else None,
+        "training_noise_floor": training_noise if loaded.identity.trains else None,
         **derived(pairs, curve, reward=reward, beta=beta, noise_floor=noise),
     }
     # The modes alone: an audit only adds evidence, and the report has it.

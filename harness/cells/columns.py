@@ -7,7 +7,7 @@ from typing import Any
 
 import losses
 from harness.data.dataset import Data
-from harness.data.knobs import eligible
+from harness.data.perturbations import eligible
 from harness.experiment.identity import Identity
 from harness.experiment.rounds import reference_of
 from harness.experiment.trial import Trial
@@ -16,14 +16,14 @@ from harness.options.run import Options
 from losses.checks.card import conventions
 from results.schema.row import SINCE_LATER
 
-# What is not known of models trained elsewhere, as far as it is a column.
+# What is not known of external checkpoints, as far as it is a column.
 OF_TRAINING = {*fields_in(Options, Scope.TRAINING), "dropped_pairs", *SINCE_LATER}
 
 
 def describe(identity: Identity, trial: Trial) -> dict[str, Any]:
     """The columns that are known before a cell runs; of a later round's training rows nothing is."""
     options, data = identity.options, identity.data
-    pending = {"train_pairs": data.count(trial.knobs)}
+    pending = {"train_pairs": data.count(trial.perturbations)}
     rows = _PENDING | pending if trial.parent is not None else rows_of(data, trial, options)
     row = _of_loss(trial) | _of_cell(identity, trial) | rows | _of_settings(identity, trial)
     return row if identity.trains else row | dict.fromkeys(OF_TRAINING & row.keys())
@@ -55,24 +55,24 @@ def _of_cell(identity: Identity, trial: Trial) -> dict[str, Any]:
         "suite_revision": identity.data.suite.revision,
         "model": identity.source.name,
         "model_revision": identity.source.revision,
-        "trained_model": trial.given.name if trial.given else None,
-        "trained_model_revision": trial.given.revision if trial.given else None,
+        "trained_model": trial.external_checkpoint.name if trial.external_checkpoint else None,
+        "trained_model_revision": trial.external_checkpoint.revision if trial.external_checkpoint else None,
         "protocol": identity.protocol,
         "cell": identity.cell_id(trial),
         "round": trial.round if trial.lr is not None else None,
         "parent": identity.cell_id(trial.parent) if later else None,
         "reference": reference_of(trial, identity.options) if later else None,
-        "rated_by": identity.asking.scorer if later else None,
+        "rated_by": identity.rollout.scorer if later else None,
     }
 
 
 def _of_settings(identity: Identity, trial: Trial) -> dict[str, Any]:
     """What was set for rows, training and evaluation."""
-    options, data, knobs, trained = identity.options, identity.data, trial.knobs, trial.lr is not None
+    options, data, perturbations, trained = identity.options, identity.data, trial.perturbations, trial.lr is not None
     return {
-        "label_noise": knobs.label_noise if trained else None,
-        "length_balance": knobs.length_balance if trained else None,
-        "min_margin": knobs.min_margin,
+        "label_noise": perturbations.label_noise if trained else None,
+        "length_balance": perturbations.length_balance if trained else None,
+        "min_margin": perturbations.min_margin,
         "eval_pairs": options.eval_pairs,
         "validation_pairs": len(data.validation),
         "test_pairs": len(data.test),
@@ -101,10 +101,10 @@ def rows_of(data: Data, trial: Trial, options: Options) -> dict[str, Any]:
     """The columns of the training rows."""
     if trial.lr is None:
         return _PENDING | {"train_pairs": 0, "dropped_pairs": 0}
-    count = len(data.training_rows(trial.seed, trial.knobs))
+    count = len(data.training_rows(trial.seed, trial.perturbations))
     return {
         "train_pairs": count,
-        "pool_pairs": len(eligible(data.pool, trial.knobs)),
+        "pool_pairs": len(eligible(data.pool, trial.perturbations)),
         "dropped_pairs": count % options.batch_size * options.epochs,
-        "train_rows_digest": data.training_digest(trial.seed, trial.knobs)[:12],
+        "train_rows_digest": data.training_digest(trial.seed, trial.perturbations)[:12],
     }

@@ -10,7 +10,7 @@ import torch
 
 import losses
 from harness.data.dataset import Data
-from harness.data.knobs import Knobs, of_start
+from harness.data.perturbations import Perturbations, start_perturbations
 from harness.data.tokens import Row, row_tokens
 from harness.experiment.identity import START_SEED
 from harness.experiment.rounds import reference_of, round_tokens
@@ -41,37 +41,37 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
     """The tokens of all trials, the reference passes and (where asked for) the start included."""
     held_out = _tokens(data.validation + data.test)
     trained = [trial for trial in trials if trial.lr is not None and not trial.skip]
-    given = [trial for trial in trials if trial.given]
-    train, evaluate = 0, held_out * (bool(trials) + len(given))
+    external = [trial for trial in trials if trial.external_checkpoint]
+    train, evaluate = 0, held_out * (bool(trials) + len(external))
     for trial in trained:
-        tokens = _tokens(data.training_rows(trial.seed, trial.knobs)) * options.epochs
+        tokens = _tokens(data.training_rows(trial.seed, trial.perturbations)) * options.epochs
         needs = losses.get(trial.loss).needs
-        # A mismatched answer is one forward of about a row, a third of a step.
+        # A mismatched completion is one forward of about a row, a third of a step.
         train += tokens + (tokens // 3 if "mismatched" in needs else 0)
         evaluate += held_out * options.evals
         if trial.round > 1:  # written one at a time, each token costs about two; then the reference reads them
-            evaluate += 2 * round_tokens(data, trial.knobs)
+            evaluate += 2 * round_tokens(data, trial.perturbations)
             train += tokens // 3 if reference_of(trial, options) else 0
     if data.expected:
         rows = len(data.suite.rows) * data.sampled.samples
         evaluate += 2 * rows * data.sampled.max_new_tokens
-    for seed, knobs in measured_draws(trained):
-        train += _tokens(data.training_rows(seed, knobs)) // 3
+    for seed, perturbations in measured_draws(trained):
+        train += _tokens(data.training_rows(seed, perturbations)) // 3
     if trials:
         # Written one at a time, each token costs about two that are read at once; the reference writes too.
-        policies, answer_tokens = len(trained) + len(given), options.generate * data.max_new_tokens
-        evaluate += 2 * answer_tokens * (policies + 1)
-        evaluate += options.rerank * answer_tokens * (2 + policies + 1)  # written once, scored by all
+        policies, completion_tokens = len(trained) + len(external), options.generate * data.max_new_tokens
+        evaluate += 2 * completion_tokens * (policies + 1)
+        evaluate += options.rerank * completion_tokens * (2 + policies + 1)  # written once, scored by all
     if options.start == "sft" and trained:
-        train += _tokens(data.training_rows(START_SEED, of_start(options))) * options.epochs
+        train += _tokens(data.training_rows(START_SEED, start_perturbations(options))) * options.epochs
     return Work(train, evaluate)
 
 
-def measured_draws(trials: Sequence[Trial]) -> list[tuple[int, Knobs]]:
-    """Seed and knobs of each set of training rows that the reference is measured on; noise makes no other set."""
+def measured_draws(trials: Sequence[Trial]) -> list[tuple[int, Perturbations]]:
+    """Seed and perturbations of each set of training rows that the reference is measured on; noise makes no new one."""
     first = [trial for trial in trials if trial.lr is not None and trial.round == 1]
     needing = [trial for trial in first if "reference" in losses.get(trial.loss).needs]
-    return list(dict.fromkeys((trial.seed, trial.knobs.clean) for trial in needing))
+    return list(dict.fromkeys((trial.seed, trial.perturbations.clean) for trial in needing))
 
 
 def _tokens(rows: Sequence[Row]) -> int:

@@ -15,7 +15,7 @@ from suites import Sampled
 
 
 def rows_to_train_on(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
-    """The data of a run; a sampled suite's answers are sampled first, unless they were kept.
+    """The data of a run; a sampled suite's completions are sampled first, unless they were kept.
 
     Raises: UsageError where rows are missing; SuiteError where the suite cannot be read.
     """
@@ -27,7 +27,7 @@ def rows_to_train_on(options: Options, source: Source, tokenizer: Any, progress:
 
 
 def rows_planned(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
-    """As `rows_to_train_on`, but nothing is sampled: where no answers were kept, the data is what is expected of them.
+    """As `rows_to_train_on`, but nothing is sampled: where no completions are kept, the data is what is expected.
 
     Raises: UsageError, SuiteError.
     """
@@ -42,7 +42,7 @@ def rows_planned(options: Options, source: Source, tokenizer: Any, progress: Pro
 
 
 def rows_held_out(options: Options, source: Source, tokenizer: Any, progress: Progress) -> Data:
-    """The held-out rows alone, for models that were trained elsewhere. Raises: UsageError, SuiteError."""
+    """The held-out rows alone, for external checkpoints. Raises: UsageError, SuiteError."""
     loaded, encoder = read_suite(options, progress), encoder_of(options, source, tokenizer)
     if not isinstance(loaded, Sampled):
         return held_out_data(options, loaded, encoder, progress)

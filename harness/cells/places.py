@@ -28,8 +28,8 @@ class Places:
         return self.folder / store.MODEL
 
     def model_of(self, trial: Trial) -> Path:
-        """The folder of the model that the trial measures: its own, or the one that was trained elsewhere."""
-        return trial.given.folder if trial.given else self.model
+        """The folder of the model that the trial measures: its own, or the external checkpoint."""
+        return trial.external_checkpoint.folder if trial.external_checkpoint else self.model
 
     @property
     def next_round(self) -> Path:

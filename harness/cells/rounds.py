@@ -1,11 +1,11 @@
-"""Rounds of sampling and training: from the second on, a cell learns from what its own policy answers.
+"""Rounds of sampling and training: from the second on, a cell learns from completions of its own policy.
 
-Round 1 is the ordinary cell. A later round begins with the weights of the round before: that policy answers training
-prompts, a scorer rates the answers, the best and the worst make a pair, and the cell trains on these pairs with a fresh
-optimizer and schedule (iterative DPO, arXiv:2312.16682). Every loss is asked the same prompts in a round, equally often
-and with the same random numbers; the pairs differ, because the policies do. Evaluation rows, and the reference that
-metrics are measured against, are the first round's throughout; `reference=previous` trains against the weights that
-the round began with (a hard update of the reference, arXiv:2404.09656), `first` against the starting weights.
+Round 1 is the ordinary cell. A later round begins with the weights of the round before: that policy completes training
+prompts, a scorer rates the completions, the best and the worst make a pair, and the cell trains on these pairs with a
+fresh optimizer and schedule (iterative DPO, arXiv:2312.16682). Every loss is asked the same prompts in a round, equally
+often and with the same random numbers; the pairs differ, because the policies do. Evaluation rows, and the reference
+that metrics are measured against, are the first round's throughout; `reference=previous` trains against the weights
+that the round began with (a hard update of the reference, arXiv:2404.09656), `first` against the starting weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.digests import digest
 from harness.errors import TooFewPairs
 from harness.experiment.rounds import questions_of, reward_of
 from harness.experiment.trial import Trial
-from harness.generation.completions import Author, kept_answers
+from harness.generation.completions import Generator, kept_completions
 from harness.generation.suites import labelled
 from harness.judges.scorers import make_scorer
 from results.cells.frames import read_parquet
@@ -33,7 +33,7 @@ from suites.reading.cleaning import Tally, finish
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from harness.training.loaded_model import Bench
+    from harness.training.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -49,44 +49,46 @@ class Before:
         return pairs[pairs["step"] == pairs["step"].max()].assign(step=0)
 
 
-def collect(bench: Bench, trial: Trial, weights: Path) -> Data:
+def collect(loaded: LoadedModel, trial: Trial, weights: Path) -> Data:
     """The rows of a later round: the data of the command with the pairs of the policy in `weights` to train on.
 
     Raises: TooFewPairs.
     """
-    data, identity = bench.data, bench.identity
-    asking = identity.asking
-    questions = questions_of(asking, trial, data.encoder)
+    data, identity = loaded.data, loaded.identity
+    rollout = identity.rollout
+    questions = questions_of(rollout, trial, data.encoder)
     # Numbers of its own for each round and seed; all losses draw from the same.
-    sampling = replace(asking.sampling, seed=int(digest(["round", trial.round, trial.seed])[:7], 16))
-    author = Author(
+    sampling = replace(rollout.sampling, seed=int(digest(["round", trial.round, trial.seed])[:7], 16))
+    generator = Generator(
         digest([identity.weights, *_digests(weights)], length=64),
-        lambda: bench.policy.load(weights),
-        bench.tokenizer,
+        lambda: loaded.policy.load(weights),
+        loaded.tokenizer,
         data.encoder.end_of_turn,
-        bench.machine.precision,
+        loaded.machine.precision,
     )
-    with bench.progress.stage(f"{trial.label}: answers to learn from", len(questions)) as stage:
-        written = kept_answers(
-            author, [q.asked for q in questions], sampling, samples=asking.samples, advance=stage.advance
+    with loaded.progress.stage(f"{trial.label}: completions to learn from", len(questions)) as stage:
+        written = kept_completions(
+            generator, [q.token_prompt for q in questions], sampling, samples=rollout.samples, advance=stage.advance
         )
     prompts = [question.prompt for question in questions]
-    scorer = make_scorer(bench.options.score, reward_of(data), bench.machine.device)
-    scores = scorer.score([p for p in prompts for _ in range(asking.samples)], [answer.text for answer in written])
+    scorer = make_scorer(loaded.options.score, reward_of(data), loaded.machine.device)
+    scores = scorer.score(
+        [p for p in prompts for _ in range(rollout.samples)], [completion.text for completion in written]
+    )
     tally = Tally()
-    drafts = list(labelled(prompts, written, scores, asking.label, asking.label_seed, tally))
+    drafts = list(labelled(prompts, written, scores, rollout.label, rollout.label_seed, tally))
     found = _trained_on(data, drafts, tally, trial)
-    count, knobs = found.count(trial.knobs), trial.knobs
-    if count < bench.options.batch_size:
+    count, perturbations = found.count(trial.perturbations), trial.perturbations
+    if count < loaded.options.batch_size:
         raise TooFewPairs(
             f"round {trial.round}: {len(prompts)} prompts made {count} training pairs, too few for a batch of "
-            f"{bench.options.batch_size} (dropped: {tally.words() or 'none'})"
+            f"{loaded.options.batch_size} (dropped: {tally.words() or 'none'})"
         )
-    if count < data.count(knobs):
-        bench.progress.note(
-            f"{trial.label}: {count} training pairs in place of {data.count(knobs)} (dropped: {tally.words()})"
+    if count < data.count(perturbations):
+        loaded.progress.note(
+            f"{trial.label}: {count} training pairs in place of {data.count(perturbations)} (dropped: {tally.words()})"
         )
-    bench.check_longest(found.pool)
+    loaded.check_longest(found.pool)
     return found
 
 

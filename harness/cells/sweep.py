@@ -16,11 +16,11 @@ from harness.cells.missing import Missing
 from harness.cells.places import Places, places_of
 from harness.compute.machine import Machine
 from harness.data.dataset import Data
-from harness.data.knobs import eligible
+from harness.data.perturbations import eligible
 from harness.data.selection import values_of
 from harness.data.tokens import check_ids
 from harness.errors import UsageError
-from harness.evaluation.answers import questions
+from harness.evaluation.completions import questions
 from harness.evaluation.measurements import lacking, wanted
 from harness.experiment.grid import trials
 from harness.experiment.identity import Identity
@@ -83,7 +83,7 @@ class Sweep:
         """Optimizer steps of the trial; 0 where nothing is trained."""
         if trial.lr is None:
             return 0
-        return self.data.count(trial.knobs) // self.options.batch_size * self.options.epochs
+        return self.data.count(trial.perturbations) // self.options.batch_size * self.options.epochs
 
     def missing(self, trial: Trial, *, save: bool = False) -> Missing:
         """What the trial's cell lacks of all that this command asks for, with `save` its model too; nothing where it
@@ -133,7 +133,7 @@ def prepare_sweep(options: Options, machine: Machine, progress: Progress, comman
 
 
 def plan_sweep(options: Options, machine: Machine, progress: Progress, command: str = "") -> Sweep:
-    """As `prepare_sweep`, but no weights are needed and no answers sampled. Raises: UsageError, SuiteError."""
+    """As `prepare_sweep`, but no weights are needed and no completions sampled. Raises: UsageError, SuiteError."""
     check_score(options)
     source = find(options.model, options.model_revision, weights_needed=False)
     tokenizer = load_tokenizer(source)
@@ -161,7 +161,7 @@ def _sweep(options: Options, machine: Machine, source: Source, tokenizer: Any, d
 def _require_searchable(options: Options, data: Data) -> None:
     """Raises: UsageError where there is nothing to select by."""
     if data.suite.kind is not Kind.PAIRS or not data.validation:
-        why = "holds single rated answers" if data.suite.kind is not Kind.PAIRS else "has no validation pairs"
+        why = "holds single rated completions" if data.suite.kind is not Kind.PAIRS else "has no validation pairs"
         raise UsageError(
             [
                 f"search={options.search} selects by preference accuracy on validation pairs, and "
@@ -173,8 +173,8 @@ def _require_searchable(options: Options, data: Data) -> None:
 def _require_scores(grid: Sequence[Trial], data: Data) -> None:
     """Raises: UsageError where a loss reads ratings and a row that may be drawn for it carries none."""
     reading = [t for t in grid if t.loss != "none" and not t.skip and "scores" in losses.get(t.loss).needs]
-    for name, knobs in dict.fromkeys((t.loss, t.knobs) for t in reading):
-        rated = [scores is not None for scores in values_of(eligible(data.pool, knobs), "scores")]
+    for name, perturbations in dict.fromkeys((t.loss, t.perturbations) for t in reading):
+        rated = [scores is not None for scores in values_of(eligible(data.pool, perturbations), "scores")]
         if not all(rated):
             raise UsageError(
                 [

@@ -165,7 +165,7 @@ def all_gather(compute: Callable[[], T]) -> list[T]:
     """
     if count() == 1:
         return [compute()]
-    reports = _meet(compute, _attempt(compute), told=True)
+    reports = _meet(compute, _attempt(compute), with_results=True)
     return [report.result for report in reports]
 
 
@@ -174,7 +174,7 @@ def barrier(compute: Callable[[], T]) -> T:
     if count() == 1:
         return compute()
     mine = _attempt(compute)
-    _meet(compute, mine, told=False)
+    _meet(compute, mine, with_results=False)
     return mine.result
 
 
@@ -321,10 +321,12 @@ def _attempt(compute: Callable[[], T]) -> _Attempt:
     return _Attempt(result, KeyboardInterrupt() if _group.interrupted else None)
 
 
-def _meet(compute: Callable[[], Any], mine: _Attempt, *, told: bool) -> list[Report]:
-    """The reports of all processes; results are in them where `told`. Raises: RankFailure in all."""
+def _meet(compute: Callable[[], Any], mine: _Attempt, *, with_results: bool) -> list[Report]:
+    """The reports of all processes; results are in them where `with_results`. Raises: RankFailure in all."""
     failure = None if mine.error is None else Failure.of(mine.error, _group.rank)
-    report = Report(getattr(compute, "__qualname__", ""), mine.result if told and failure is None else None, failure)
+    report = Report(
+        getattr(compute, "__qualname__", ""), mine.result if with_results and failure is None else None, failure
+    )
     reports: list[Any] = [None] * _group.count
     with _answering():
         dist.all_gather_object(reports, report)

@@ -31,7 +31,7 @@ def token_facts(data: Data) -> list[Fact]:
     encoder = data.encoder
     cut = f", {data.truncated} cut" if data.truncated else ""
     if same := data.dropped.get(SAME_WHEN_CUT):
-        cut += f", {same} dropped because the cut made their answers the same"
+        cut += f", {same} dropped because the cut made their completions the same"
     listed = [
         Fact(
             f"within {encoder.max_tokens} tokens ({encoder.template} template)",

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import suites
-from harness.data.knobs import Draw, Knobs, combinations, eligible, flips
+from harness.data.perturbations import Draw, Perturbations, combinations, eligible, flips
 from harness.data.selection import (
     Shares,
     draw,
@@ -31,7 +31,7 @@ from suites import Kind
 from suites.pair import SPLITS, last_user_turn
 from suites.rows import Rows
 
-MAX_NEW_TOKENS = 64  # of a generated answer, where neither the user nor the suite says
+MAX_NEW_TOKENS = 64  # of a generated completion, where neither the user nor the suite says
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Data:
 
     dropped counts rows by rule, those of the suite and `overlong`; truncated counts cut rows; long_sides says what
     was too long in either (see tokens.Encoded). shares: the weights of a mixture's sources, None where the suite is
-    no mixture. max_new_tokens limits an answer that is generated; sentence ends it with its first sentence. sampled:
-    the description of a suite whose answers were sampled. expected: they are not there yet (expected.py).
+    no mixture. max_new_tokens limits a completion that is generated; sentence ends it with its first sentence. sampled:
+    the description of a suite whose completions were sampled. expected: they are not there yet (expected.py).
     """
 
     suite: suites.Suite
@@ -59,12 +59,12 @@ class Data:
     expected: bool = False
 
     @cached_property
-    def _draws(self) -> dict[tuple[int, Knobs], Draw]:
+    def _draws(self) -> dict[tuple[int, Perturbations], Draw]:
         return {}
 
     @property
     def reward(self) -> str | None:
-        """The name of the suite's gold reward; None where it has none."""
+        """The name of the suite's known reward; None where it has none."""
         return self.suite.name if self.suite.name in suites.rewards.names() else None
 
     def prompt_text(self, row: Row) -> str:
@@ -72,29 +72,29 @@ class Data:
         return last_user_turn(self.texts([row])[0].prompt)
 
     @cached_property
-    def _digests(self) -> dict[tuple[int, Knobs], str]:
+    def _digests(self) -> dict[tuple[int, Perturbations], str]:
         return {}
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {row_id: place for place, row_id in enumerate(ids_of(self.suite.rows))}
 
-    def count(self, knobs: Knobs) -> int:
+    def count(self, perturbations: Perturbations) -> int:
         """Training rows of each seed: those asked for, or fewer where the pool has no more."""
-        pool = eligible(self.pool, knobs)
-        return largest_draw(pool, knobs.train_pairs, self.shares, balance=knobs.length_balance)
+        pool = eligible(self.pool, perturbations)
+        return largest_draw(pool, perturbations.train_pairs, self.shares, balance=perturbations.length_balance)
 
-    def draw(self, seed: int, knobs: Knobs) -> Draw:
+    def draw(self, seed: int, perturbations: Perturbations) -> Draw:
         """The training rows of a seed in canonical order, and which of them carry a wrong label."""
-        if (seed, knobs) not in self._draws:
-            pool = eligible(self.pool, knobs)
-            rows = draw(pool, self.count(knobs), seed, self.shares, balance=knobs.length_balance)
-            self._draws[seed, knobs] = Draw(rows, flips(rows, knobs.label_noise, seed))
-        return self._draws[seed, knobs]
+        if (seed, perturbations) not in self._draws:
+            pool = eligible(self.pool, perturbations)
+            rows = draw(pool, self.count(perturbations), seed, self.shares, balance=perturbations.length_balance)
+            self._draws[seed, perturbations] = Draw(rows, flips(rows, perturbations.label_noise, seed))
+        return self._draws[seed, perturbations]
 
-    def training_rows(self, seed: int, knobs: Knobs) -> Sequence[Row]:
+    def training_rows(self, seed: int, perturbations: Perturbations) -> Sequence[Row]:
         """The training rows of a seed as they are trained on, in canonical order."""
-        return self.draw(seed, knobs).training
+        return self.draw(seed, perturbations).training
 
     def texts(self, rows: Sequence[Row]) -> Sequence[suites.Pair | suites.Example]:
         """The pairs or examples behind some rows."""
@@ -104,10 +104,10 @@ class Data:
         """A digest of the texts behind some rows."""
         return text_digest(self.texts(rows))
 
-    def training_digest(self, seed: int, knobs: Knobs) -> str:
+    def training_digest(self, seed: int, perturbations: Perturbations) -> str:
         """A digest of the texts of the training rows, and of which labels are wrong."""
-        drawn = self.draw(seed, knobs)
-        key = (seed, knobs.clean)  # the texts of all rows are read for it: once, whatever the number of losses
+        drawn = self.draw(seed, perturbations)
+        key = (seed, perturbations.clean)  # the texts of all rows are read for it: once, whatever the number of losses
         if key not in self._digests:
             self._digests[key] = self.digest(drawn.rows)
         texts = self._digests[key]
@@ -122,7 +122,7 @@ class Data:
 
     @cached_property
     def mismatched(self) -> Mapping[str, Any]:
-        """Row id -> its prompt with another prompt's answer, of the whole pool (for KTO)."""
+        """Row id -> its prompt with another prompt's completion, of the whole pool (for KTO)."""
         return mismatched(self.pool, self.encoder.max_tokens)
 
 
@@ -169,7 +169,7 @@ def held_out_data(
     *,
     sampled: suites.Sampled | None = None,
 ) -> Data:
-    """The held-out rows alone, for a model that was trained elsewhere. Raises: UsageError where there are none."""
+    """The held-out rows alone, for an external checkpoint. Raises: UsageError where there are none."""
     encoded = _encoded(suite, _held_out_rows(suite.rows), encoder, progress)
     data, splits = _data(options, suite, encoder, encoded, sampled)
     where = _where(data, splits)
@@ -251,18 +251,18 @@ def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) 
     """What to know about the number of rows. A number that the user typed is an error where it cannot be had;
     a default is lowered, with a note. Raises: UsageError."""
     where, asked = _where(data, splits), options.model_fields_set
-    errors = [*_missing_sources(data, splits, where), *_idle_knobs(options, data)]
-    counts = {} if errors else {knobs: data.count(knobs) for knobs in combinations(options)}
-    for knobs, count in counts.items():
-        under = f"{where}; {count} under {knobs.words}" if knobs.words else where
+    errors = [*_missing_sources(data, splits, where), *_idle_perturbations(options, data)]
+    counts = {} if errors else {perturbations: data.count(perturbations) for perturbations in combinations(options)}
+    for perturbations, count in counts.items():
+        under = f"{where}; {count} under {perturbations.description}" if perturbations.description else where
         if count < options.batch_size:
             errors.append(
                 f"batch_size={options.batch_size}: {under}, too few for one batch; give more rows, a "
                 "larger max_tokens, overlong=truncate, or a smaller batch_size"
             )
-        elif "train_pairs" in asked and count < knobs.train_pairs:
-            most = data.count(replace(knobs, train_pairs=len(data.pool)))
-            errors.append(f"train_pairs={knobs.train_pairs}: {under}; ask for at most {most}")
+        elif "train_pairs" in asked and count < perturbations.train_pairs:
+            most = data.count(replace(perturbations, train_pairs=len(data.pool)))
+            errors.append(f"train_pairs={perturbations.train_pairs}: {under}; ask for at most {most}")
     if not splits["test"]:
         errors.append(f"no test rows: {where}; give more rows, or a `split` column in your file")
     held = (len(data.validation), len(data.test))
@@ -271,9 +271,14 @@ def _checked(options: Options, data: Data, splits: Mapping[str, Sequence[Row]]) 
         errors.append(f"eval_pairs={options.eval_pairs}: {where}; ask for at most {most}")
     if errors:
         raise UsageError(errors)
-    if min(held) >= options.eval_pairs and all(count >= knobs.train_pairs for knobs, count in counts.items()):
+    if min(held) >= options.eval_pairs and all(
+        count >= perturbations.train_pairs for perturbations, count in counts.items()
+    ):
         return []
-    used = [f"{count} ({knobs.words})" if knobs.words else str(count) for knobs, count in counts.items()]
+    used = [
+        f"{count} ({perturbations.description})" if perturbations.description else str(count)
+        for perturbations, count in counts.items()
+    ]
     return [f"fewer rows than the defaults ask for: {where}; used are {', '.join([*used, str(held[0])])} and {held[1]}"]
 
 
@@ -303,11 +308,13 @@ def _missing_sources(data: Data, splits: Mapping[str, Sequence[Row]], where: str
     ]
 
 
-def _idle_knobs(options: Options, data: Data) -> list[str]:
-    """Sentences about knobs that this suite gives nothing to act on."""
+def _idle_perturbations(options: Options, data: Data) -> list[str]:
+    """Sentences about perturbations that have no effect on this suite."""
     errors = []
     if data.suite.kind is Kind.EXAMPLES and any(options.length_balance):
-        errors.append("suite.length_balance compares two answers, and this suite holds single rated answers; drop it")
+        errors.append(
+            "suite.length_balance compares two completions, and this suite holds single rated completions; drop it"
+        )
     margins = [margin for margin in options.min_margin if margin is not None]
     if margins and not any(values_of(data.pool, "scores")):
         errors.append(

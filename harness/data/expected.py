@@ -1,4 +1,4 @@
-"""A sampled suite before its answers are there: its prompts with answers of the largest length, for a plan to count.
+"""A sampled suite before its completions are there: each is taken to be of the largest length, for a plan to count.
 
 Nothing here is a row to train on: digests, and so the names of cells, are not those of the sampled rows.
 """
@@ -19,14 +19,14 @@ ANY_MARGIN = 1e9  # whether a pair's scores are far enough apart is not known be
 
 
 class Expected(NamedTuple):
-    """The suite as it will be, but for its answers, and its rows as far as they are known."""
+    """The suite as it will be, but for its completions, and its rows as far as they are known."""
 
     suite: Suite
     rows: Rows[Row]
 
 
 def expected(wanted: Sampled, counts: Mapping[str, int], encoder: Encoder) -> Expected:
-    """The first `counts` prompts of each split that leave room for an answer, every one with a pair of answers.
+    """The first `counts` prompts of each split that leave room for a completion, every one with a pair of completions.
 
     Their lengths are the limit and one token less, the longer one chosen in every second pair.
     """
@@ -37,8 +37,8 @@ def expected(wanted: Sampled, counts: Mapping[str, int], encoder: Encoder) -> Ex
         asked = ((prompt, encoder.prompt_ids(prompt.messages)) for prompt in prompts)
         fitting = (one for one in asked if len(one[1]) + wanted.max_new_tokens <= encoder.max_tokens)
         for place, (prompt, ids) in enumerate(islice(fitting, count)):
-            answers = (longest, shorter) if place % 2 else (shorter, longest)
+            completions = (longest, shorter) if place % 2 else (shorter, longest)
             pairs.append(Pair(prompt.id, prompt.messages, TEXT, TEXT, prompt.cluster, split))
-            rows.append(Row(prompt.id, prompt.cluster, split, ids, answers, scores=(ANY_MARGIN, 0.0)))
+            rows.append(Row(prompt.id, prompt.cluster, split, ids, completions, scores=(ANY_MARGIN, 0.0)))
     suite = Suite(wanted.name, Rows.of(pairs, Pair), Kind.PAIRS, {}, len(pairs), wanted.source, wanted.revision)
     return Expected(suite, Rows.of(rows, Row))

@@ -66,7 +66,7 @@ def draw(
     """The training rows of a seed, in canonical order; where the pool has no more, all of it.
 
     shares:  take exact counts from each source of a mixture.
-    balance: take as many pairs whose chosen answer is longer as pairs whose chosen answer is shorter.
+    balance: take as many pairs whose chosen completion is longer as pairs whose chosen completion is shorter.
     A smaller draw is a part of a larger one: each group of rows has one order, from which the first are taken. In a
     mixture of three sources and more that holds but for a row: a larger count can give a source one seat fewer
     (Hamilton's method, the Alabama paradox).
@@ -100,22 +100,22 @@ def apportion(count: int, shares: Shares) -> dict[str, int]:
 
 
 def _sides(rows: Sequence[Row], places: Sequence[int], balance: bool) -> list[Sequence[int]]:
-    """The groups of places that a draw takes equal numbers from; answers of equal length are on no side."""
+    """The groups of places that a draw takes equal numbers from; completions of equal length are on no side."""
     if not balance:
         return [places]
-    gaps = [chosen - rejected for chosen, rejected in _answer_lengths(rows)]
+    gaps = [chosen - rejected for chosen, rejected in _completion_lengths(rows)]
     return [[place for place in places if gaps[place] > 0], [place for place in places if gaps[place] < 0]]
 
 
-def _answer_lengths(rows: Sequence[Row]) -> list[tuple[int, ...]]:
-    """Tokens of each row's answers; of rows in columns without making a row."""
+def _completion_lengths(rows: Sequence[Row]) -> list[tuple[int, ...]]:
+    """Tokens of each row's completions; of rows in columns without making a row."""
     if not isinstance(rows, Rows):
-        return [tuple(map(len, row.answers)) for row in rows]
+        return [tuple(map(len, row.completions)) for row in rows]
     import pyarrow.compute
 
-    answers = rows.column("answers")
-    lengths = iter(pyarrow.compute.list_value_length(pyarrow.compute.list_flatten(answers)).to_pylist())
-    return [tuple(islice(lengths, count)) for count in pyarrow.compute.list_value_length(answers).to_pylist()]
+    completions = rows.column("completions")
+    lengths = iter(pyarrow.compute.list_value_length(pyarrow.compute.list_flatten(completions)).to_pylist())
+    return [tuple(islice(lengths, count)) for count in pyarrow.compute.list_value_length(completions).to_pylist()]
 
 
 def _first(rows: Sequence[Row], places: Sequence[int], count: int, shares: Shares | None) -> Sequence[int]:
@@ -149,9 +149,9 @@ def _by_source(rows: Sequence[Row], places: Sequence[int], shares: Shares) -> di
 
 @dataclass(frozen=True, eq=False)
 class Mismatched(Mapping[str, Item]):
-    """Row id -> its prompt with an answer to another prompt; an item is made when it is asked for.
+    """Row id -> its prompt with a completion of another prompt; an item is made when it is asked for.
 
-    partners: row id -> the row's place in the pool, the place of the row whose answer it is, and which of them.
+    partners: row id -> the row's place in the pool, the place of the row whose completion it is, and which of them.
     """
 
     pool: Sequence[Row]
@@ -160,7 +160,7 @@ class Mismatched(Mapping[str, Item]):
     def __getitem__(self, row_id: str) -> Item:
         place, partner, side = self.partners[row_id]
         row, other = taken(self.pool, [place, partner])
-        return Item(row.prompt, (other.answers[side],))
+        return Item(row.prompt, (other.completions[side],))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.partners)
@@ -170,24 +170,24 @@ class Mismatched(Mapping[str, Item]):
 
 
 def mismatched(pool: Sequence[Row], max_tokens: int) -> Mapping[str, Item]:
-    """For each row of the pool its prompt with an answer to another prompt, for KTO's KL estimate.
+    """For each row of the pool its prompt with a completion of another prompt, for KTO's KL estimate.
 
-    A fixed derangement: the next row in the order of id hashes whose first turn differs and whose answer
+    A fixed derangement: the next row in the order of id hashes whose first turn differs and whose completion
     fits, its side by the parity of the row's hash. Independent of seed and batch, so the reference store
     holds it. Rows without any partner are left out.
     """
     hashes = _hashes("mismatch")
     ids = ids_of(pool)
-    sizes = [(row.cluster, len(row.prompt), tuple(map(len, row.answers))) for row in pool]
+    sizes = [(row.cluster, len(row.prompt), tuple(map(len, row.completions))) for row in pool]
     places = order(pool, "mismatch")
     partners = {}
     for index, place in enumerate(places):
         parity = int(hashes(ids[place])[-1], 16) % 2
         cluster, prompt, _ = sizes[place]
         for partner in (places[(index + shift) % len(places)] for shift in range(1, len(places))):
-            theirs, _, answers = sizes[partner]
-            side = parity % len(answers)
-            if theirs != cluster and prompt + answers[side] <= max_tokens:
+            theirs, _, completions = sizes[partner]
+            side = parity % len(completions)
+            if theirs != cluster and prompt + completions[side] <= max_tokens:
                 partners[ids[place]] = (place, partner, side)
                 break
     return Mismatched(pool, partners)

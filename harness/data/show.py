@@ -10,7 +10,7 @@ from reports.text.escape import visible
 
 
 def shown(rows: Sequence[Row], tokenizer: Any) -> Iterator[str]:
-    """Lines for a terminal: prompt and answers of each row, their token ids, and the text that these decode to.
+    """Lines for a terminal: prompt and completions of each row, their token ids, and the text that these decode to.
 
     Control characters of the text are written out, so that no row can steer a terminal.
     """
@@ -18,8 +18,8 @@ def shown(rows: Sequence[Row], tokenizer: Any) -> Iterator[str]:
         sides = ("chosen", "rejected") if row.desirable is None else ("desirable" if row.desirable else "undesirable",)
         yield f"row {visible(row.id)} ({row.split}):"
         yield from _part("prompt", "not scored", row.prompt, tokenizer)
-        for side, answer in zip(sides, row.answers, strict=True):
-            yield from _part(side, "all scored", answer, tokenizer)
+        for side, completion in zip(sides, row.completions, strict=True):
+            yield from _part(side, "all scored", completion, tokenizer)
 
 
 def _part(name: str, scored: str, ids: Sequence[int], tokenizer: Any) -> Iterator[str]:

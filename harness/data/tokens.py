@@ -1,7 +1,7 @@
 """One pair -> token ids, the same for every loss, for training and for evaluation.
 
 The prompt is rendered once and its ids stay as they are whatever follows, so chosen and rejected share them
-exactly. Scored are an answer's ids and one end-of-turn token.
+exactly. Scored are a completion's ids and one end-of-turn token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAME_WHEN_CUT = "identical_when_cut"
 
 @dataclass(frozen=True)
 class Row:
-    """The token ids of one pair (answers: chosen, rejected) or of one unpaired example (one answer).
+    """The token ids of one pair (completions: chosen, rejected) or of one unpaired example (one completion).
 
     source: the part of a mixture that the row comes from, or what its suite says.
     """
@@ -34,15 +34,15 @@ class Row:
     cluster: str
     split: str
     prompt: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
+    completions: tuple[tuple[int, ...], ...]
     desirable: bool | None = None
     scores: tuple[float, float] | None = None
     source: str = ""
 
     @property
     def length(self) -> int:
-        """Tokens of the prompt with the longest answer."""
-        return len(self.prompt) + max(map(len, self.answers))
+        """Tokens of the prompt with the longest completion."""
+        return len(self.prompt) + max(map(len, self.completions))
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Encoded:
     """What became of a suite's rows: those kept, those dropped by rule, those cut.
 
     long_sides: of the rows beyond the limit, dropped or cut, how many were so by what: `prompt` (it leaves no room
-    for any answer), `both` answers, `chosen` or `rejected` alone, `completion` of an unpaired example.
+    for any completion), `both` completions, `chosen` or `rejected` alone, `completion` of an unpaired example.
     """
 
     rows: Rows[Row]
@@ -79,8 +79,8 @@ class Encoder:
     end_of_turn: int
 
     def encode(self, rows: Sequence[Pair | Example], advance: Callable[[int], None] = lambda n: None) -> Encoded:
-        """Token ids of all rows; overlong ones are dropped (and counted) or cut, and pairs whose answers a cut makes
-        the same are dropped under a rule of their own.
+        """Token ids of all rows; overlong ones are dropped (and counted) or cut, and pairs whose completions a cut
+        makes the same are dropped under a rule of their own.
 
         CHUNK rows are at work at a time; what is kept are columns of ids.
         """
@@ -99,7 +99,7 @@ class Encoder:
                 cut = None if self.overlong == "drop" else self._cut(row)
                 if cut is None:
                     tally.dropped["overlong"] += 1
-                elif len(set(cut.answers)) < len(cut.answers):  # they differed behind the cut
+                elif len(set(cut.completions)) < len(cut.completions):  # they differed behind the cut
                     tally.dropped[SAME_WHEN_CUT] += 1
                 else:
                     tally.truncated += 1
@@ -107,7 +107,7 @@ class Encoder:
             advance(len(chunk))
 
     def prompt_text(self, prompt: Sequence[Message]) -> str:
-        """The prompt as the model reads it, up to where the answer begins.
+        """The prompt as the model reads it, up to where the completion begins.
 
         Raises: UsageError where the chat template refuses it (a system's turn, two turns of one speaker).
         """
@@ -134,27 +134,31 @@ class Encoder:
         ids = self._ids(prompts)
         texts = [(row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,) for row in rows]
         places = [place for place, pair in enumerate(texts) for _ in pair]
-        flat = self._answer_ids(
+        flat = self._completion_ids(
             [prompts[place] for place in places],
             [ids[place] for place in places],
             [text.strip() for pair in texts for text in pair],
         )
         for row, prompt, pair in zip(rows, ids, texts, strict=True):
-            answers = tuple(self._ended(next(flat)) for _ in pair)
-            yield _row(row, self._with_bos(prompt), answers)
+            completions = tuple(self._ended(next(flat)) for _ in pair)
+            yield _row(row, self._with_bos(prompt), completions)
 
-    def _answer_ids(self, prompts: list[str], prompt_ids: list[list[int]], answers: list[str]) -> Iterator[list[int]]:
-        """The ids of each answer [N] after its prompt.
+    def _completion_ids(
+        self, prompts: list[str], prompt_ids: list[list[int]], completions: list[str]
+    ) -> Iterator[list[int]]:
+        """The ids of each completion [N] after its prompt.
 
-        A tokenizer that writes a space of its own before any text (sentencepiece, as in Llama 2 and Mistral) would
-        put one between prompt and answer: there the answer is what follows the prompt's ids in both texts together.
+        A tokenizer that writes a space of its own before any text (sentencepiece, as in Llama 2 and Mistral) would put
+        one between prompt and completion: there the completion is what follows the prompt's ids in both texts together.
         """
         if not self._adds_space:
             before = " " if self.template == "plain" else ""
-            yield from self._ids([before + answer for answer in answers])
+            yield from self._ids([before + completion for completion in completions])
             return
-        both = self._ids([prompt + self._gap + answer for prompt, answer in zip(prompts, answers, strict=True)])
-        for prompt, whole, alone in zip(prompt_ids, both, self._ids(answers), strict=True):
+        both = self._ids(
+            [prompt + self._gap + completion for prompt, completion in zip(prompts, completions, strict=True)]
+        )
+        for prompt, whole, alone in zip(prompt_ids, both, self._ids(completions), strict=True):
             yield whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone
 
     @cached_property
@@ -164,7 +168,7 @@ class Encoder:
 
     @cached_property
     def _gap(self) -> str:
-        """The white space that stands between a prompt and its answer."""
+        """The white space that stands between a prompt and its completion."""
         if self.template == "plain":
             return " "
         turns, mark = _exchange()
@@ -176,17 +180,17 @@ class Encoder:
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 
-    def _ended(self, answer: list[int]) -> tuple[int, ...]:
-        """The answer with exactly one end-of-turn token: some files write its text behind their answers."""
-        length = len(answer)
-        while length and answer[length - 1] == self.end_of_turn:
+    def _ended(self, completion: list[int]) -> tuple[int, ...]:
+        """The completion with exactly one end-of-turn token: some files write its text behind their completions."""
+        length = len(completion)
+        while length and completion[length - 1] == self.end_of_turn:
             length -= 1
-        return (*answer[:length], self.end_of_turn)
+        return (*completion[:length], self.end_of_turn)
 
     def _with_bos(self, prompt: list[int]) -> tuple[int, ...]:
         """The prompt with exactly one BOS where the tokenizer is of the kind that adds one.
 
-        A chat template writes its own; without any token at all in front, the first token of the answer
+        A chat template writes its own; without any token at all in front, the first token of the completion
         would have nothing to be predicted from, so an empty prompt becomes one BOS or end-of-turn token.
         """
         bos = self.tokenizer.bos_token_id
@@ -200,28 +204,32 @@ class Encoder:
         return bos is not None and self.tokenizer("a")["input_ids"][:1] == [bos]
 
     def _long_side(self, row: Row) -> str:
-        """What makes a row too long: the prompt where no answer of any length would fit."""
+        """What makes a row too long: the prompt where no completion of any length would fit."""
         room = self.max_tokens - len(row.prompt)
         if room <= 1:
             return "prompt"
         if row.desirable is not None:
             return "completion"
-        long = [side for side, answer in zip(("chosen", "rejected"), row.answers, strict=True) if len(answer) > room]
+        long = [
+            side
+            for side, completion in zip(("chosen", "rejected"), row.completions, strict=True)
+            if len(completion) > room
+        ]
         return long[0] if len(long) == 1 else "both"
 
     def _cut(self, row: Row) -> Row:
-        """Cuts the prompt from the left (BOS kept), then the answers, which then carry no end of turn.
+        """Cuts the prompt from the left (BOS kept), then the completions, which then carry no end of turn.
 
-        A quarter of the room stays with the prompt: an answer to nothing teaches nothing. A cut answer
+        A quarter of the room stays with the prompt: a completion of nothing teaches nothing. A cut completion
         gets no end-of-turn token: it would teach the model to stop in mid-sentence.
         """
-        longest = max(map(len, row.answers))
+        longest = max(map(len, row.completions))
         room = min(len(row.prompt), max(self.max_tokens - longest, self.max_tokens // 4, 1))
         prompt = row.prompt[len(row.prompt) - room :]
         if row.prompt[0] == self.tokenizer.bos_token_id:
             prompt = (row.prompt[0], *prompt[1:])
-        answers = tuple(answer[: self.max_tokens - room] for answer in row.answers)
-        return Row(row.id, row.cluster, row.split, prompt, answers, row.desirable, row.scores, row.source)
+        completions = tuple(completion[: self.max_tokens - room] for completion in row.completions)
+        return Row(row.id, row.cluster, row.split, prompt, completions, row.desirable, row.scores, row.source)
 
 
 def plain_text(prompt: Sequence[Message]) -> str:
@@ -232,12 +240,12 @@ def plain_text(prompt: Sequence[Message]) -> str:
     return text.removeprefix("\n\n") if prompt and prompt[0].role not in names else text
 
 
-def _row(row: Pair | Example, prompt: tuple[int, ...], answers: tuple[tuple[int, ...], ...]) -> Row:
+def _row(row: Pair | Example, prompt: tuple[int, ...], completions: tuple[tuple[int, ...], ...]) -> Row:
     desirable = row.desirable if isinstance(row, Example) else None
     scores = None
     if isinstance(row, Pair) and row.score_chosen is not None and row.score_rejected is not None:
         scores = (row.score_chosen, row.score_rejected)
-    return Row(row.id, row.cluster, row.split, prompt, answers, desirable, scores, row.source)
+    return Row(row.id, row.cluster, row.split, prompt, completions, desirable, scores, row.source)
 
 
 def make_encoder(tokenizer: Any, *, template: str, max_tokens: int, overlong: str) -> Encoder:
@@ -251,12 +259,12 @@ def make_encoder(tokenizer: Any, *, template: str, max_tokens: int, overlong: st
     resolved = ("chat" if has_chat else "plain") if template == "auto" else template
     end = _end_of_turn(tokenizer) if resolved == "chat" else tokenizer.eos_token_id
     if end is None:
-        raise UsageError(["the tokenizer has no end-of-sequence token, so no answer can be ended"])
+        raise UsageError(["the tokenizer has no end-of-sequence token, so no completion can be ended"])
     return Encoder(tokenizer, resolved, max_tokens, overlong, end)
 
 
 def _end_of_turn(tokenizer: Any) -> int | None:
-    """The first special token that the chat template writes after an assistant's answer, else EOS."""
+    """The first special token that the chat template writes after an assistant's completion, else EOS."""
     turns, mark = _exchange()
     text = tokenizer.apply_chat_template(turns, tokenize=False)
     tail = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
@@ -265,19 +273,19 @@ def _end_of_turn(tokenizer: Any) -> int | None:
 
 
 def _exchange() -> tuple[list[dict[str, str]], str]:
-    """A question with its answer, and the answer's text, to see what a chat template writes around it."""
+    """A question with its completion, and the completion's text, to see what a chat template writes around it."""
     mark = "THE-ANSWER"
     return [{"role": "user", "content": "hello"}, {"role": "assistant", "content": mark}], mark
 
 
 def row_tokens(row: Row) -> int:
     """Tokens of a row with its prompt once, padding apart."""
-    return len(row.prompt) + sum(map(len, row.answers))
+    return len(row.prompt) + sum(map(len, row.completions))
 
 
 def item_of(row: Row) -> Item:
-    """The row's prompt and answers, as the layout takes them."""
-    return Item(row.prompt, row.answers)
+    """The row's prompt and completions, as the layout takes them."""
+    return Item(row.prompt, row.completions)
 
 
 def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
@@ -288,7 +296,7 @@ def check_ids(source: Source, rows: Iterable[Row], tokenizer: Any) -> None:
     if max(tokenizer.get_vocab().values()) < known:  # so no row need be looked at
         return
     pad = tokenizer.pad_token_id or 0
-    largest = max([pad, *(max(ids) for row in rows for ids in (row.prompt, *row.answers) if ids)])
+    largest = max([pad, *(max(ids) for row in rows for ids in (row.prompt, *row.completions) if ids)])
     if largest >= known:
         raise UsageError(
             [

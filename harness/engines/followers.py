@@ -17,8 +17,8 @@ import torch
 from harness import launch
 from harness.cells.cell import CellRunner, measured_together
 from harness.compute import ranks
-from harness.engines.worker import Duty, Relay, register_losses
-from harness.training.loaded_model import Bench
+from harness.engines.worker import RemoteProgress, WorkerConfig, register_losses
+from harness.training.loaded_model import LoadedModel
 
 
 def follow(patience: timedelta = ranks.PATIENCE) -> int:
@@ -33,7 +33,7 @@ def follow(patience: timedelta = ranks.PATIENCE) -> int:
                 if name == "load":
                     runner = ranks.run_own_part(partial(_load, *content))
                 elif name == "rates":
-                    ranks.run_own_part(runner.bench.seconds_per_token)
+                    ranks.run_own_part(runner.loaded.seconds_per_token)
                 else:
                     ranks.run_own_part(partial(measured_together, runner, *content, []))
             except ranks.ProcessesLost:
@@ -48,13 +48,15 @@ def follow(patience: timedelta = ranks.PATIENCE) -> int:
     return 0
 
 
-def _load(duty: Duty) -> CellRunner:
+def _load(config: WorkerConfig) -> CellRunner:
     """This process's model, on its own device."""
-    machine = duty.sweep.machine
+    machine = config.sweep.machine
     if machine.device.startswith("cuda"):
         machine = replace(machine, device=f"cuda:{launch.local_rank()}")
         torch.cuda.set_device(machine.device)
     torch.set_num_threads(machine.threads)
-    register_losses(duty)
-    sweep = duty.sweep
-    return CellRunner(Bench(sweep.identity, sweep.tokenizer, machine, Relay(lambda *_: None), workers=duty.workers))
+    register_losses(config)
+    sweep = config.sweep
+    return CellRunner(
+        LoadedModel(sweep.identity, sweep.tokenizer, machine, RemoteProgress(lambda *_: None), workers=config.workers)
+    )

@@ -21,7 +21,7 @@ from harness.cells.cell import store_lost
 from harness.cells.sweep import Sweep
 from harness.compute import ranks
 from harness.engines.protocol import AfterCell, Message
-from harness.engines.worker import Duty, Relay, Worker, duty_of, ending, register_losses
+from harness.engines.worker import RemoteProgress, Worker, WorkerConfig, ending, register_losses, worker_config
 from harness.errors import SweepStopped, memory_failure, stopping_failure
 from harness.experiment.trial import Trial
 from harness.progress import Progress
@@ -72,39 +72,39 @@ class Processes:
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, BaseProcess] = {}
         self._pipes: dict[int, Connection] = {}
-        self.lanes = len(devices)
+        self.slots = len(devices)
 
-    def start(self, lane: int, micro_tokens: int | None) -> bool:
+    def start(self, slot: int, micro_tokens: int | None) -> bool:
         """Starts a process; a cell may be sent while it comes up."""
         ours, theirs = self._context.Pipe()
-        threads = max(1, self._sweep.machine.threads // self.lanes)
-        machine = replace(self._sweep.machine, device=self._devices[lane], threads=threads)
-        duty = duty_of(replace(self._sweep, machine=machine), self._todo, self.lanes, micro_tokens)
-        self._processes[lane] = self._context.Process(target=main, args=(duty, theirs), daemon=True)
-        self._processes[lane].start()
+        threads = max(1, self._sweep.machine.threads // self.slots)
+        machine = replace(self._sweep.machine, device=self._devices[slot], threads=threads)
+        config = worker_config(replace(self._sweep, machine=machine), self._todo, self.slots, micro_tokens)
+        self._processes[slot] = self._context.Process(target=main, args=(config, theirs), daemon=True)
+        self._processes[slot].start()
         theirs.close()
-        self._pipes[lane] = ours
+        self._pipes[slot] = ours
         return True
 
-    def give(self, lane: int, trial: Trial, *, save: bool) -> None:
+    def give(self, slot: int, trial: Trial, *, save: bool) -> None:
         """Sends a cell through the pipe."""
-        self._pipes[lane].send((trial, save))
+        self._pipes[slot].send((trial, save))
 
     def listen(self) -> Iterator[tuple[int, Message]]:
         """One message of each process that has one; the end of a process is one too."""
         ready = wait(self._pipes.values())
-        for lane, pipe in list(self._pipes.items()):
+        for slot, pipe in list(self._pipes.items()):
             if pipe in ready:
                 try:
-                    yield lane, pipe.recv()
+                    yield slot, pipe.recv()
                 except (EOFError, ConnectionError):
-                    process = self._processes[lane]
+                    process = self._processes[slot]
                     process.join()
-                    yield lane, ("lost", _cause(process.exitcode), process.exitcode == -signal.SIGKILL)
+                    yield slot, ("lost", _cause(process.exitcode), process.exitcode == -signal.SIGKILL)
 
-    def dismiss(self, lane: int, *, ask: bool) -> None:
+    def dismiss(self, slot: int, *, ask: bool) -> None:
         """Ends a process; one in the middle of a cell is asked to leave it, then made to."""
-        process, pipe = self._processes.pop(lane), self._pipes.pop(lane)
+        process, pipe = self._processes.pop(slot), self._pipes.pop(slot)
         if ask and process.is_alive():
             with contextlib.suppress(ConnectionError):  # it is ending by itself just now
                 pipe.send(None)
@@ -125,24 +125,24 @@ def _cause(code: int | None) -> str:
     return f"the worker process ended early (exit code {code})"
 
 
-def main(duty: Duty, pipe: Connection) -> None:
+def main(config: WorkerConfig, pipe: Connection) -> None:
     """The life of a worker process: cells arrive as (trial, save) until None does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(duty.sweep.machine.threads)
-    register_losses(duty)
+    torch.set_num_threads(config.sweep.machine.threads)
+    register_losses(config)
 
     def send(kind: str, *content: Any) -> None:
         pipe.send((kind, *content))
 
-    worker = Worker(duty.sweep, duty.todo, Relay(send), duty.workers, duty.micro_tokens)
+    worker = Worker(config.sweep, config.todo, RemoteProgress(send), config.workers, config.micro_tokens)
     try:
-        while (order := pipe.recv()) is not None:
-            trial, save = order
+        while (task := pipe.recv()) is not None:
+            trial, save = task
             end = ending(worker, trial, save=save)
             pipe.send(end)
-            if end[0] != "ended" or worker.worn:
+            if end[0] != "ended" or worker.should_restart:
                 return
     finally:  # leaving already: asked to in the middle of an exit hook, Python would print a traceback of it
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -25,7 +25,7 @@ FEWEST_TOKENS = 128  # of a micro-batch, however often memory ran out
 
 
 @dataclass
-class _Lane:
+class _Slot:
     """One place in the pool, and the cell that is held there."""
 
     number: int
@@ -50,95 +50,95 @@ class Pool:
 
     def run(self, engine: Engine) -> None:
         """Hands out cells until all have ended, then ends every worker, whatever happened."""
-        self._engine, self._lanes = engine, [_Lane(number) for number in range(engine.lanes)]
+        self._engine, self._slots = engine, [_Slot(number) for number in range(engine.slots)]
         try:
             while True:
-                for lane in self._lanes:
-                    self._occupy(lane)
-                if all(lane.trial is None for lane in self._lanes) and not self._waiting:
+                for slot in self._slots:
+                    self._occupy(slot)
+                if all(slot.trial is None for slot in self._slots) and not self._waiting:
                     return
                 for number, message in engine.listen():
-                    self._hear(self._lanes[number], message)
+                    self._hear(self._slots[number], message)
         finally:
-            for lane in self._lanes:
-                self._dismiss(lane, ask=lane.trial is None)
+            for slot in self._slots:
+                self._dismiss(slot, ask=slot.trial is None)
 
-    def _occupy(self, lane: _Lane) -> None:
+    def _occupy(self, slot: _Slot) -> None:
         """Starts a worker where there is none, and gives a free one a cell, as long as cells wait."""
-        if self._waiting and not lane.started:
-            lane.started, lane.ready = True, self._engine.start(lane.number, lane.micro_tokens)
-        if lane.ready and lane.trial is None and (trial := self._next()) is not None:
-            lane.trial = trial
-            cell = self._sweep.identity.cell_id(lane.trial)
+        if self._waiting and not slot.started:
+            slot.started, slot.ready = True, self._engine.start(slot.number, slot.micro_tokens)
+        if slot.ready and slot.trial is None and (trial := self._next()) is not None:
+            slot.trial = trial
+            cell = self._sweep.identity.cell_id(slot.trial)
             self._attempts[cell] = self._attempts.get(cell, 0) + 1
-            self._engine.give(lane.number, lane.trial, save=self._save)
+            self._engine.give(slot.number, slot.trial, save=self._save)
 
     def _next(self) -> Trial | None:
         """Takes the first waiting cell whose round before is neither waiting nor at work; None where there is none."""
-        unfinished = [*self._waiting, *(lane.trial for lane in self._lanes if lane.trial is not None)]
+        unfinished = [*self._waiting, *(slot.trial for slot in self._slots if slot.trial is not None)]
         trial = next((trial for trial in self._waiting if trial.parent not in unfinished), None)
         if trial is not None:
             self._waiting.remove(trial)
         return trial
 
-    def _hear(self, lane: _Lane, message: Message) -> None:
+    def _hear(self, slot: _Slot, message: Message) -> None:
         kind, *content = message
         if kind == "ready":
-            lane.ready = True
+            slot.ready = True
         elif kind == "ended":
-            lane.micro_tokens, worn = content
-            self._end(lane)
-            if worn:
-                self._dismiss(lane, ask=True)
+            slot.micro_tokens, should_restart = content
+            self._end(slot)
+            if should_restart:
+                self._dismiss(slot, ask=True)
         elif kind == "lost":
-            self._lost(lane, *content)
+            self._lost(slot, *content)
         elif kind == "stopped":
             raise SweepStopped(content[0])
         elif kind == "fault":
             raise WorkerFault(content[0])
         else:
-            self._tell(lane, kind, content)
+            self._tell(slot, kind, content)
 
-    def _tell(self, lane: _Lane, kind: str, content: Sequence[Any]) -> None:
+    def _tell(self, slot: _Slot, kind: str, content: Sequence[Any]) -> None:
         if kind == "stage":
-            lane.stage = lane.stages.enter_context(self._progress.stage(*content))
+            slot.stage = slot.stages.enter_context(self._progress.stage(*content))
         elif kind == "stage_done":
-            lane.stages.close()
+            slot.stages.close()
         elif kind == "advance":
-            lane.stage.advance(*content)
+            slot.stage.advance(*content)
         elif kind in ("note", "warn", "cell_kept"):
             getattr(self._progress, kind)(*content)
         else:
-            getattr(self._progress, kind)(*content, lane=lane.number)
+            getattr(self._progress, kind)(*content, slot=slot.number)
 
-    def _end(self, lane: _Lane) -> None:
-        trial, lane.trial = lane.trial, None
+    def _end(self, slot: _Slot) -> None:
+        trial, slot.trial = slot.trial, None
         self._after(trial)
 
-    def _lost(self, lane: _Lane, cause: str, short_of_memory: bool) -> None:
+    def _lost(self, slot: _Slot, cause: str, short_of_memory: bool) -> None:
         """The worker is gone and its cell, if it had one, with it: a fresh one tries again, or it has failed."""
-        trial = lane.trial
-        self._dismiss(lane, ask=False)
+        trial = slot.trial
+        self._dismiss(slot, ask=False)
         begun = self._attempts[self._sweep.identity.cell_id(trial)] if trial else 0
         if short_of_memory and begun > 1:  # once may be an accident, and another cut of a batch moves last bits
-            lane.micro_tokens = max((lane.micro_tokens or self._sweep.options.micro_tokens or 2048) // 2, FEWEST_TOKENS)
+            slot.micro_tokens = max((slot.micro_tokens or self._sweep.options.micro_tokens or 2048) // 2, FEWEST_TOKENS)
         if trial is None:
             self._lost_at_the_start += 1
-            if self._lost_at_the_start >= self._engine.attempts * len(self._lanes):
+            if self._lost_at_the_start >= self._engine.attempts * len(self._slots):
                 raise SweepStopped(f"no worker comes up: {cause}")
             self._progress.warn(f"{cause}; another worker takes its place")
         elif begun < self._engine.attempts:
             self._progress.warn(f"{trial.label}: {cause}; trying it again")
-            self._progress.cell_dropped(lane=lane.number)
-            lane.trial = None
+            self._progress.cell_dropped(slot=slot.number)
+            slot.trial = None
             self._waiting.appendleft(trial)
         else:
             store_lost(self._sweep.identity, trial, self._sweep.folder(trial), cause)
-            self._progress.cell_failed(trial.label, cause, lane=lane.number)
-            self._end(lane)
+            self._progress.cell_failed(trial.label, cause, slot=slot.number)
+            self._end(slot)
 
-    def _dismiss(self, lane: _Lane, *, ask: bool) -> None:
-        if lane.started:
-            self._engine.dismiss(lane.number, ask=ask)
-        lane.stages.close()
-        lane.started = lane.ready = False
+    def _dismiss(self, slot: _Slot, *, ask: bool) -> None:
+        if slot.started:
+            self._engine.dismiss(slot.number, ask=ask)
+        slot.stages.close()
+        slot.started = slot.ready = False

@@ -17,22 +17,22 @@ be it: the worker is gone), `stopped` (no cell can be run), `fault` (the traceba
 
 
 class Engine(Protocol):
-    """Starts workers, one a lane, carries cells to them and brings back what they say."""
+    """Starts workers, one a slot, hands them cells and brings back their messages."""
 
-    lanes: int
+    slots: int
     attempts: int
     """How often a cell is begun before it has failed, where it loses its worker each time."""
 
-    def start(self, lane: int, micro_tokens: int | None) -> bool:
+    def start(self, slot: int, micro_tokens: int | None) -> bool:
         """Starts a worker; whether it takes a cell at once. Else it says `ready` when it does."""
 
-    def give(self, lane: int, trial: Trial, *, save: bool) -> None:
+    def give(self, slot: int, trial: Trial, *, save: bool) -> None:
         """Hands a cell to a worker that is free."""
 
     def listen(self) -> Iterable[tuple[int, Message]]:
         """Waits until some worker says something, and who said what."""
 
-    def dismiss(self, lane: int, *, ask: bool) -> None:
+    def dismiss(self, slot: int, *, ask: bool) -> None:
         """Ends a worker that is alive or not; asked, it ends in its own time."""
 
 

@@ -1,6 +1,6 @@
 """Cells in actors of a Ray cluster, whose machines need not share a disk with the command.
 
-The command holds the claim on a cell while an actor works at it, takes the cell's files as pieces and stores them
+The command holds the lock on a cell while an actor works at it, takes the cell's files as chunks and stores them
 whole. The reference is a first stage: the first actor that is ready measures it (and makes the starting weights of
 start=sft), and machines with another cache are sent what it made, so that all cells compare with the same numbers.
 """
@@ -20,18 +20,18 @@ from ray.exceptions import RayError, RayTaskError
 
 from harness.cache import cache_folder
 from harness.cells.sweep import Sweep
-from harness.engines.actor import Actor, Errand, Hello, Order, place_here
+from harness.engines.actor import Actor, ActorConfig, CellTask, Hello, place_here
 from harness.engines.cluster import connect, places, request, require_room
-from harness.engines.parcels import Piece, cell_files, deliver, keep, pieces, put
+from harness.engines.file_chunks import Chunk, cell_files, chunks, deliver, keep, put
 from harness.engines.protocol import Message
-from harness.engines.worker import duty_of
+from harness.engines.worker import worker_config
 from harness.errors import SweepStopped, UsageError, storage_failure
 from harness.experiment.trial import Trial
 from harness.progress import Progress
 from results.cells import store
 
 SECONDS_BETWEEN_LOOKS = 5.0  # at the nodes, while nothing is said
-PARCEL = ".parcel.tmp"  # in a claimed cell's folder, where whoever claims it next removes what was left behind
+ARRIVED = ".parcel.tmp"  # in a locked cell's folder, where whoever locks it next removes what was left behind
 
 
 class Actors:
@@ -44,112 +44,112 @@ class Actors:
         connect(options.ray_address)
         self._asked = request(options)
         require_room(self._asked)
-        self.lanes = min(options.workers or places(self._asked), len(todo))
+        self.slots = min(options.workers or places(self._asked), len(todo))
         plugins = {name: Path(name).expanduser().read_bytes() for name in options.plugins if name.endswith(".py")}
-        self._errand = ray.put(Errand(duty_of(sweep, todo, self.lanes), self._asked, plugins))
+        self._config = ray.put(ActorConfig(worker_config(sweep, todo, self.slots), self._asked, plugins))
         self._sweep, self._progress = sweep, progress
         self._make = ray.remote(Actor).options(**self._asked)
         self._actors: dict[int, Any] = {}
-        self._coming: dict[Any, int] = {}  # an actor's first answer -> lane
-        self._saying: dict[Any, int] = {}  # what an actor says during an order -> lane
+        self._coming: dict[Any, int] = {}  # an actor's first reply -> slot
+        self._saying: dict[Any, int] = {}  # the messages of an actor during a task -> slot
         self._tokens: dict[int, int | None] = {}
-        self._orders: dict[int, _Cell | _Reference] = {}
-        self._told: deque[tuple[int, Message]] = deque()
+        self._tasks: dict[int, _Cell | _Reference] = {}
+        self._messages: deque[tuple[int, Message]] = deque()
         self._reference: list[str] | None = None if options.store or options.start == "sft" else []
         self._reference_place = self._here = place_here()
         self._idle: dict[int, Hello] = {}  # ready but for the reference
 
-    def start(self, lane: int, micro_tokens: int | None) -> bool:
+    def start(self, slot: int, micro_tokens: int | None) -> bool:
         """Asks for an actor; Ray makes it where there is room, at once or later."""
-        self._actors[lane] = self._make.remote(self._errand, micro_tokens)
-        self._tokens[lane] = micro_tokens
-        self._coming[self._actors[lane].hello.remote()] = lane
+        self._actors[slot] = self._make.remote(self._config, micro_tokens)
+        self._tokens[slot] = micro_tokens
+        self._coming[self._actors[slot].hello.remote()] = slot
         return False
 
-    def give(self, lane: int, trial: Trial, *, save: bool) -> None:
-        """Claims the cell and sends it, with what is there of it already."""
+    def give(self, slot: int, trial: Trial, *, save: bool) -> None:
+        """Locks the cell and sends it, with what is there of it already."""
         folder, cell = self._sweep.folder(trial), _Cell(self._sweep.folder(trial))
         try:
-            cell.claim()
+            cell.lock()
         except store.Claimed as error:
-            self._told.append((lane, ("note", f"{trial.label}: left alone for now: {error}")))
-            self._told.append((lane, ("ended", self._tokens[lane], False)))
+            self._messages.append((slot, ("note", f"{trial.label}: left alone for now: {error}")))
+            self._messages.append((slot, ("ended", self._tokens[slot], False)))
             return
-        self._orders[lane] = cell
+        self._tasks[slot] = cell
         if not self._sweep.missing(trial, save=save):
-            self._told.append((lane, ("cell_kept", trial.label, "made by another command meanwhile")))
-            self._told.append((lane, ("ended", self._tokens[lane], False)))
-            self._close(lane)
+            self._messages.append((slot, ("cell_kept", trial.label, "made by another command meanwhile")))
+            self._messages.append((slot, ("ended", self._tokens[slot], False)))
+            self._close(slot)
             return
         with_model = bool(self._sweep.options.generate) and store.is_done(folder)
-        order = Order(trial, save, tuple(pieces(folder, cell_files(folder, model=with_model))))
-        self._follow(lane, self._actors[lane].run, order)
+        task = CellTask(trial, save, tuple(chunks(folder, cell_files(folder, model=with_model))))
+        self._follow(slot, self._actors[slot].run, task)
 
     def listen(self) -> Iterator[tuple[int, Message]]:
         """What is to be said at once, else the next that an actor says or that becomes of it."""
-        while not self._told:
+        while not self._messages:
             ready, _ = ray.wait([*self._coming, *self._saying], timeout=SECONDS_BETWEEN_LOOKS)
             if not ready:
                 self._require_nodes()
             for source in ready:
-                lane = self._coming.pop(source, None)
-                if lane is None:
+                slot = self._coming.pop(source, None)
+                if slot is None:
                     self._hear(self._saying[source], source)
                 else:
-                    self._welcome(lane, source)
-        while self._told:
-            yield self._told.popleft()
+                    self._welcome(slot, source)
+        while self._messages:
+            yield self._messages.popleft()
 
-    def dismiss(self, lane: int, *, ask: bool) -> None:
+    def dismiss(self, slot: int, *, ask: bool) -> None:
         """Ends an actor; asked, it tidies up first."""
-        actor = self._actors.pop(lane)
+        actor = self._actors.pop(slot)
         if ask:
             actor.__ray_terminate__.remote()
         else:
             ray.kill(actor)
         for sources in (self._coming, self._saying):
-            for source in [source for source, its in sources.items() if its == lane]:
+            for source in [source for source, its in sources.items() if its == slot]:
                 del sources[source]
-        self._idle.pop(lane, None)
-        self._close(lane)
-        if self._idle and not any(isinstance(order, _Reference) for order in self._orders.values()):
+        self._idle.pop(slot, None)
+        self._close(slot)
+        if self._idle and not any(isinstance(task, _Reference) for task in self._tasks.values()):
             self._prepare(*self._idle.popitem())
 
-    def _follow(self, lane: int, method: Any, order: Any) -> None:
-        self._saying[method.options(num_returns="streaming").remote(order)] = lane
+    def _follow(self, slot: int, method: Any, task: Any) -> None:
+        self._saying[method.options(num_returns="streaming").remote(task)] = slot
 
-    def _close(self, lane: int) -> None:
-        if lane in self._orders:
-            self._orders.pop(lane).close()
+    def _close(self, slot: int) -> None:
+        if slot in self._tasks:
+            self._tasks.pop(slot).close()
 
-    def _welcome(self, lane: int, source: Any) -> None:
+    def _welcome(self, slot: int, source: Any) -> None:
         """An actor has said where it is, or was lost on the way."""
         try:
             hello: Hello = ray.get(source)
         except RayError as error:
-            self._told.append((lane, ("lost", _cause(error), True)))
+            self._messages.append((slot, ("lost", _cause(error), True)))
             return
         if hello.problem:
             raise SweepStopped(f"the cluster's node {hello.place[0]} cannot run these cells: {hello.problem}")
-        self._prepare(lane, hello)
+        self._prepare(slot, hello)
 
-    def _prepare(self, lane: int, hello: Hello) -> None:
+    def _prepare(self, slot: int, hello: Hello) -> None:
         """Sees to it that a new actor has the reference, then lets it take cells."""
-        if self._reference is None and any(isinstance(order, _Reference) for order in self._orders.values()):
-            self._idle[lane] = hello
+        if self._reference is None and any(isinstance(task, _Reference) for task in self._tasks.values()):
+            self._idle[slot] = hello
         elif self._reference is None:
-            self._orders[lane] = _Reference(hello)
-            self._follow(lane, self._actors[lane].measure_reference, self._here)
+            self._tasks[slot] = _Reference(hello)
+            self._follow(slot, self._actors[slot].measure_reference, self._here)
         else:
             if hello.place != self._reference_place and self._reference:
                 cache = cache_folder()
-                for piece in pieces(cache, [cache / name for name in self._reference]):
-                    self._actors[lane].receive.remote(piece)
-                self._actors[lane].keep_received.remote()
-            self._told.append((lane, ("ready",)))
+                for chunk in chunks(cache, [cache / name for name in self._reference]):
+                    self._actors[slot].receive.remote(chunk)
+                self._actors[slot].keep_received.remote()
+            self._messages.append((slot, ("ready",)))
 
-    def _hear(self, lane: int, source: Any) -> None:
-        """The next thing that an actor says during an order."""
+    def _hear(self, slot: int, source: Any) -> None:
+        """The next message of an actor during a task."""
         try:
             kind, *content = message = ray.get(next(source))
         except StopIteration:
@@ -158,33 +158,33 @@ class Actors:
         except RayError as error:
             message = ("lost", _cause(error), True)
             del self._saying[source]
-            self._told.append((lane, message))
+            self._messages.append((slot, message))
             return
-        order = self._orders[lane]
+        task = self._tasks[slot]
         try:
             if kind in ("file", "kept"):
-                order.take(*content)
+                task.take(*content)
             elif kind in ("cell_finished", "cell_failed"):
-                order.last_words = message  # said when the files are here
+                task.last_words = message  # said when the files are here
             elif kind == "ended":
-                self._finish(lane, order, message)
+                self._finish(slot, task, message)
             else:
-                self._told.append((lane, message))
+                self._messages.append((slot, message))
         except OSError as error:
             if (reason := storage_failure(error)) is None:
                 raise
             raise SweepStopped(reason) from error
 
-    def _finish(self, lane: int, order: _Cell | _Reference, message: Message) -> None:
-        order.store()
-        self._close(lane)
-        if isinstance(order, _Cell):
-            if order.last_words:
-                self._told.append((lane, order.last_words))
-            self._told.append((lane, message))
+    def _finish(self, slot: int, task: _Cell | _Reference, message: Message) -> None:
+        task.store()
+        self._close(slot)
+        if isinstance(task, _Cell):
+            if task.last_words:
+                self._messages.append((slot, task.last_words))
+            self._messages.append((slot, message))
             return
-        self._reference, self._reference_place = order.names, order.hello.place
-        self._told.append((lane, ("ready",)))
+        self._reference, self._reference_place = task.names, task.hello.place
+        self._messages.append((slot, ("ready",)))
         for other in list(self._idle):
             self._prepare(other, self._idle.pop(other))
 
@@ -197,25 +197,25 @@ class Actors:
 
 
 class _Cell:
-    """A cell that an actor works at: claimed here, its files arriving in its folder."""
+    """A cell that an actor works at: locked here, its files arriving in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._held = folder, ExitStack()
         self.last_words: Message | None = None
 
-    def claim(self) -> None:
+    def lock(self) -> None:
         """Raises: Claimed where another command has it."""
         self._held.enter_context(store.claim(self._folder))
 
-    def take(self, piece: Piece) -> None:
-        put(self._folder / PARCEL, piece)
+    def take(self, chunk: Chunk) -> None:
+        put(self._folder / ARRIVED, chunk)
 
     def store(self) -> None:
-        if (self._folder / PARCEL).is_dir():
-            deliver(self._folder / PARCEL, self._folder)
+        if (self._folder / ARRIVED).is_dir():
+            deliver(self._folder / ARRIVED, self._folder)
 
     def close(self) -> None:
-        shutil.rmtree(self._folder / PARCEL, ignore_errors=True)
+        shutil.rmtree(self._folder / ARRIVED, ignore_errors=True)
         self._held.close()
 
 
@@ -224,19 +224,19 @@ class _Reference:
 
     def __init__(self, hello: Hello) -> None:
         self.hello, self.names = hello, []
-        self._parcel = tempfile.TemporaryDirectory(prefix="reference-")
+        self._arrived = tempfile.TemporaryDirectory(prefix="reference-")
 
-    def take(self, what: Piece | list[str]) -> None:
-        if isinstance(what, Piece):
-            put(Path(self._parcel.name), what)
+    def take(self, what: Chunk | list[str]) -> None:
+        if isinstance(what, Chunk):
+            put(Path(self._arrived.name), what)
         else:
             self.names = what
 
     def store(self) -> None:
-        keep(Path(self._parcel.name), cache_folder())
+        keep(Path(self._arrived.name), cache_folder())
 
     def close(self) -> None:
-        self._parcel.cleanup()
+        self._arrived.cleanup()
 
 
 def _cause(error: RayError) -> str:

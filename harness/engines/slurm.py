@@ -1,7 +1,7 @@
 """Cells in jobs of a Slurm cluster whose machines share a disk with the command: `out`, the cache and the plug-ins.
 
 A job is a long-lived worker: it waits in the queue once, loads the model once and runs many cells. It is spoken to
-through files (mailbox.py), claims the cells itself, and is replaced when it ends before it was told to: taken by
+through files (message_queue.py), locks the cells itself, and is replaced when it ends before it was told to: taken by
 another user, lost with its machine, or at the end of its time. Submitting and watching is submitit's work.
 """
 
@@ -21,9 +21,9 @@ from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
 from harness.cells.sweep import Sweep
 from harness.compute.machine import Machine, machine_here
-from harness.engines.mailbox import ANSWERS, CELL, HERE, LEAVE, ORDERS, STILL_HERE, Lines, serve
+from harness.engines.message_queue import CELL, FROM_WORKER, HERE, LEAVE, STILL_HERE, TO_WORKER, MessageQueue, serve
 from harness.engines.protocol import Message
-from harness.engines.worker import duty_of
+from harness.engines.worker import worker_config
 from harness.errors import UsageError
 from harness.experiment.trial import Trial
 from harness.options.run import Options
@@ -41,18 +41,18 @@ SHORT_OF_MEMORY = "OUT_OF_MEMORY"
 
 @dataclass
 class _Job:
-    """One worker. folder: its mailbox and logs. who: its host and process, once it runs. cell: the folder it holds."""
+    """One worker. folder: its message queues, logs. who: its host and process, once it runs. cell: the one it holds."""
 
     job: submitit.Job[None]
     folder: Path
-    orders: Lines
-    answers: Lines
+    to_worker: MessageQueue
+    from_worker: MessageQueue
     who: tuple[str, int] | None = None
     cell: Path | None = None
 
     def heard(self) -> Iterator[Message]:
         """What it has said since."""
-        for kind, *content in self.answers.fresh():
+        for kind, *content in self.from_worker.fresh():
             if kind == HERE:
                 self.who = content[0], content[1]
             yield ("ready",) if kind == HERE else (kind, *content)
@@ -73,42 +73,42 @@ class Jobs:
 
     def __init__(self, sweep: Sweep, todo: Sequence[Trial]) -> None:
         self._sweep, self._todo = sweep, todo
-        self.lanes = min(sweep.options.workers or MOST_JOBS, len(todo))
+        self.slots = min(sweep.options.workers or MOST_JOBS, len(todo))
         self._jobs: dict[int, _Job] = {}
         self._looked = time.monotonic()
 
-    def start(self, lane: int, micro_tokens: int | None) -> bool:
+    def start(self, slot: int, micro_tokens: int | None) -> bool:
         """Submits a job; it says so when it runs, and is given a cell then."""
         self._sweep.place.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=self._sweep.place)).absolute()
-        duty = duty_of(self._sweep, self._todo, self.lanes, micro_tokens)
-        job = _submit(self._sweep.options, folder, serve, duty, str(folder))
-        self._jobs[lane] = _Job(job, folder, Lines(folder / ORDERS), Lines(folder / ANSWERS))
+        config = worker_config(self._sweep, self._todo, self.slots, micro_tokens)
+        job = _submit(self._sweep.options, folder, serve, config, str(folder))
+        self._jobs[slot] = _Job(job, folder, MessageQueue(folder / TO_WORKER), MessageQueue(folder / FROM_WORKER))
         return False
 
-    def give(self, lane: int, trial: Trial, *, save: bool) -> None:
-        """Writes the order into the worker's mailbox."""
-        held = self._jobs[lane]
+    def give(self, slot: int, trial: Trial, *, save: bool) -> None:
+        """Writes the cell into the worker's message queue."""
+        held = self._jobs[slot]
         held.cell = self._sweep.folder(trial)
-        held.orders.append(CELL, self._sweep.identity.cell_id(trial), save)
+        held.to_worker.append(CELL, self._sweep.identity.cell_id(trial), save)
 
     def listen(self) -> Iterator[tuple[int, Message]]:
         """What the jobs have said; that one is gone, where the queue says so."""
         while True:
             ended = self._ended() if time.monotonic() - self._looked > SECONDS_BETWEEN_STATES else []
-            said = [(lane, message) for lane, held in self._jobs.items() for message in held.heard()]
-            spoke = {lane for lane, _ in said}
-            said += [(lane, self._loss(self._jobs[lane])) for lane in ended if lane not in spoke]
+            said = [(slot, message) for slot, held in self._jobs.items() for message in held.heard()]
+            spoke = {slot for slot, _ in said}
+            said += [(slot, self._loss(self._jobs[slot])) for slot in ended if slot not in spoke]
             if said:
                 yield from said
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def dismiss(self, lane: int, *, ask: bool) -> None:
-        """Ends a job: one that waits for cells is told to leave, any other cancelled, and its claim goes with it."""
-        held = self._jobs.pop(lane)
+    def dismiss(self, slot: int, *, ask: bool) -> None:
+        """Ends a job: one that waits for cells is told to leave, any other cancelled, and its lock goes with it."""
+        held = self._jobs.pop(slot)
         if ask and held.who is not None:
-            held.orders.append(LEAVE)
+            held.to_worker.append(LEAVE)
         else:
             self._cancel(held)
             if held.cell is not None and held.who is not None:
@@ -122,8 +122,8 @@ class Jobs:
         self._looked = time.monotonic()
         submitit.SlurmJob.watcher.update()
         for held in self._jobs.values():
-            held.orders.append(STILL_HERE)
-        return [lane for lane, held in self._jobs.items() if held.has_ended()]
+            held.to_worker.append(STILL_HERE)
+        return [slot for slot, held in self._jobs.items() if held.has_ended()]
 
     def _cancel(self, held: _Job) -> None:
         if not held.has_ended():
@@ -147,7 +147,7 @@ class Jobs:
 def machine_there(options: Options, progress: Progress) -> Machine:
     """The machine that cells run on, as a job of their kind finds it.
 
-    Raises: UsageError where there is no Slurm, it refuses the job, or the job ends without an answer.
+    Raises: UsageError where there is no Slurm, it refuses the job, or the job ends without a completion.
     """
     if missing := [name for name in ("sbatch", "srun", "sacct", "scancel") if shutil.which(name) is None]:
         raise UsageError(

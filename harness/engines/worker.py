@@ -24,7 +24,7 @@ from harness.engines.protocol import Message
 from harness.errors import memory_failure, stopping_failure
 from harness.experiment.trial import Trial
 from harness.progress import Progress, estimate
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from results.cells import store
 
 Send = Callable[..., None]
@@ -46,7 +46,7 @@ class Worker:
     _runner: CellRunner | None = field(default=None, init=False)
 
     def run(self, trial: Trial, *, save: bool) -> None:
-        """One cell, from starting weights to a stored row, told to `progress`; a failed one is told too."""
+        """One cell, from starting weights to a stored row, shown by `progress`; a failed one is shown too."""
         if not self._may_begin(trial):
             return
         runner = self._runner = self._runner or self._load()
@@ -73,8 +73,8 @@ class Worker:
         else:
             accuracy = row["preference_accuracy"]
             unpaired = accuracy is None or math.isnan(accuracy)
-            told = "unpaired rows have no accuracy" if unpaired else f"preference accuracy {accuracy:.3f}"
-            self.progress.cell_finished(trial.label, told)
+            summary = "unpaired rows have no accuracy" if unpaired else f"preference accuracy {accuracy:.3f}"
+            self.progress.cell_finished(trial.label, summary)
         if trial.parent:
             self.sweep.forget(trial.parent)
 
@@ -106,17 +106,17 @@ class Worker:
     def measure_reference(self) -> list[Path]:
         """Makes what all cells need of the starting weights; the files of the cache that hold it."""
         self._runner = self._runner or self._load()
-        return self._runner.bench.measure_reference(self.todo)
+        return self._runner.loaded.measure_reference(self.todo)
 
     @property
-    def worn(self) -> bool:
-        """Whether memory ran out here, so that a fresh process should go on."""
-        return self._runner is not None and self._runner.bench.memory_ran_out
+    def should_restart(self) -> bool:
+        """Whether memory ran out here, so that a fresh process should take over."""
+        return self._runner is not None and self._runner.loaded.memory_ran_out
 
     @property
     def fitting_tokens(self) -> int | None:
         """The micro-batch that memory held in the end."""
-        return self._runner.bench.micro_tokens if self._runner else self.micro_tokens
+        return self._runner.loaded.micro_tokens if self._runner else self.micro_tokens
 
     def _load(self) -> CellRunner:
         """Loads the model and says how long the work will take."""
@@ -124,7 +124,7 @@ class Worker:
         with progress.stage(f"loading {sweep.options.model}", 1):
             runner = ranks.run_on_all_ranks(
                 lambda: CellRunner(
-                    Bench(
+                    LoadedModel(
                         sweep.identity,
                         sweep.tokenizer,
                         sweep.machine,
@@ -134,24 +134,24 @@ class Worker:
                     )
                 ),
                 "load",
-                duty_of(sweep, self.todo, 1),
+                worker_config(sweep, self.todo, 1),
             )
-        bench = runner.bench
+        loaded = runner.loaded
         if self.micro_tokens is not None:
-            bench.micro_tokens, bench.micro_batch = self.micro_tokens, None
+            loaded.micro_tokens, loaded.micro_batch = self.micro_tokens, None
         amount = work(sweep.options, sweep.data, self.todo)
-        rates = Rates(*ranks.run_on_all_ranks(bench.seconds_per_token, "rates"))
+        rates = Rates(*ranks.run_on_all_ranks(loaded.seconds_per_token, "rates"))
         expected = seconds(amount, rates) / (self.workers * ranks.processes())
         progress.note(
             f"{len(self.todo)} of {len(sweep.trials)} cells to run on {sweep.machine.device_name}, "
-            f"{sweep.machine.precision}, {bench.layout} layout: about {estimate(expected)}"
+            f"{sweep.machine.precision}, {loaded.layout} layout: about {estimate(expected)}"
         )
         return runner
 
 
 @dataclass(frozen=True)
-class Duty:
-    """What a worker is told at its start, and a process that follows another one in its cells."""
+class WorkerConfig:
+    """What a worker gets at its start, and so does a process that follows rank 0."""
 
     sweep: Sweep
     todo: Sequence[Trial]
@@ -161,18 +161,18 @@ class Duty:
     micro_tokens: int | None
 
 
-def duty_of(sweep: Sweep, todo: Sequence[Trial], workers: int, micro_tokens: int | None = None) -> Duty:
-    """The duty of one of `workers` workers, with the sums of losses that were made here."""
+def worker_config(sweep: Sweep, todo: Sequence[Trial], workers: int, micro_tokens: int | None = None) -> WorkerConfig:
+    """The configuration of one of `workers` workers, with the sums of losses that were made here."""
     sums = {name: dict(losses.get(name).parts) for name in losses.names() if losses.get(name).parts}
-    return Duty(sweep, todo, sums, sweep.options.plugins, workers, micro_tokens)
+    return WorkerConfig(sweep, todo, sums, sweep.options.plugins, workers, micro_tokens)
 
 
 def ending(worker: Worker, trial: Trial, *, save: bool) -> Message:
-    """Runs one cell in a worker of its own; how that ended, in the words of the pool."""
+    """Runs one cell in a worker of its own; how that ended, as a message to the pool."""
 
     def work() -> Message:
         worker.run(trial, save=save)
-        return "ended", worker.fitting_tokens, worker.worn
+        return "ended", worker.fitting_tokens, worker.should_restart
 
     return guarded(work)
 
@@ -188,18 +188,18 @@ def guarded(work: Callable[[], Message]) -> Message:
         return ("stopped", stopping) if stopping is not None else ("fault", traceback.format_exc())
 
 
-def register_losses(duty: Duty) -> None:
+def register_losses(config: WorkerConfig) -> None:
     """The losses that this process does not know from its imports: plug-ins, and sums made in the parent."""
     losses.load_entry_points()
-    for source in duty.plugins:
+    for source in config.plugins:
         losses.load_plugin(source)
-    for name, parts in duty.sums.items():
+    for name, parts in config.sums.items():
         if name not in losses.names():
             losses.combine(name, **parts)
 
 
-class Relay(Progress):
-    """Progress that is told in another process."""
+class RemoteProgress(Progress):
+    """Progress that is shown by another process."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -211,9 +211,9 @@ class Relay(Progress):
         self._send("warn", text)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[RelayStage]:
+    def stage(self, name: str, total: int) -> Iterator[RemoteStage]:
         self._send("stage", name, total)
-        yield RelayStage(self._send)
+        yield RemoteStage(self._send)
         self._send("stage_done")
 
     def cell_started(self, label: str, steps: int) -> None:
@@ -233,7 +233,7 @@ class Relay(Progress):
 
 
 @dataclass
-class RelayStage:
+class RemoteStage:
     """A stage whose count is kept in another process."""
 
     _send: Send

@@ -28,7 +28,7 @@ from results.schema.row import CAPABILITY_PREFIX
 if TYPE_CHECKING:
     from harness.experiment.identity import Identity
     from harness.experiment.trial import Trial
-    from harness.training.loaded_model import Bench
+    from harness.training.loaded_model import LoadedModel
 
 DETAILS = "capability"  # the column with metric and items of each task
 
@@ -71,29 +71,29 @@ def holds_tasks(details: Any, tasks: Sequence[str]) -> bool:
 
 
 @measurement(column=DETAILS, option="lm_eval", needs="model", is_held=holds_tasks)
-def of_cell(bench: Bench, trial: Trial) -> dict[str, Any]:
+def of_cell(loaded: LoadedModel, trial: Trial) -> dict[str, Any]:
     """The columns of the cell just trained: its weights go into a folder for as long as they are measured.
 
     Where that fails there is a warning and no column: what was trained is worth keeping.
     """
-    identity, machine, tasks = bench.identity, bench.machine, bench.options.lm_eval
+    identity, machine, tasks = loaded.identity, loaded.machine, loaded.options.lm_eval
     with tempfile.TemporaryDirectory(prefix="capability-") as place:
         trained, start = Path(place) / "trained", Path(place) / "start"
-        if trial.given:
-            trained = trial.given.folder
+        if trial.external_checkpoint:
+            trained = trial.external_checkpoint.folder
         elif trial.loss != "none":
-            bench.policy.save(trained, bench.tokenizer)
-        with bench.progress.stage(f"capability of {trial.label}", len(tasks)) as stage:
+            loaded.policy.save(trained, loaded.tokenizer)
+        with loaded.progress.stage(f"capability of {trial.label}", len(tasks)) as stage:
             before = kept_scores(identity, tasks)
             if identity.options.start != "model":
-                bench.policy.end()
-                bench.policy.save(start, bench.tokenizer)
+                loaded.policy.end()
+                loaded.policy.save(start, loaded.tokenizer)
             base = start if start.is_dir() else identity.source.folder
             try:
                 before = before or measure_starting_weights(identity, machine, base, tasks)
                 after = before if trial.loss == "none" else scores_of(identity, machine, trained, tasks, base)
             except CapabilityError as error:
-                bench.progress.warn(f"{trial.label} is stored without its capability: {error}")
+                loaded.progress.warn(f"{trial.label} is stored without its capability: {error}")
                 return {}
             stage.advance(len(tasks))
     return columns(before, after, tasks)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.evaluation.answer_tables import Asked, Cell
+from harness.evaluation.completion_tables import Cell, JudgePrompt
 from harness.judges import JudgeError
 from harness.options.judges import JudgeSettings
 from harness.options.run import Options
@@ -29,7 +29,7 @@ class Finished:
 
     folders: Sequence[Path]
     options: Options
-    prompts: Mapping[str, Asked]
+    prompts: Mapping[str, JudgePrompt]
     settings: JudgeSettings
     progress: Progress
 
@@ -50,7 +50,7 @@ def add_to_each(
     failures = []
     for cell in cells:
         try:
-            with progress.stage(title(cell), len(cell.answers)) as stage:
+            with progress.stage(title(cell), len(cell.completions)) as stage:
                 columns = measure(cell, stage.advance)
             with store.claim(cell.folder):
                 store.add_measurement(cell.folder, columns)

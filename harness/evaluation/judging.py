@@ -1,7 +1,7 @@
-"""Judging: the answers of finished cells put to judges, and the verdicts stored beside them.
+"""Judging: the completions of finished cells put to judges, and the verdicts stored beside them.
 
-Nothing is trained or generated here. A cell's answers are its generations.jsonl; the reference's are those of the
-`none` control of the same protocol. Verdicts are kept as they come in (judges/memory.py), and a cell gets its file of
+Nothing is trained or generated here. A cell's completions are its generations.jsonl; the reference's are those of the
+`none` baseline of the same protocol. Verdicts are kept as they come in (judges/memory.py), and a cell gets its file of
 verdicts and its columns in one atomic addition.
 """
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import UsageError
-from harness.evaluation.answer_tables import Asked, Cell, baseline_answers, prompt_table, read_cell
+from harness.evaluation.completion_tables import Cell, JudgePrompt, baseline_completions, prompt_table, read_cell
 from harness.evaluation.finished import Finished
 from harness.evaluation.measurements import measurement
 from harness.judges import Judge, JudgeError, Verdict, make
 from harness.judges.memory import Memory
 from harness.judges.protocol import invalid
-from harness.options.judges import CONTROLS, JudgeSettings
+from harness.options.judges import BASELINE_JUDGES, JudgeSettings
 from harness.progress import Progress
 from results.cells import store
 from results.cells.frames import parquet_bytes, typed_frame
@@ -50,7 +50,7 @@ CANARIES: Mapping[str, Callable[[str], str]] = {
     "copied_prompt": lambda prompt: prompt,
     "injection": lambda prompt: INJECTION,
 }
-"""Name -> the answer that it gives to a prompt."""
+"""Name -> the completion that it gives to a prompt."""
 
 Ask = Callable[[Judge, Sequence[str], Sequence[str], Sequence[str]], list[Verdict]]
 
@@ -61,15 +61,15 @@ def judge_cells(
     baseline: str,
     progress: Progress,
     *,
-    prompts: Mapping[str, Asked],
+    prompts: Mapping[str, JudgePrompt],
     settings: JudgeSettings | None = None,
     memory: Memory | None = None,
 ) -> list[str]:
-    """Puts the answers of finished cells to judges and stores verdicts and columns; one sentence for each failure.
+    """Puts the completions of finished cells to judges and stores verdicts and columns; one sentence for each failure.
 
-    folders: the cells; baseline: `reference` (the control `none` of the same protocol must be among them) or `chosen`.
-    The columns win_rate and its companions are those of the first judge that is no control; `judgements` has all.
-    A judge that fails leaves the cell as it was; others go on.
+    folders: the cells; baseline: `reference` (the baseline `none` of the same protocol must be among them) or `chosen`.
+    The columns win_rate and its companions are those of the first judge that is no baseline judge; `judgements` has
+    all. A judge that fails leaves the cell as it was; others go on.
     """
     settings = settings or JudgeSettings()
     try:
@@ -103,17 +103,17 @@ def judgements(finished: Finished) -> list[str]:
 
 @dataclass(frozen=True)
 class _Request:
-    """What judges are asked about: cells, what stands against their answers, their prompts, and how they are asked."""
+    """What judges are asked about: cells, their prompts, what stands against their completions, and how to ask."""
 
     cells: Sequence[Cell]
     baseline: str
-    prompts: Mapping[str, Asked]
+    prompts: Mapping[str, JudgePrompt]
     settings: JudgeSettings
     memory: Memory
 
     @property
     def judged(self) -> list[Cell]:
-        """All cells but the one whose answers are the baseline."""
+        """All cells but the one whose completions are the baseline."""
         return [cell for cell in self.cells if cell.row["loss"] != "none" or self.baseline != "reference"]
 
 
@@ -125,7 +125,7 @@ def _judge(
     Raises: JudgeError where the verdicts cannot be used; Claimed where another command has the cell.
     """
     orders = 1 if judge.symmetric else 2
-    with progress.stage(f"{judge.id} on {cell.label}", len(cell.answers) * orders) as stage:
+    with progress.stage(f"{judge.id} on {cell.label}", len(cell.completions) * orders) as stage:
         table, canaries = _verdicts(judge, cell, request, stage.advance)
     measured[judge.id] = win_rates.measure(table) | {"judge_tokens": int(table["judge_tokens"].sum()), **canaries}
     _store(cell, measured, {store.verdicts_file(judge.id): parquet_bytes(table, VERDICT_COLUMNS)})
@@ -141,10 +141,10 @@ class _Verdicts(NamedTuple):
 def _verdicts(judge: Judge, cell: Cell, request: _Request, advance: Callable[[int], None]) -> _Verdicts:
     """One judge on one cell. Raises: JudgeError where the verdicts cannot be used."""
     asked, memory, baseline = prompt_table(cell, request.prompts), request.memory, request.baseline
-    against = baseline_answers(cell, request.cells, baseline, request.prompts)
+    against = baseline_completions(cell, request.cells, baseline, request.prompts)
     canaries = _canaries(judge, asked, against, memory.ask)
     ask = partial(memory.ask, advance=advance)
-    table = judge_cell(judge, asked, cell.answers, against, baseline=baseline, ask=ask)
+    table = judge_cell(judge, asked, cell.completions, against, baseline=baseline, ask=ask)
     refuse_invalid(judge, table, request.settings.max_invalid)
     return _Verdicts(typed_frame(table, VERDICT_COLUMNS, "verdict"), canaries)
 
@@ -152,23 +152,23 @@ def _verdicts(judge: Judge, cell: Cell, request: _Request, advance: Callable[[in
 def judge_cell(
     judge: Judge,
     prompts_table: pd.DataFrame,
-    policy_answers: pd.DataFrame,
-    baseline_answers: pd.DataFrame,
+    policy_completions: pd.DataFrame,
+    baseline_completions: pd.DataFrame,
     *,
     baseline: str = "reference",
     ask: Ask = lambda judge, *texts: judge.compare(*texts),
 ) -> pd.DataFrame:
-    """The verdict table of one cell: one row an answer of the policy, in the columns of VERDICT_COLUMNS.
+    """The verdict table of one cell: one row a completion of the policy, in the columns of VERDICT_COLUMNS.
 
-    prompts_table: prompt_id, cluster_id, prompt. The answers: prompt_id, sample, answer, tokens; the baseline's answer
-    is that of the same sample, else its first. Equal answers tie without being asked about. A judge that is not
-    symmetric sees both orders: the preference is their mean, a half where they contradict each other.
-    Raises: JudgeError where a prompt or a baseline's answer is missing, or as the judge does.
+    prompts_table: prompt_id, cluster_id, prompt. The completions: prompt_id, sample, answer, tokens; the baseline's
+    completion is that of the same sample, else its first. Equal completions tie without being asked about. A judge that
+    is not symmetric sees both orders: the preference is their mean, a half where they contradict each other.
+    Raises: JudgeError where a prompt or a baseline's completion is missing, or as the judge does.
     """
     import pandas as pd
 
     known = prompts_table.set_index("prompt_id")
-    sides = [_pair(row, known, _by_sample(baseline_answers)) for row in policy_answers.to_dict("records")]
+    sides = [_pair(row, known, _by_sample(baseline_completions)) for row in policy_completions.to_dict("records")]
     differ = [i for i, side in enumerate(sides) if side["policy"] != side["other"]]
     texts = [[sides[i][name] for i in differ] for name in ("prompt", "policy", "other")]
     found = [(Verdict(0.5, "the answers are the same"), None)] * len(sides)
@@ -213,11 +213,11 @@ def _joined(one: Verdict, other: Verdict) -> tuple[Verdict, bool | None]:
 
 
 def _pair(row: Mapping[str, Any], known: pd.DataFrame, baseline: Mapping[tuple[str, int], Any]) -> dict[str, Any]:
-    """One answer of the policy with its prompt and what stands against it."""
+    """One completion of the policy with its prompt and what stands against it."""
     prompt_id = str(row["prompt_id"])
     other = baseline.get((prompt_id, int(row["sample"])), baseline.get((prompt_id, 0)))
     if other is None or prompt_id not in known.index:
-        what = "baseline's answer" if other is None else "prompt"
+        what = "baseline's completion" if other is None else "prompt"
         raise JudgeError(f"the {what} of prompt {prompt_id!r} is missing; generate both with the same command")
     question = known.loc[prompt_id]
     return {
@@ -231,19 +231,19 @@ def _pair(row: Mapping[str, Any], known: pd.DataFrame, baseline: Mapping[tuple[s
     }
 
 
-def _by_sample(answers: pd.DataFrame) -> dict[tuple[str, int], Any]:
-    return {(str(row["prompt_id"]), int(row["sample"])): row for row in answers.to_dict("records")}
+def _by_sample(completions: pd.DataFrame) -> dict[tuple[str, int], Any]:
+    return {(str(row["prompt_id"]), int(row["sample"])): row for row in completions.to_dict("records")}
 
 
 def _canaries(judge: Judge, asked: pd.DataFrame, against: pd.DataFrame, ask: Ask) -> dict[str, float]:
-    """Share of prompts on which the judge prefers each canary to the baseline's answer; NaN without valid verdicts."""
+    """Share of prompts on which the judge prefers each canary to the baseline; NaN without valid verdicts."""
     first = _by_sample(against)
     rows = [row for row in asked.sort_values("prompt_id").to_dict("records") if (row["prompt_id"], 0) in first]
     prompts = [row["prompt"] for row in rows[:CANARY_PROMPTS]]
-    answers = [first[(row["prompt_id"], 0)]["answer"] for row in rows[:CANARY_PROMPTS]]
+    completions = [first[(row["prompt_id"], 0)]["answer"] for row in rows[:CANARY_PROMPTS]]
     shares = {}
-    for name, answer in CANARIES.items():
-        outcomes = both_orders(judge, prompts, list(map(answer, prompts)), answers, ask=ask)
+    for name, completion in CANARIES.items():
+        outcomes = both_orders(judge, prompts, list(map(completion, prompts)), completions, ask=ask)
         valid = [verdict.preference for verdict, _ in outcomes if verdict.valid]
         shares[f"canary_{name}"] = sum(valid) / len(valid) if valid else math.nan
     return shares
@@ -261,10 +261,10 @@ def refuse_invalid(judge: Judge, table: pd.DataFrame, limit: float) -> None:
 
 
 def _store(cell: Cell, measured: Mapping[str, Mapping[str, Any]], files: Mapping[str, bytes]) -> None:
-    """Adds every judge's numbers to the cell's row, the first that is no control in plain columns."""
+    """Adds every judge's numbers to the cell's row, the first that is no baseline judge in plain columns."""
     with store.claim(cell.folder):
         row = store.read_row(cell.folder)
         earlier = row.get("judgements") or {}
-        leading = next((judge for judge in measured if judge not in CONTROLS), None)
+        leading = next((judge for judge in measured if judge not in BASELINE_JUDGES), None)
         plain = measured[leading] if leading else {} if row.get("judge") else next(iter(measured.values()))
         store.add_measurement(cell.folder, {**plain, "judgements": {**earlier, **measured}}, files)

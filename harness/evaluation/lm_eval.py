@@ -75,8 +75,8 @@ def measure(request: Request) -> list[Score]:
             child.stdin.flush()
         code = child.wait()
         if code != 0 or not answer.is_file():
-            told = (Path(place) / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            cause = told[-1] if told else "nothing was said"
+            output = (Path(place) / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            cause = output[-1] if output else "nothing was said"
             raise CapabilityError(
                 f"lm_eval={','.join(request.tasks)} cannot be measured (exit code {code}): {cause[:400]}; a task of "
                 f"the hub needs its data set in the cache or a network, {PACKAGED} needs neither"
@@ -86,7 +86,7 @@ def measure(request: Request) -> list[Score]:
 
 @contextlib.contextmanager
 def _child(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """The process, its words in a file; its input stays open while this process lives, so it ends with it."""
+    """The process, its output in a file; its input stays open while this process lives, so it ends with it."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     with (place / "log.txt").open("w") as log:
         child = subprocess.Popen(

@@ -7,7 +7,7 @@ A measurement is declared where it is computed:
 
 `column` is that of a row which says what was measured, `option` what asks for it. By what it needs it is:
 
-    policy       a class, made with the loaded model: `Asking`. The policy is asked while its weights are in memory
+    policy       a class, made with the loaded model: `PolicyMeasurement`. The policy is asked while it is in memory
     model        a function of the loaded model and the trial just trained: columns of the row
     nothing      a class, made with the loaded model, whose `on_pairs` adds columns to the table of held-out pairs
     completions  a function of the finished cells (finished.Finished): it stores what it finds, and returns a
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
     from harness.data.dataset import Data
     from harness.experiment.trial import Trial
-    from harness.training.loaded_model import Bench
+    from harness.training.loaded_model import LoadedModel
 
 Needs = Literal["policy", "model", "nothing", "completions"]
 OF_A_CELL: tuple[Needs, ...] = ("policy", "model", "nothing")
 """Needs of what is measured with a cell; completions are read when all cells are finished."""
-Told = Mapping[str, Any]  # column of a measurement -> what a policy answered
+Outputs = Mapping[str, Any]  # column of a measurement -> what a policy gave for it, as completions or log-probs
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
-class Asking(Protocol):
-    """A measurement that asks a policy."""
+class PolicyMeasurement(Protocol):
+    """A measurement of what a policy says while its weights are in memory."""
 
     def prepare(self) -> None:
         """Does what only the reference can do, before a policy takes its place in memory."""
@@ -54,13 +54,13 @@ class Asking(Protocol):
     def ask(self, model: Any) -> Any:
         """What is wanted of a policy while its weights are there."""
 
-    def measure(self, told: Any) -> Addition:
+    def measure(self, outputs: Any) -> Addition:
         """The numbers of what a policy said; its weights may go."""
 
     def measure_reference(self) -> Addition:
-        """The numbers of the untrained control."""
+        """The numbers of the untrained baseline."""
 
-    def again(self, folder: Path) -> Addition:
+    def recompute(self, folder: Path) -> Addition:
         """The numbers of a cell that holds what its policy said. Raises: OSError, ValueError for a bad file."""
 
 
@@ -140,25 +140,27 @@ def of_completions(options: Options, data: Data) -> list[Measurement]:
 class Additions:
     """What a command asks for, measured with one loaded model."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench, self._wanted = bench, wanted(bench.options, bench.data)
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded, self._wanted = loaded, wanted(loaded.options, loaded.data)
         asked = [one for one in registered(*OF_A_CELL) if one.column in self._wanted]
-        self._asking: dict[str, Asking] = {one.column: one.make(bench) for one in asked if one.needs == "policy"}
+        self._of_policies: dict[str, PolicyMeasurement] = {
+            one.column: one.make(loaded) for one in asked if one.needs == "policy"
+        }
         self._of_models = [one.make for one in asked if one.needs == "model"]
-        self._of_rows = [one.make(bench) for one in asked if one.needs == "nothing"]
+        self._of_rows = [one.make(loaded) for one in asked if one.needs == "nothing"]
 
     def prepare(self) -> None:
         """What only the reference can do; before a policy takes its place in memory."""
-        for part in self._asking.values():
+        for part in self._of_policies.values():
             part.prepare()
 
-    def ask(self, model: Any) -> Told:
+    def ask(self, model: Any) -> Outputs:
         """What is wanted of a policy while its weights are there."""
-        return {column: part.ask(model) for column, part in self._asking.items()}
+        return {column: part.ask(model) for column, part in self._of_policies.items()}
 
     def of_model(self, trial: Trial) -> dict[str, Any]:
         """The columns that need the trained model; its weights stay."""
-        return {name: value for of in self._of_models for name, value in of(self._bench, trial).items()}
+        return {name: value for of in self._of_models for name, value in of(self._loaded, trial).items()}
 
     def on_pairs(self, pairs: DataFrame) -> DataFrame:
         """The table of held-out pairs with what else is measured of its rows; a policy's weights may go."""
@@ -166,23 +168,23 @@ class Additions:
             pairs = part.on_pairs(pairs)
         return pairs
 
-    def of_policy(self, told: Told) -> Addition:
+    def of_policy(self, outputs: Outputs) -> Addition:
         """The numbers of what a policy said; its weights go. Empty where nothing is asked for."""
-        return self._joined({column: part.measure(told[column]) for column, part in self._asking.items()})
+        return self._joined({column: part.measure(outputs[column]) for column, part in self._of_policies.items()})
 
     def of_reference(self) -> Addition:
-        """The numbers of the untrained control."""
-        return self._joined({column: part.measure_reference() for column, part in self._asking.items()})
+        """The numbers of the untrained baseline."""
+        return self._joined({column: part.measure_reference() for column, part in self._of_policies.items()})
 
     def of_finished(self, folder: Path, model: Path, lacks: Sequence[Measurement]) -> Addition:
         """The numbers of a finished cell: of what it holds, and what it lacks from its model in the folder `model`."""
         absent = [one.column for one in lacks]
-        found = {column: part.again(folder) for column, part in self._asking.items() if column not in absent}
+        found = {column: part.recompute(folder) for column, part in self._of_policies.items() if column not in absent}
         if absent:
             self.prepare()
-            policy = self._bench.policy.load(model)
-            told = {column: self._asking[column].ask(policy) for column in absent}
-            found |= {column: self._asking[column].measure(said) for column, said in told.items()}
+            policy = self._loaded.policy.load(model)
+            outputs = {column: self._of_policies[column].ask(policy) for column in absent}
+            found |= {column: self._of_policies[column].measure(said) for column, said in outputs.items()}
         return self._joined(found)
 
     def _joined(self, parts: Mapping[str, Addition]) -> Addition:

@@ -1,4 +1,4 @@
-"""Held-out rows -> the pair table: one forward that serves every metric, loss and strength."""
+"""Held-out rows -> the pair table: one forward that serves every metric, loss and beta."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def pair_table(rows: Sequence[Row], policy: Scores, reference: Scores, step: int
                 tokens = None if index is None else scores[index].double()
                 line[f"{owner}_{side}_logp"] = math.nan if tokens is None else tokens.sum().item()
                 line[f"{owner}_{side}_logp_first"] = math.nan if tokens is None else tokens[:FIRST_TOKENS].sum().item()
-            line[f"{side}_tokens"] = math.nan if index is None else len(row.answers[index])
+            line[f"{side}_tokens"] = math.nan if index is None else len(row.completions[index])
         line["prompt_tokens"] = len(row.prompt)
-        line["edit_similarity"] = edit_similarity(*row.answers) if row.desirable is None else math.nan
+        line["edit_similarity"] = edit_similarity(*row.completions) if row.desirable is None else math.nan
         line |= {SOURCE.name: row.source} if several else {}
         lines.append(line)
     return pd.DataFrame(lines)
@@ -66,14 +66,15 @@ def not_finite(rows: Sequence[Row], policy: Scores) -> list[str]:
     """The ids of rows with a log-prob that is NaN or infinite: the last updates have spoilt the weights."""
     return [
         row.id
-        for row, answers in zip(rows, policy, strict=True)
-        if not all(tokens.isfinite().all() for tokens in answers)
+        for row, completions in zip(rows, policy, strict=True)
+        if not all(tokens.isfinite().all() for tokens in completions)
     ]
 
 
 @functools.cache
 def edit_similarity(chosen: tuple[int, ...], rejected: tuple[int, ...]) -> float:
-    """1 - Levenshtein distance of the token ids / tokens of the longer answer, so 1 for equal answers, 0 for disjoint.
+    """1 - Levenshtein distance of the token ids / tokens of the longer completion, so 1 for equal ones, 0 for disjoint
+    ones.
 
     Kept, because every cell of a run measures the same rows.
     """
@@ -81,7 +82,7 @@ def edit_similarity(chosen: tuple[int, ...], rejected: tuple[int, ...]) -> float
 
 
 def _sides(row: Row) -> tuple[tuple[str, int | None], tuple[str, int | None]]:
-    """Which answer of the row stands on which side."""
+    """Which completion of the row stands on which side."""
     if row.desirable is None:
         return ("chosen", 0), ("rejected", 1)
     return ("chosen", 0 if row.desirable else None), ("rejected", None if row.desirable else 0)

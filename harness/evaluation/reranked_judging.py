@@ -1,4 +1,4 @@
-"""Reranked answers put to a judge: what a policy chose, and what the judge itself chooses, against one answer."""
+"""Reranked completions put to a judge: what a policy chose, and what the judge itself chooses, against one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.evaluation.answer_tables import Asked, Cell, prompt_table, read_cell
+from harness.evaluation.completion_tables import Cell, JudgePrompt, prompt_table, read_cell
 from harness.evaluation.finished import Finished, add_to_each
 from harness.evaluation.judging import Ask, judge_cell, refuse_invalid
 from harness.evaluation.measurements import measurement
 from harness.judges import Judge, JudgeError, make
 from harness.judges.memory import Memory
-from harness.options.judges import CONTROLS, JudgeSettings
+from harness.options.judges import BASELINE_JUDGES, JudgeSettings
 from harness.progress import Progress
 from results.cells.store import RERANKED
 from results.metrics import best_of_n, win_rates
@@ -29,17 +29,17 @@ def judge_reranked(
     judges: Sequence[str],
     progress: Progress,
     *,
-    prompts: Mapping[str, Asked],
+    prompts: Mapping[str, JudgePrompt],
     settings: JudgeSettings,
     memory: Memory | None = None,
 ) -> list[str]:
-    """Puts what finished cells chose to the first judge that is no control, and stores its win rate against the first
-    answer beside that of the judge's own choice; one sentence for each failure.
+    """Puts what finished cells chose to the first judge that is no baseline judge, and stores its win rate against the
+    first completion beside that of the judge's own choice; one sentence for each failure.
 
-    The control `none` chooses nothing and is left out. The judge's choice costs n - 1 verdicts a prompt, once for all
-    cells, because all choose among the same answers and verdicts are kept.
+    The baseline `none` chooses nothing and is left out. The judge's choice costs n - 1 verdicts a prompt, once for all
+    cells, because all choose among the same completions and verdicts are kept.
     """
-    spec, memory = next((name for name in judges if name not in CONTROLS), judges[0]), memory or Memory()
+    spec, memory = next((name for name in judges if name not in BASELINE_JUDGES), judges[0]), memory or Memory()
     try:
         judge = make(spec, settings)
         cells = [read_cell(folder, RERANKED) for folder in folders]
@@ -66,26 +66,26 @@ def judgements_of_chosen(finished: Finished) -> list[str]:
 
 
 def _measure(
-    judge: Judge, cell: Cell, prompts: Mapping[str, Asked], settings: JudgeSettings, ask: Ask
+    judge: Judge, cell: Cell, prompts: Mapping[str, JudgePrompt], settings: JudgeSettings, ask: Ask
 ) -> dict[str, Any]:
     """The columns of one cell. Raises: JudgeError where the verdicts cannot be used."""
     asked = prompt_table(cell, prompts)
-    first = cell.answers[cell.answers["sample"] == 0]
+    first = cell.completions[cell.completions["sample"] == 0]
     found: dict[str, Any] = {"rerank_judge": judge.id}
-    own = _knock_out(judge, asked, cell.answers, ask)
-    for name, answers in (("rerank_win_rate", best_of_n.chosen(cell.answers)), ("rerank_win_rate_best", own)):
-        table = judge_cell(judge, asked, answers.assign(sample=0), first, baseline="first", ask=ask)
+    own = _knock_out(judge, asked, cell.completions, ask)
+    for name, completions in (("rerank_win_rate", best_of_n.chosen(cell.completions)), ("rerank_win_rate_best", own)):
+        table = judge_cell(judge, asked, completions.assign(sample=0), first, baseline="first", ask=ask)
         refuse_invalid(judge, table, settings.max_invalid)
         rate = win_rates.win_rate(table)
         found |= {name: rate.value, f"{name}_se": rate.se}
     return found
 
 
-def _knock_out(judge: Judge, asked: pd.DataFrame, answers: pd.DataFrame, ask: Ask) -> pd.DataFrame:
-    """The judge's own choice for each prompt: the first answer, replaced by each later one that it prefers."""
-    best = answers[answers["sample"] == 0].set_index("prompt_id", drop=False)
-    for sample in sorted(set(answers["sample"]) - {0}):
-        next_one = answers[answers["sample"] == sample].assign(sample=0).set_index("prompt_id", drop=False)
+def _knock_out(judge: Judge, asked: pd.DataFrame, completions: pd.DataFrame, ask: Ask) -> pd.DataFrame:
+    """The judge's own choice for each prompt: the first completion, replaced by each later one that it prefers."""
+    best = completions[completions["sample"] == 0].set_index("prompt_id", drop=False)
+    for sample in sorted(set(completions["sample"]) - {0}):
+        next_one = completions[completions["sample"] == sample].assign(sample=0).set_index("prompt_id", drop=False)
         table = judge_cell(judge, asked, next_one, best, baseline="best", ask=ask)
         preferred = table.loc[table["preference"] > 0.5, "prompt_id"]
         best.loc[preferred] = next_one.loc[preferred]

@@ -1,8 +1,8 @@
-"""How alike the two answers of a pair are to the reference: the centred hidden embedding similarity.
+"""How alike the two completions of a pair are to the reference: the centred hidden embedding similarity.
 
 It needs the model's hidden states, so it is measured once for the rows of a run, by a pass without gradient over the
 starting weights in the plain layout. Letters: h = the hidden state that predicts a token, as the head sees it,
-s = its sum over an answer's tokens.
+s = its sum over a completion's tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.model.reference import BATCH, Advance
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from harness.training.loaded_model import Bench
+    from harness.training.loaded_model import LoadedModel
 
 
 class Ches(NamedTuple):
@@ -34,10 +34,10 @@ class Ches(NamedTuple):
 
 @measurement(column="similarity", option="similarity", needs="nothing")
 class Similarity:
-    """The similarity of the evaluation pairs of one bench, measured once for all its cells."""
+    """The similarity of the evaluation pairs under one loaded model, measured once for all its cells."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
 
     def on_pairs(self, pairs: DataFrame) -> DataFrame:
         """The pair table with the columns of CHES; the policy's weights go."""
@@ -45,22 +45,22 @@ class Similarity:
 
     @cached_property
     def _known(self) -> dict[str, Ches]:
-        """The similarity of each evaluation pair's answers to the starting weights, by row id."""
-        bench = self._bench
-        bench.policy.end()
-        rows = [row for row in bench.data_rows if row.desirable is None]
-        with bench.progress.stage(f"hidden states of {len(rows)} evaluation rows", len(rows)) as stage:
-            scorer = Scorer(bench.policy.base, "fp32")
-            found = ches(scorer, [item_of(row) for row in rows], pad=bench.pad, advance=stage.advance)
+        """The similarity of each evaluation pair's completions to the starting weights, by row id."""
+        loaded = self._loaded
+        loaded.policy.end()
+        rows = [row for row in loaded.data_rows if row.desirable is None]
+        with loaded.progress.stage(f"hidden states of {len(rows)} evaluation rows", len(rows)) as stage:
+            scorer = Scorer(loaded.policy.base, "fp32")
+            found = ches(scorer, [item_of(row) for row in rows], pad=loaded.pad, advance=stage.advance)
         return {row.id: one for row, one in zip(rows, found, strict=True)}
 
 
 @torch.no_grad()
 def ches(scorer: Scorer, items: Sequence[Item], *, pad: int, advance: Advance = lambda n: None) -> list[Ches]:
-    """The similarity of each item's two answers (chosen, rejected).
+    """The similarity of each item's two completions (chosen, rejected).
 
     Source: arXiv:2410.08847, definitions 2 (score) and 3 (normalized). The higher, the more a step that raises the
-    margin is expected to lower the chosen answer; both are below 0 for most pairs.
+    margin is expected to lower the chosen completion; both are below 0 for most pairs.
     """
     device = next(scorer.parameters()).device
     found = []

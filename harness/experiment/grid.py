@@ -1,7 +1,7 @@
 """From options to trials: which loss is trained at which setting, what is skipped and why, and the ids.
 
 A trial says only what varies within one sweep. What else decides the trained weights (rows, model,
-schedule ...) is gathered by run.py, which names a cell by `cell_id` and its table by `protocol_id`.
+schedule ...) is gathered by identity.py, which names a cell by `cell_id` and its table by `protocol_id`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import losses
-from harness.data.knobs import combinations
+from harness.data.perturbations import combinations
 from harness.experiment.kinds import reason_to_skip
 from harness.experiment.learning_rate import default_rate, rates_around
 from harness.experiment.trial import Trial
@@ -21,15 +21,15 @@ from suites import Kind
 
 
 def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Kind) -> list[Trial]:
-    """Every trial of a sweep: controls first, then seed by seed, for each knobs by knobs of the training rows,
-    losses in the order they were named. The rounds of a trial follow each other.
+    """Every trial of a sweep: baselines first, then seed by seed, for each perturbation by perturbation of the training
+    rows, losses in the order they were named. The rounds of a trial follow each other.
 
     base_lr:    the model's learning rate, before a loss's lr_scale and the factor for LoRA.
     entry_grid: the model entry's grids; they come before those that the losses declare.
-    kind:       what the suite holds; a pairwise loss cannot learn from single rated answers.
-    Raises: ValueError for a setting that a loss does not have (names.py reports these earlier and better).
+    kind:       what the suite holds; a pairwise loss cannot learn from single rated completions.
+    Raises: ValueError for a setting that a loss does not have (options/lookup.py reports these earlier and better).
     """
-    controls = controls_of(options, base_lr, kind) if options.controls else []
+    baselines = baselines_of(options, base_lr, kind) if options.controls else []
     runnable, skipped = [], []
     for name in options.losses:
         loss = losses.named(name)
@@ -39,12 +39,12 @@ def trials(options: Options, *, base_lr: float, entry_grid: Grid, kind: Kind) ->
         else:
             runnable.append((loss, _settings(loss, options, entry_grid), _rates(loss, options, base_lr)))
     asked = [
-        Trial(loss.name, setting, lr, seed, control=False, knobs=knobs)
-        for seed, knobs in itertools.product(options.seeds, combinations(options))
+        Trial(loss.name, setting, lr, seed, control=False, perturbations=perturbations)
+        for seed, perturbations in itertools.product(options.seeds, combinations(options))
         for loss, settings, rates in runnable
         for setting, lr in itertools.product(settings, rates)
     ]
-    first = controls + [trial for trial in asked + skipped if not _is_among(trial, controls)]
+    first = baselines + [trial for trial in asked + skipped if not _is_among(trial, baselines)]
     return [one for trial in first for one in _rounds(trial, options.rounds)]
 
 
@@ -53,7 +53,7 @@ def _rounds(trial: Trial, count: int) -> list[Trial]:
     return [replace(trial, round=number) for number in range(1, count + 1)] if trial.lr is not None else [trial]
 
 
-def controls_of(options: Options, base_lr: float, kind: Kind) -> list[Trial]:
+def baselines_of(options: Options, base_lr: float, kind: Kind) -> list[Trial]:
     """The untrained model once, and sft at its default learning rate for each seed and draw of rows."""
     untrained = Trial("none", {}, None, None, control=True)
     sft = losses.get("sft")
@@ -63,8 +63,8 @@ def controls_of(options: Options, base_lr: float, kind: Kind) -> list[Trial]:
         return [untrained, Trial("sft", defaults, None, None, control=True, skip=reason)]
     lr = default_rate(sft, base_lr, options.tuning)
     return [untrained] + [
-        Trial("sft", defaults, lr, seed, control=True, knobs=knobs)
-        for seed, knobs in itertools.product(options.seeds, combinations(options))
+        Trial("sft", defaults, lr, seed, control=True, perturbations=perturbations)
+        for seed, perturbations in itertools.product(options.seeds, combinations(options))
     ]
 
 
@@ -101,10 +101,10 @@ def _rates(loss: losses.Loss, options: Options, base_lr: float) -> tuple[float, 
     return rates_around(default) if asked == "grid" else asked
 
 
-def _is_among(trial: Trial, controls: list[Trial]) -> bool:
-    """Whether a control already trains exactly this."""
+def _is_among(trial: Trial, baselines: list[Trial]) -> bool:
+    """Whether a baseline already trains exactly this."""
     return any(
-        (trial.loss, trial.hyperparameters, trial.lr, trial.seed, trial.knobs)
-        == (control.loss, control.hyperparameters, control.lr, control.seed, control.knobs)
-        for control in controls
+        (trial.loss, trial.hyperparameters, trial.lr, trial.seed, trial.perturbations)
+        == (one.loss, one.hyperparameters, one.lr, one.seed, one.perturbations)
+        for one in baselines
     )

@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 
 import losses
 from harness.data.dataset import Data
-from harness.data.knobs import PLAIN, Knobs, of_start
+from harness.data.perturbations import PLAIN, Perturbations, start_perturbations
 from harness.digests import digest
 from harness.experiment.learning_rate import Schedule, default_rate
-from harness.experiment.rounds import Asking, asking_of, reference_of
+from harness.experiment.rounds import RolloutConfig, reference_of, rollout_config
 from harness.experiment.trial import Trial
 from harness.model.sources import Source, base_learning_rate
 from harness.options.fields import Scope, fields_in, is_changed
 from harness.options.run import Options
 
 # Raised by hand when a change of code changes trained weights or measured log-probs: finished cells and
-# stored reference blocks of another number are not reused. tests/harness/test_identity.py forces it.
+# stored reference blocks of another number are not reused. tests/harness/experiment/test_identity.py forces it.
 NUMERICS = 7
 
 # Options of data and training that have a place of their own in an id, or in what it is made of.
@@ -86,12 +86,12 @@ class Identity:
         names = [name for name in fields_in(type(o), scope) if name not in PLACED and is_changed(o, name)]
         return {name: getattr(o, name) for name in names}
 
-    def _training(self, knobs: Knobs) -> dict[str, Any]:
+    def _training(self, perturbations: Perturbations) -> dict[str, Any]:
         """What every trained cell of this command with these training rows shares."""
         o = self.options
         schedule = {"weight_decay": o.weight_decay, "warmup": o.warmup, "decay": o.lr_schedule, "clip": o.clip}
-        budget = {"rows": self.data.count(knobs), "batch_size": o.batch_size, "epochs": o.epochs}
-        changed = {name: value for name, value in knobs.changed.items() if name != "train_pairs"}
+        budget = {"rows": self.data.count(perturbations), "batch_size": o.batch_size, "epochs": o.epochs}
+        changed = {name: value for name, value in perturbations.changed.items() if name != "train_pairs"}
         return {
             "schedule": schedule,
             "budget": budget,
@@ -117,14 +117,14 @@ class Identity:
         """What the starting weights are made of."""
         if self.options.start == "model":
             return {"kind": "model"}
-        knobs = of_start(self.options)
-        rows = self.data.training_digest(START_SEED, knobs)
+        perturbations = start_perturbations(self.options)
+        rows = self.data.training_digest(START_SEED, perturbations)
         return {
             "kind": "sft",
             "lr": self.start_lr,
             "seed": START_SEED,
             "rows": rows,
-            **self._training(knobs),
+            **self._training(perturbations),
         }
 
     def cell(self, trial: Trial) -> Mapping[str, Any]:
@@ -139,7 +139,7 @@ class Identity:
         rows = self._rows(trial) if trial.parent is None else self._round(trial)
         return {
             **identity,
-            **self._training(trial.knobs),
+            **self._training(trial.perturbations),
             **rows,
             "plugin": loss.source,
             "lr": trial.lr,
@@ -147,7 +147,7 @@ class Identity:
         }
 
     def _rows(self, trial: Trial) -> dict[str, Any]:
-        rows = {"train": self.data.training_digest(trial.seed, trial.knobs)}
+        rows = {"train": self.data.training_digest(trial.seed, trial.perturbations)}
         if "mismatched" in losses.get(trial.loss).needs:
             rows["pool"] = self.data.pool_digest
         return {"rows": rows}
@@ -157,15 +157,15 @@ class Identity:
         parts = {
             "number": trial.round,
             "parent": self.cell_id(trial.parent),
-            "asking": self.asking.identity,
+            "asking": self.rollout.identity,
             "reference": reference_of(trial, self.options),
         }
         return {"round": parts}
 
     @cached_property
-    def asking(self) -> Asking:
-        """What the later rounds ask."""
-        return asking_of(self.options, self.data)
+    def rollout(self) -> RolloutConfig:
+        """How the later rounds sample."""
+        return rollout_config(self.options, self.data)
 
     def cell_id(self, trial: Trial) -> str:
         """The trial's name on disk."""
@@ -180,7 +180,7 @@ class Identity:
 
     @cached_property
     def protocol(self) -> str:
-        """The name of the table that the cells of this command share: in it the knobs stand at their defaults."""
+        """The name of the table that this command's cells share: its perturbations are at their defaults."""
         shared = {**self._common, **self._training(PLAIN)}
         fields = {**shared, "suite": self.data.suite.name, "pool": self.data.pool_digest}
         return protocol_id(fields)
@@ -191,19 +191,19 @@ class Identity:
         return digest([self.source.digest, self.start, NUMERICS], length=64)
 
 
-class ElsewhereIdentity(Identity):
-    """Names the cells of models that were trained elsewhere.
+class ExternalIdentity(Identity):
+    """Names the cells of external checkpoints.
 
     Their budget and rows are not known, so they share a table with each other (the same evaluation rows, tokenisation
-    and reference) and with no cell that was trained here; the untrained control is there once more, for their table.
+    and reference) and with no cell that was trained here; the untrained baseline is there once more, for their table.
     """
 
     trains: ClassVar[bool] = False
 
     def cell(self, trial: Trial) -> Mapping[str, Any]:
-        """What decides the numbers of a trial: its weights, and the loss whose ruler is used."""
+        """What decides the numbers of a trial: its weights, and the loss whose reward is used."""
         named = {"loss": trial.loss, "hyperparameters": dict(trial.hyperparameters)}
-        weights = {"weights": trial.given.digest, "seed": trial.seed} if trial.given else {}
+        weights = {"weights": trial.external_checkpoint.digest, "seed": trial.seed} if trial.external_checkpoint else {}
         return {**self._common, "trained": "elsewhere", **named, **weights}
 
     @cached_property

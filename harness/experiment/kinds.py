@@ -9,7 +9,7 @@ from suites import Kind
 
 LEARNS_FROM: Mapping[str, frozenset[Kind]] = {
     "pairwise": frozenset({Kind.PAIRS}),
-    "pointwise": frozenset({Kind.PAIRS, Kind.EXAMPLES}),  # a pair is two rated answers
+    "pointwise": frozenset({Kind.PAIRS, Kind.EXAMPLES}),  # a pair is two rated completions
 }
 
 
@@ -17,4 +17,4 @@ def reason_to_skip(loss: Loss, kind: Kind) -> str:
     """Why the loss cannot learn from such a suite; "" where it can."""
     if kind in LEARNS_FROM[loss.kind]:
         return ""
-    return f"{loss.name} compares two answers to one prompt, and this suite holds single rated answers"
+    return f"{loss.name} compares two completions of one prompt, and this suite holds single rated completions"

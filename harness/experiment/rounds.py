@@ -1,4 +1,4 @@
-"""What later rounds ask: prompts, sampling, labels; and what a round is measured against."""
+"""How later rounds sample their training pairs: prompts, sampling, labels; and the reference of a round."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from typing import Any, NamedTuple
 
 import losses
 from harness.data.dataset import Data
-from harness.data.knobs import Knobs
+from harness.data.perturbations import Perturbations
 from harness.data.tokens import Encoder
 from harness.digests import digest
 from harness.errors import UsageError
 from harness.experiment.trial import Trial
 from harness.generation.completions import SAMPLING
-from harness.generation.sampler import Prompt as Asked
-from harness.generation.sampler import Sampling
+from harness.generation.sampler import Sampling, TokenPrompt
 from harness.judges.scorers import make_scorer
 from harness.options.run import Options
 from suites import Kind
 from suites.sampled import Label, Prompt
 
-ROOM = 1.25  # prompts a training pair: some answers are cut at the limit, alike, or rated alike
+ROOM = 1.25  # prompts a training pair: some completions are cut at the limit, alike, or rated alike
 
 
-ANSWERS = 4  # to each prompt, where the suite does not say
+COMPLETIONS = 4  # to each prompt, where the suite does not say
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What the later rounds of a command ask, and how the answers become pairs.
+class RolloutConfig:
+    """How the policy's completions are sampled in later rounds, and how they become pairs.
 
-    prompts: all that a round may ask. scorer: the id of what rates answers.
+    prompts: all that a round may draw from. scorer: the id of what rates completions.
     """
 
     prompts: tuple[Prompt, ...]
@@ -61,14 +60,14 @@ class Asking:
         }
 
 
-def asking_of(options: Options, data: Data) -> Asking:
-    """What later rounds ask: the prompts of the training split, each once. Raises: UsageError, SuiteError."""
+def rollout_config(options: Options, data: Data) -> RolloutConfig:
+    """The rollouts of later rounds, from the training prompts, each once. Raises: UsageError, SuiteError."""
     sampled = data.sampled
     limit = sampled.max_new_tokens if sampled else data.max_new_tokens
-    return Asking(
+    return RolloutConfig(
         prompts=_training_prompts(data),
         sampling=Sampling(limit, sentence=data.sentence),
-        samples=sampled.samples if sampled else ANSWERS,
+        samples=sampled.samples if sampled else COMPLETIONS,
         label=sampled.label if sampled else "deterministic",
         label_seed=sampled.label_seed if sampled else 0,
         scorer=make_scorer(options.score, reward_of(data), "cpu").id,
@@ -83,12 +82,12 @@ def _training_prompts(data: Data) -> tuple[Prompt, ...]:
 
 
 def reward_of(data: Data) -> str | None:
-    """The gold reward that rates new answers; None where the suite has none."""
+    """The known reward that rates new completions; None where the suite has none."""
     return data.sampled.reward if data.sampled else data.reward
 
 
 def check_score(options: Options) -> None:
-    """Refuses a scorer that cannot be had, before a first answer is sampled. Raises: UsageError."""
+    """Refuses a scorer that cannot be had, before a first completion is sampled. Raises: UsageError."""
     if options.rounds > 1 and options.score != "gold":
         make_scorer(options.score, None, "cpu")
 
@@ -100,49 +99,51 @@ def check_rounds(options: Options, data: Data) -> None:
     asked = f"rounds={options.rounds}"
     problems = []
     if data.suite.kind is Kind.EXAMPLES:
-        problems.append(f"{asked} makes pairs of sampled answers, and this suite holds single rated answers; drop it")
+        problems.append(
+            f"{asked} makes pairs of sampled completions, and this suite holds single rated completions; drop it"
+        )
     if data.shares is not None:
         problems.append(f"{asked}: later rounds keep no shares of a mixture; name one suite")
     if options.score == "gold" and reward_of(data) is None:
         problems.append(
-            f"{asked}: suite {data.suite.name!r} has no gold reward to rate new answers with; write "
+            f"{asked}: suite {data.suite.name!r} has no known reward to rate new completions with; write "
             "score=gold:SUITE (imdb-sentiment has one) or score=implicit:CELL"
         )
     elif not problems:
-        asking = asking_of(options, data)
-        if not any(_fitting(asking, 0, data.encoder)):
+        rollout = rollout_config(options, data)
+        if not any(_fitting(rollout, 0, data.encoder)):
             problems.append(
-                f"{asked}: no training prompt leaves room for {asking.sampling.max_new_tokens} new tokens within "
+                f"{asked}: no training prompt leaves room for {rollout.sampling.max_new_tokens} new tokens within "
                 f"{data.encoder.max_tokens}; raise max_tokens, or lower max_new_tokens"
             )
     if problems:
         raise UsageError(problems)
 
 
-def told(options: Options, data: Data) -> str:
-    """What the later rounds do, in words; empty for one round."""
+def describe_rounds(options: Options, data: Data) -> str:
+    """A sentence on what the later rounds do; empty for one round."""
     if options.rounds == 1:
         return ""
-    asking = asking_of(options, data)
-    counts = " or ".join(str(prompts_asked(count)) for count in options.train_pairs)
+    rollout = rollout_config(options, data)
+    counts = " or ".join(str(prompts_of_round(count)) for count in options.train_pairs)
     return (
-        f"rounds 2 to {options.rounds}: each cell's own policy answers {counts} of {len(asking.prompts)} training "
-        f"prompts {asking.samples} times, rated by {asking.scorer}; from then on the losses share prompts and held-out "
-        "rows, not training rows"
+        f"rounds 2 to {options.rounds}: each cell's own policy answers {counts} of {len(rollout.prompts)} training "
+        f"prompts {rollout.samples} times, rated by {rollout.scorer}; from then on the losses share prompts and "
+        "held-out rows, not training rows"
     )
 
 
-def prompts_asked(train_pairs: int) -> int:
+def prompts_of_round(train_pairs: int) -> int:
     """Prompts of one round."""
     return math.ceil(ROOM * train_pairs)
 
 
-def round_tokens(data: Data, knobs: Knobs) -> int:
-    """The most tokens that a round's answers have."""
-    samples, limit = ANSWERS, data.max_new_tokens
+def round_tokens(data: Data, perturbations: Perturbations) -> int:
+    """The most tokens that a round's completions have."""
+    samples, limit = COMPLETIONS, data.max_new_tokens
     if data.sampled:
         samples, limit = data.sampled.samples, data.sampled.max_new_tokens
-    return prompts_asked(knobs.train_pairs) * samples * limit
+    return prompts_of_round(perturbations.train_pairs) * samples * limit
 
 
 def reference_of(trial: Trial, options: Options) -> str | None:
@@ -157,23 +158,23 @@ class _Question(NamedTuple):
     ids: tuple[int, ...]
 
     @property
-    def asked(self) -> Asked:
+    def token_prompt(self) -> TokenPrompt:
         return self.prompt.id, self.ids
 
 
-def questions_of(asking: Asking, trial: Trial, encoder: Encoder) -> list[_Question]:
+def questions_of(rollout: RolloutConfig, trial: Trial, encoder: Encoder) -> list[_Question]:
     """The prompts of a round, the same for every loss: the next stretch of one order, a seed's own, which begins again
     where it ends."""
-    count = prompts_asked(trial.knobs.train_pairs)
+    count = prompts_of_round(trial.perturbations.train_pairs)
     reached = (trial.round - 1) * count
-    fitting = list(islice(_fitting(asking, trial.seed, encoder), reached))
+    fitting = list(islice(_fitting(rollout, trial.seed, encoder), reached))
     first = reached - count
     return [fitting[(first + place) % len(fitting)] for place in range(min(count, len(fitting)))]
 
 
-def _fitting(asking: Asking, seed: int, encoder: Encoder) -> Iterator[_Question]:
-    """The prompts that leave room for an answer, in the order of a seed."""
-    for prompt in sorted(asking.prompts, key=lambda p: hashlib.sha256(f"round/{seed}/{p.id}".encode()).digest()):
+def _fitting(rollout: RolloutConfig, seed: int, encoder: Encoder) -> Iterator[_Question]:
+    """The prompts that leave room for a completion, in the order of a seed."""
+    for prompt in sorted(rollout.prompts, key=lambda p: hashlib.sha256(f"round/{seed}/{p.id}".encode()).digest()):
         ids = encoder.prompt_ids(prompt.messages)
-        if len(ids) + asking.sampling.max_new_tokens <= encoder.max_tokens:
+        if len(ids) + rollout.sampling.max_new_tokens <= encoder.max_tokens:
             yield _Question(prompt, ids)

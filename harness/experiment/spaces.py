@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import losses
-from harness.data.knobs import combinations
-from harness.experiment.grid import controls_of
+from harness.data.perturbations import combinations
+from harness.experiment.grid import baselines_of
 from harness.experiment.learning_rate import default_rate, rates_around, rounded
 from harness.experiment.trial import Trial
 from harness.options.models import Grid, grid_of
@@ -106,12 +106,12 @@ def trials_each(options: Options, found: Sequence[Space]) -> int:
 
 
 def proposed(options: Options, *, base_lr: float, entry_grid: Grid) -> list[Trial]:
-    """The trials of a search at their full number of training rows: controls, then the first of every loss, the
+    """The trials of a search at their full number of training rows: baselines, then the first of every loss, the
     second of every loss, and so on."""
     found = spaces(options, base_lr=base_lr, entry_grid=entry_grid)
     settings = [space.settings(options, trials_each(options, found)) for space in found]
     turns = [trial for turn in itertools.zip_longest(*settings) for trial in turn if trial is not None]
-    return (controls_of(options, base_lr, Kind.PAIRS) if options.controls else []) + turns
+    return (baselines_of(options, base_lr, Kind.PAIRS) if options.controls else []) + turns
 
 
 def _space(loss: losses.Loss, options: Options, base_lr: float, entry_grid: Grid) -> Space:
@@ -124,7 +124,12 @@ def _space(loss: losses.Loss, options: Options, base_lr: float, entry_grid: Grid
     fixed = {key: given[0] for key, given in values.items() if len(given) == 1}
     setting = losses.check_hyperparameters(loss, {key: value for key, value in fixed.items() if key != LR})
     default = Trial(
-        loss.name, setting, fixed.get(LR, default_lr), options.seeds[0], control=False, knobs=combinations(options)[0]
+        loss.name,
+        setting,
+        fixed.get(LR, default_lr),
+        options.seeds[0],
+        control=False,
+        perturbations=combinations(options)[0],
     )
     return Space(loss.name, default, tuple(Axis(key, given) for key, given in values.items() if len(given) > 1))
 

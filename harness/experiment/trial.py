@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.data.knobs import PLAIN, Knobs, shown
+from harness.data.perturbations import PLAIN, Perturbations, shown
 
 if TYPE_CHECKING:
     from harness.model.sources import Source
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run to do: a loss at one setting and seed; `none` is the untrained control. Or a model that was
-    trained elsewhere and is measured only.
+    """One training run to do: a loss at one setting and seed; `none` is the untrained baseline. Or an external
+    checkpoint, which is measured only.
 
     hyperparameters holds all of the loss's values. lr and seed are None where nothing is trained.
-    skip is the reason why the trial cannot run, or "". knobs are those of its training rows. given is the model that
-    was trained elsewhere; loss is then what it was trained with, or a name for it that no loss has. round is 1, or a
-    later one that goes on from the weights of the round before (rounds.py).
+    skip is the reason why the trial cannot run, or "". perturbations are those of its training rows.
+    external_checkpoint is a model that another command or library trained; loss is then what it was trained with, or a
+    name for it that no loss has. round is 1, or a later one that goes on from the weights of the round before.
     """
 
     loss: str
@@ -29,8 +29,8 @@ class Trial:
     seed: int | None
     control: bool
     skip: str = ""
-    knobs: Knobs = PLAIN
-    given: Source | None = None
+    perturbations: Perturbations = PLAIN
+    external_checkpoint: Source | None = None
     round: int = 1
 
     @property
@@ -49,7 +49,7 @@ class Trial:
         parts = [f"{name}={value:g}" for name, value in self.hyperparameters.items()]
         parts += [f"lr={self.lr:g}"] if self.lr is not None else []
         parts += [f"seed={self.seed}"] if self.seed is not None else []
-        parts += [f"{name}={shown(value)}" for name, value in self.knobs.changed.items()]
-        parts += [f"model={self.given.name}"] if self.given else []
+        parts += [f"{name}={shown(value)}" for name, value in self.perturbations.changed.items()]
+        parts += [f"model={self.external_checkpoint.name}"] if self.external_checkpoint else []
         parts += [f"round={self.round}"] if self.round > 1 else []
         return " ".join([self.loss, *parts])

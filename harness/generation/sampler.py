@@ -1,10 +1,10 @@
-"""Answers from a causal language model: batched sampling with a key-value cache.
+"""Completions from a causal language model: batched sampling with a key-value cache.
 
-What is promised: the random numbers of an answer depend on (seed, prompt id, number of the sample) alone, so
+What is promised: the random numbers of a completion depend on (seed, prompt id, number of the sample) alone, so
 neither the other prompts of a call, nor their order, nor the batch size changes them, and two models that are
 asked the same draw from the same numbers. Which token a number picks depends on the model's logits, and the
-last bits of those on the batch: an answer can differ between batchings where a number falls on the edge of
-two tokens. Equal calls on equal machines give equal answers.
+last bits of those on the batch: a completion can differ between batchings where a number falls on the edge of
+two tokens. Equal calls on equal machines give equal completions.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
 from harness.errors import NonFinite
-from harness.model.layout import common_opening
+from harness.model.layout import shared_prefix_of
 from harness.model.products_bf16 import MixedPrecision
 from harness.model.products_fp32 import FullPrecision
 
-BATCH = 128  # answers that are written together
+BATCH = 128  # completions that are written together
 SENTENCE_ENDS = (".", "!", "?")
 
-Prompt = tuple[str, tuple[int, ...]]  # id, token ids
+TokenPrompt = tuple[str, tuple[int, ...]]  # id, token ids
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn; temperature 0 takes the likeliest token each time (greedy).
+    """How completions are drawn; temperature 0 takes the likeliest token each time (greedy).
 
-    sentence: an answer is over with its first sentence (a token that ends in one of .!? or holds a line break),
+    sentence: a completion is over with its first sentence (a token that ends in one of .!? or holds a line break),
     for tasks that ask for no more.
     """
 
@@ -48,13 +48,13 @@ class Sampling:
 
     @property
     def exact(self) -> bool:
-        """Whether answers are draws from the model's own distribution, as a Monte-Carlo KL needs."""
+        """Whether completions are draws from the model's own distribution, as a Monte-Carlo KL needs."""
         return self.temperature == 1.0 and self.top_p == 1.0
 
 
 @dataclass(frozen=True)
-class Generation:
-    """One answer: its token ids, the end-of-turn token included where it came; truncated where the limit came first.
+class Completion:
+    """One completion: its token ids, with the end-of-turn token where it came; truncated where the limit came first.
 
     logp: nats of all tokens, under the model that wrote them, at temperature 1 without top_p.
     """
@@ -69,7 +69,7 @@ class Generation:
 
 @dataclass
 class _Request:
-    """An answer that is being written; numbers: [max_new_tokens] in [0, 1)."""
+    """A completion that is being written; numbers: [max_new_tokens] in [0, 1)."""
 
     prompt_id: str
     sample: int
@@ -82,7 +82,7 @@ class _Request:
 @torch.no_grad()
 def generate(
     model: nn.Module,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[TokenPrompt],
     sampling: Sampling,
     *,
     tokenizer: Any,
@@ -91,12 +91,12 @@ def generate(
     batch: int = BATCH,
     precision: str = "fp32",
     advance: Callable[[int], None] = lambda n: None,
-) -> list[Generation]:
-    """Answers to every prompt (id, token ids), `samples` each, in the order of the prompts.
+) -> list[Completion]:
+    """Completions to every prompt (id, token ids), `samples` each, in the order of the prompts.
 
-    model: any causal language model of transformers, adapters included. precision: "fp32", or "bf16" for bf16
-    products, which is faster and another distribution by a quarter of a nat an answer: for answers to learn from,
-    not to measure. advance: told how many are done.
+    model: any causal language model of transformers, adapters included. precision: "fp32", or "bf16" for bf16 products,
+    which is faster and another distribution by a quarter of a nat a completion: for completions to learn from, not to
+    measure. advance: told how many are done.
     Raises: NonFinite where the model's logits hold no distribution.
     """
     requests = [
@@ -105,7 +105,7 @@ def generate(
         for sample in range(samples)
     ]
     ends = {end_of_turn} | (_sentence_ends(tokenizer) if sampling.sentence else frozenset())
-    # Of like length together: little padding, and all answers to one prompt, which is then read once.
+    # Of like length together: little padding, and all completions of one prompt, which is then read once.
     order = sorted(requests, key=lambda request: len(request.prompt))
     was_training = model.training
     model.eval()
@@ -116,7 +116,7 @@ def generate(
                 advance(len(order[start : start + batch]))
     finally:
         model.train(was_training)
-    return [_generation(request, tokenizer, end_of_turn, ends) for request in requests]
+    return [_completion(request, tokenizer, end_of_turn, ends) for request in requests]
 
 
 def _products(model: nn.Module, precision: str) -> AbstractContextManager[None]:
@@ -134,16 +134,16 @@ def _sentence_ends(tokenizer: Any) -> frozenset[int]:
 
 
 def _numbers(sampling: Sampling, prompt_id: str, sample: int) -> Tensor:
-    """The private random numbers of one answer: [max_new_tokens] in [0, 1)."""
+    """The private random numbers of one completion: [max_new_tokens] in [0, 1)."""
     key = hashlib.sha256(f"generate/{sampling.seed}/{sample}/{prompt_id}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
     return torch.rand(sampling.max_new_tokens, generator=generator, dtype=torch.float64)
 
 
 def _write(model: nn.Module, requests: Sequence[_Request], sampling: Sampling, ends: Set[int]) -> None:
-    """Writes the answers of one batch: each prompt in one pass, then token by token.
+    """Writes the completions of one batch: each prompt in one pass, then token by token.
 
-    An answer that has ended leaves the batch.
+    A completion that has ended leaves the batch.
     """
     device = next(model.parameters()).device
     prompts = list(dict.fromkeys(request.prompt for request in requests))
@@ -185,25 +185,25 @@ def _read(model: nn.Module, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, Te
     by their distance, or none can be repeated, padding between the opening and the rest would count.
     """
     device = next(model.parameters()).device
-    stem = common_opening(prompts)
+    shared_prefix = shared_prefix_of(prompts)
     cache = None
-    if stem:
-        opening = torch.tensor([prompts[0][:stem]], device=device)
+    if shared_prefix:
+        opening = torch.tensor([prompts[0][:shared_prefix]], device=device)
         cache = model(input_ids=opening, use_cache=True, logits_to_keep=1).past_key_values
         if all(type(layer) is DynamicLayer for layer in getattr(cache, "layers", [None])):
             cache.batch_repeat_interleave(len(prompts))
         else:
-            stem, cache = 0, None
-    rests = [prompt[stem:] for prompt in prompts]
+            shared_prefix, cache = 0, None
+    rests = [prompt[shared_prefix:] for prompt in prompts]
     width = max(map(len, rests))
     ids = torch.tensor([[0] * (width - len(rest)) + list(rest) for rest in rests], device=device)
-    kept = [[1] * stem + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+    kept = [[1] * shared_prefix + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
     mask = torch.tensor(kept, device=device)
     places = (mask.cumsum(1) - 1).clamp(min=0)
     seen = model(
         input_ids=ids,
         attention_mask=mask,
-        position_ids=places[:, stem:],
+        position_ids=places[:, shared_prefix:],
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
@@ -212,7 +212,7 @@ def _read(model: nn.Module, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, Te
 
 
 def _pick(logps: Tensor, numbers: Tensor, sampling: Sampling) -> Tensor:
-    """The next token [B] of each answer from log-probs [B, V] and a number [B] in [0, 1) each.
+    """The next token [B] of each completion from log-probs [B, V] and a number [B] in [0, 1) each.
 
     The token in whose stretch of the cumulative distribution the number falls.
     """
@@ -234,10 +234,12 @@ def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(probabilities).scatter(1, order, ranked.masked_fill(before >= top_p, 0.0))
 
 
-def _generation(request: _Request, tokenizer: Any, end_of_turn: int, ends: Set[int]) -> Generation:
+def _completion(request: _Request, tokenizer: Any, end_of_turn: int, ends: Set[int]) -> Completion:
     truncated = request.tokens[-1] not in ends
     written = request.tokens[:-1] if request.tokens[-1] == end_of_turn else request.tokens
     text = tokenizer.decode(written, skip_special_tokens=True).strip()
     if not math.isfinite(request.logp):
-        raise NonFinite(f"the answer to {request.prompt_id} has log-prob {request.logp}: the model's logits are broken")
-    return Generation(request.prompt_id, request.sample, tuple(request.tokens), text, truncated, request.logp)
+        raise NonFinite(
+            f"the completion of {request.prompt_id} has log-prob {request.logp}: the model's logits are broken"
+        )
+    return Completion(request.prompt_id, request.sample, tuple(request.tokens), text, truncated, request.logp)

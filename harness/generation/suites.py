@@ -1,7 +1,7 @@
-"""From prompts to a suite: a model answers, a reward scores, the best and the worst answer make a pair.
+"""From prompts to a suite: a model writes completions, a reward scores them, the best and the worst make a pair.
 
 The pairs are kept in the cache as a suite file with a note of where they come from, named by everything that
-decides them. Only as many prompts are answered as a command needs.
+decides them. Only as many prompts are completed as a command needs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from harness.cache import cache_folder, writing
 from harness.compute.machine import Machine, resolve, return_memory
 from harness.data.tokens import Encoder
 from harness.digests import digest
-from harness.generation.completions import BLOCK, SAMPLING, Author, kept_answers
-from harness.generation.sampler import Generation, Sampling
+from harness.generation.completions import BLOCK, SAMPLING, Generator, kept_completions
+from harness.generation.sampler import Completion, Sampling
 from harness.model.sources import Source, load_policy
 from harness.options.run import Options
 from harness.progress import Progress
@@ -32,7 +32,7 @@ ROOM = 1.05  # a few pairs more than asked for, so that seeds have rows to draw 
 
 @dataclass(frozen=True)
 class Made:
-    """How the answers of a set of pairs are made: what its name depends on."""
+    """How the completions of a set of pairs are made: what its name depends on."""
 
     model: str
     model_digest: str
@@ -55,10 +55,10 @@ class Made:
         return digest({name: value for name, value in asdict(self).items() if name != "model"}, length=32)
 
 
-def author_of(source: Source, encoder: Encoder, machine: Machine) -> Author:
-    """The model of a source as one that answers, loaded when it is first asked something new."""
+def generator_of(source: Source, encoder: Encoder, machine: Machine) -> Generator:
+    """The model of a source as one that completions, loaded when it is first asked something new."""
     weights = digest([source.digest, source.tokenizer_digest], length=64)
-    return Author(
+    return Generator(
         weights, lambda: load_policy(source, machine.device), encoder.tokenizer, encoder.end_of_turn, machine.precision
     )
 
@@ -70,18 +70,18 @@ def pairs_needed(options: Options) -> dict[str, int]:
 
 
 def sampled_suite(wanted: Sampled, options: Options, source: Source, encoder: Encoder, progress: Progress) -> Suite:
-    """The suite that a description stands for, made of answers of the model that is to be trained.
+    """The suite that a description stands for, made of completions of the model that is to be trained.
 
     Raises: SuiteError where prompts are missing or no pair is left.
     """
     machine, made = resolve(options), _made(wanted, options, source, encoder)
     path = _path(wanted, made)
     if not path.is_file():
-        author = author_of(source, encoder, machine)
+        generator = generator_of(source, encoder, machine)
         sampling = Sampling(wanted.max_new_tokens, sentence=wanted.sentence)
-        suite = _sample(wanted, author, encoder, sampling, made.counts, made.key[:12], progress)
+        suite = _sample(wanted, generator, encoder, sampling, made.counts, made.key[:12], progress)
         write_suite(path, suite, asdict(made))
-        del author
+        del generator
         return_memory()
     return read_suite(path, wanted.name)
 
@@ -97,7 +97,7 @@ def _path(wanted: Sampled, made: Made) -> Path:
 
 
 def _made(wanted: Sampled, options: Options, source: Source, encoder: Encoder) -> Made:
-    """What the answers are made of."""
+    """What the completions are made of."""
     return Made(
         source.name,
         source.digest,
@@ -117,7 +117,7 @@ def _made(wanted: Sampled, options: Options, source: Source, encoder: Encoder) -
 
 def _sample(
     wanted: Sampled,
-    author: Author,
+    generator: Generator,
     encoder: Encoder,
     sampling: Sampling,
     counts: Mapping[str, int],
@@ -126,11 +126,11 @@ def _sample(
 ) -> Suite:
     tally = Tally()
     drafts: list[Draft] = []
-    name = f"sampling {wanted.samples} answers to each prompt of {wanted.name}, for pairs"
+    name = f"sampling {wanted.samples} completions of each prompt of {wanted.name}, for pairs"
     with progress.stage(name, sum(counts.values())) as stage:
         for split, count in counts.items():
             prompts = in_hash_order(prompt for prompt in wanted.prompts if prompt.split == split)
-            found = _drafts(wanted, prompts, author, encoder, sampling, tally)
+            found = _drafts(wanted, prompts, generator, encoder, sampling, tally)
             for number, draft in enumerate(found, start=1):
                 drafts.append(draft)
                 stage.advance(1)
@@ -140,7 +140,7 @@ def _sample(
 
 
 def _drafts(
-    wanted: Sampled, prompts: Sequence[Prompt], author: Author, encoder: Encoder, sampling: Sampling, tally: Tally
+    wanted: Sampled, prompts: Sequence[Prompt], generator: Generator, encoder: Encoder, sampling: Sampling, tally: Tally
 ) -> Iterator[Draft]:
     """The pairs of some prompts, sampled block by block for as long as more are asked for."""
     reward = rewards.get(wanted.reward)
@@ -150,26 +150,26 @@ def _drafts(
         for prompt, _ in (one for one in asked if one not in block):
             tally.read += 1
             tally.drop("overlong", f"{prompt.id}: no room for {sampling.max_new_tokens} tokens")
-        written = kept_answers(author, [(p.id, ids) for p, ids in block], sampling, samples=wanted.samples)
+        written = kept_completions(generator, [(p.id, ids) for p, ids in block], sampling, samples=wanted.samples)
         scores = reward.score([p.text for p, _ in block for _ in range(wanted.samples)], [a.text for a in written])
         yield from labelled([p for p, _ in block], written, scores, wanted.label, wanted.label_seed, tally)
 
 
 def labelled(
     prompts: Sequence[Prompt],
-    written: Sequence[Generation],
+    written: Sequence[Completion],
     scores: Sequence[float],
     label: Label,
     label_seed: int,
     tally: Tally,
 ) -> Iterator[Draft]:
-    """A pair of each prompt's answers, equally many to each and in order; what makes none is counted under its rule."""
-    answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
-    samples = len(answers) // max(len(prompts), 1)
+    """A pair of each prompt's completions, equally many each, in order; what makes none is counted under its rule."""
+    completions = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
+    samples = len(completions) // max(len(prompts), 1)
     for place, prompt in enumerate(prompts):
         tally.read += 1
         try:
-            yield pair_up(prompt, answers[place * samples : (place + 1) * samples], label, label_seed)
+            yield pair_up(prompt, completions[place * samples : (place + 1) * samples], label, label_seed)
         except RowDropped as dropped:
             tally.drop(dropped.rule, f"{prompt.id}, {dropped}")
 

@@ -89,14 +89,14 @@ class Endpoint:
 
     def stream(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, Verdict]]:
         """Each row's verdict as soon as it is there. Raises: JudgeError where asking on is pointless."""
-        yield from self._answers(list(map(which_is_better, prompts, a, b)))
+        yield from self._completions(list(map(which_is_better, prompts, a, b)))
 
-    def declines(self, prompts: Sequence[str], answers: Sequence[str]) -> list[Verdict]:
-        """1 where an answer declines its request, 0 where it does not, NaN without a valid verdict."""
-        found = dict(self._answers(list(map(does_it_decline, prompts, answers))))
+    def declines(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Verdict]:
+        """1 where a completion declines its request, 0 where it does not, NaN without a valid verdict."""
+        found = dict(self._completions(list(map(does_it_decline, prompts, completions))))
         return [found[row] for row in range(len(prompts))]
 
-    def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, Verdict]]:
+    def _completions(self, questions: Sequence[Question]) -> Iterator[tuple[int, Verdict]]:
         """Each question's verdict as it comes. Raises: JudgeError where none of the first ones gets a reply."""
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             rows = {pool.submit(self._ask, question): row for row, question in enumerate(questions)}

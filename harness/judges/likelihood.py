@@ -1,11 +1,11 @@
-"""Log-probs of answers under local causal language models, as judges.
+"""Log-probs of completions under local causal language models, as judges.
 
-`logprob:MODEL` prefers the answer with the higher mean log-prob a token. The answer's own log-prob is used and not that
-of a verdict letter: it needs no model that follows instructions, is symmetric, and an answer cannot talk to it. It
-measures what MODEL would have said, so it favours MODEL's own style. The mean and not the sum: a sum prefers the
-shorter answer whatever it says.
+`logprob:MODEL` prefers the completion with the higher mean log-prob a token. The completion's own log-prob is used and
+not that of a verdict letter: it needs no model that follows instructions, is symmetric, and a completion cannot talk to
+it. It measures what MODEL would have said, so it favours MODEL's own style. The mean and not the sum: a sum prefers the
+shorter completion whatever it says.
 
-`implicit:CELL` prefers the answer with the higher implicit reward of a cell trained here with save=: policy minus
+`implicit:CELL` prefers the completion with the higher implicit reward of a cell trained here with save=: policy minus
 reference log-prob, summed (arXiv:2305.18290 eq. 5; its factor beta changes no preference).
 
 A prompt is one user turn (a conversation of several turns arrives here as a transcript), tokenised as in training.
@@ -36,23 +36,23 @@ from suites import Example, Message
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A model with its tokenisation: prompts [N] and answers [N] -> log-probs of each answer's tokens, in nats."""
+    """A model with its tokenisation: prompts [N] and completions [N] -> log-probs of each one's tokens, in nats."""
 
     model: nn.Module
     encoder: Encoder
 
-    def logps(self, prompts: Sequence[str], answers: Sequence[str]) -> list[Tensor | None]:
-        """For each answer [tokens] nats in fp32, its end of turn included; None for an empty answer."""
+    def logps(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Tensor | None]:
+        """For each completion [tokens] nats in fp32, its end of turn included; None for an empty completion."""
         items: list[Item] = []
         places: list[int] = []
-        for place, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-            if answer.strip():
-                row = Example(str(place), (Message("user", prompt),), answer, True, "", "test")
+        for place, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            if completion.strip():
+                row = Example(str(place), (Message("user", prompt),), completion, True, "", "test")
                 items.append(item_of(self.encoder.encode([row]).rows[0]))
                 places.append(place)
         pad = self.encoder.tokenizer.pad_token_id
         pad = self.encoder.end_of_turn if pad is None else pad
-        found: list[Tensor | None] = [None] * len(answers)
+        found: list[Tensor | None] = [None] * len(completions)
         scores = measure(Scorer(self.model), items, layout="plain", pad=pad) if items else []
         for place, (logps,) in zip(places, scores, strict=True):
             found[place] = logps.double()
@@ -60,22 +60,22 @@ class Likelihood:
 
 
 def logprob_judge(name: str, settings: JudgeSettings) -> ScoreJudge:
-    """Prefers the answer with the higher mean log-prob a token under a model; an empty answer has no score.
+    """Prefers the completion with the higher mean log-prob a token under a model; an empty completion has no score.
 
     Raises: UsageError for a model that is not there.
     """
     source = find(name)
     likelihood = Likelihood(load_policy(source, settings.device), _encoder(source, settings, "auto"))
 
-    def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        found = likelihood.logps(prompts, answers)
+    def score(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        found = likelihood.logps(prompts, completions)
         return [float("nan") if logps is None else logps.mean().item() for logps in found]
 
     return ScoreJudge(f"logprob:{name}@{source.digest[:12]}-{settings.max_tokens}", score)
 
 
 def implicit_judge(place: str, settings: JudgeSettings) -> ScoreJudge:
-    """Prefers the answer with the higher implicit reward of a trained cell; an empty answer has no score.
+    """Prefers the completion with the higher implicit reward of a trained cell; an empty completion has no score.
 
     Raises: JudgeError for a folder that is no finished cell with a saved model, or whose reference is not at hand.
     """
@@ -85,8 +85,8 @@ def implicit_judge(place: str, settings: JudgeSettings) -> ScoreJudge:
     reference = Likelihood(load_policy(reference_source, settings.device), encoder)
     policy = Likelihood(load_trained(folder / store.MODEL, reference_source, settings.device), encoder)
 
-    def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        pairs = zip(policy.logps(prompts, answers), reference.logps(prompts, answers), strict=True)
+    def score(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        pairs = zip(policy.logps(prompts, completions), reference.logps(prompts, completions), strict=True)
         return [float("nan") if p is None or r is None else (p.sum() - r.sum()).item() for p, r in pairs]
 
     return ScoreJudge(f"implicit:{row['loss']}-{row['cell']}-{settings.max_tokens}", score)

@@ -2,8 +2,8 @@
 
 One SQLite file under the project's cache, a commit for each verdict that came alone. Its rollback journal, SQLite's
 default, is safe against a kill at any moment and works on network file systems, where the write-ahead log does not.
-Kept is a digest of judge, prompt and answers, never a text of theirs, with the preference, the judge's reason and its
-tokens.
+Kept is a digest of judge, prompt and completions, never a text of theirs, with the preference, the judge's reason and
+its tokens.
 """
 
 from __future__ import annotations

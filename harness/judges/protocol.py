@@ -1,4 +1,4 @@
-"""What a judge is, and what it says about two answers."""
+"""What a judge is, and what it says about two completions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class JudgeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """P(a is the better answer): 1, 0, 0.5 for a tie, NaN where the judge gave no valid verdict.
+    """P(a is the better completion): 1, 0, 0.5 for a tie, NaN where the judge gave no valid verdict.
 
     reason: what the judge said, or why the verdict is invalid. tokens: what it cost, prompt and reply together.
     given:  False where no reply came at all, so that asking again may help; such a verdict is never kept.
@@ -32,7 +32,7 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Compares pairs of answers.
+    """Compares pairs of completions.
 
     id: names everything that decides its verdicts, so that they can be kept under it. symmetric: compare(b, a) is
     always 1 - compare(a, b); a judge that is not sees both orders.
@@ -42,7 +42,7 @@ class Judge(Protocol):
     symmetric: bool
 
     def compare(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> list[Verdict]:
-        """One verdict a row [N] of prompts, answers a and answers b. Raises: JudgeError."""
+        """One verdict a row [N] of prompts, completions a and completions b. Raises: JudgeError."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What a judging model is asked, and the only form in which its verdict is read.
 
-A nonce, drawn anew for each question, stands around every text that is not ours and in the verdict itself. An answer
-cannot know it, so it can neither end its own frame nor write a verdict, and a judge that repeats what an answer
+A nonce, drawn anew for each question, stands around every text that is not ours and in the verdict itself. A completion
+cannot know it, so it can neither end its own frame nor write a verdict, and a judge that repeats what a completion
 tells it to say gives an invalid verdict.
 """
 
@@ -57,14 +57,14 @@ class Reading:
 
 
 def which_is_better(prompt: str, a: str, b: str) -> Question:
-    """Which of two answers is better: 1 for a, 0 for b, 0.5 for a tie."""
+    """Which of two completions is better: 1 for a, 0 for b, 0.5 for a tie."""
     texts = {"REQUEST": prompt, "ANSWER A": a, "ANSWER B": b}
     return _question(_COMPARE, texts, {"A": 1.0, "B": 0.0, "TIE": 0.5})
 
 
-def does_it_decline(prompt: str, answer: str) -> Question:
-    """Whether an answer declines its request: 1 where it does."""
-    return _question(_REFUSE, {"REQUEST": prompt, "ANSWER": answer}, {"DECLINES": 1.0, "ANSWERS": 0.0})
+def does_it_decline(prompt: str, completion: str) -> Question:
+    """Whether a completion declines its request: 1 where it does."""
+    return _question(_REFUSE, {"REQUEST": prompt, "ANSWER": completion}, {"DECLINES": 1.0, "ANSWERS": 0.0})
 
 
 def _question(instructions: str, texts: Mapping[str, str], values: Mapping[str, float]) -> Question:

@@ -19,7 +19,7 @@ from suites import Message
 
 
 def reward_model_judge(name: str, settings: JudgeSettings) -> ScoreJudge:
-    """Prefers the answer with the higher reward.
+    """Prefers the completion with the higher reward.
 
     Raises: UsageError for a model that is not there, JudgeError for one that is no reward model.
     """
@@ -29,7 +29,7 @@ def reward_model_judge(name: str, settings: JudgeSettings) -> ScoreJudge:
 
 
 class RewardModel:
-    """Prompts and answers -> rewards, in fp32, without gradient."""
+    """Prompts and completions -> rewards, in fp32, without gradient."""
 
     def __init__(self, source: Source, settings: JudgeSettings) -> None:
         from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -54,9 +54,9 @@ class RewardModel:
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
 
     @torch.no_grad()
-    def score(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        """One reward an answer, whatever it is batched with; sorted by length, `batch_size` at a time."""
-        rows = [self._ids(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+    def score(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """One reward a completion, whatever it is batched with; sorted by length, `batch_size` at a time."""
+        rows = [self._ids(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         rewards = [float("nan")] * len(rows)
         for start in range(0, len(order), self.settings.batch_size):
@@ -72,13 +72,13 @@ class RewardModel:
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
         return self.model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
 
-    def _ids(self, prompt: str, answer: str) -> list[int]:
+    def _ids(self, prompt: str, completion: str) -> list[int]:
         """The conversation's token ids; too long a one loses its beginning."""
         tokenizer: Any = self.tokenizer
         if getattr(tokenizer, "chat_template", None):
-            turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+            turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
             text = tokenizer.apply_chat_template(turns, tokenize=False)
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         else:
-            ids = tokenizer(f"{plain_text((Message('user', prompt),))} {answer.strip()}")["input_ids"]
+            ids = tokenizer(f"{plain_text((Message('user', prompt),))} {completion.strip()}")["input_ids"]
         return ids[-self.settings.max_tokens :]

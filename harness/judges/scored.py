@@ -1,6 +1,6 @@
-"""Judges that score each answer by itself and prefer the higher score, and the two controls.
+"""Judges that score each completion by itself and prefer the higher score, and the two baseline judges.
 
-A score of each answer makes a judge symmetric: the order in which answers are shown cannot matter.
+A score of each completion makes a judge symmetric: the order in which completions are shown cannot matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Score = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 @dataclass(frozen=True)
 class ScoreJudge:
-    """score: prompts [N] and answers [N] -> numbers [N], higher is better; NaN is an invalid verdict."""
+    """score: prompts [N] and completions [N] -> numbers [N], higher is better; NaN is an invalid verdict."""
 
     id: str
     score: Score
@@ -36,18 +36,18 @@ def _preferred(first: float, second: float) -> Verdict:
 
 
 def length_judge() -> ScoreJudge:
-    """The control that prefers the longer answer, in characters, and reads neither."""
-    return ScoreJudge("length", lambda prompts, answers: [len(answer) for answer in answers])
+    """The baseline judge that prefers the longer completion, in characters, and reads neither."""
+    return ScoreJudge("length", lambda prompts, completions: [len(completion) for completion in completions])
 
 
 def random_judge() -> ScoreJudge:
-    """The control that prefers either answer by the toss of a coin: a digest of prompt and answer.
+    """The baseline judge that prefers either completion by the toss of a coin: a digest of prompt and completion.
 
-    Equal answers tie; everything else is as likely to win as to lose, and the same whenever it is asked.
+    Equal completions tie; everything else is as likely to win as to lose, and the same whenever it is asked.
     """
-    return ScoreJudge("random", lambda prompts, answers: list(map(_toss, prompts, answers)))
+    return ScoreJudge("random", lambda prompts, completions: list(map(_toss, prompts, completions)))
 
 
-def _toss(prompt: str, answer: str) -> float:
-    content = f"{len(prompt)}|{prompt}|{answer}".encode("utf-8", "surrogatepass")
+def _toss(prompt: str, completion: str) -> float:
+    content = f"{len(prompt)}|{prompt}|{completion}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(content).digest()[:6]) / 2**48

@@ -1,7 +1,7 @@
-"""What rates sampled answers, so that pairs can be made of them: one function of prompts and answers, by name.
+"""What rates sampled completions, so that pairs can be made of them: one function of prompts and completions, by name.
 
 gold          the suite's own reward (gold:SUITE names another suite's)
-implicit:CELL the implicit reward of a trained cell: log-prob of the answer under its policy minus under its
+implicit:CELL the implicit reward of a trained cell: log-prob of the completion under its policy minus under its
               reference (arXiv:2305.18290, section 4), in nats, without beta
 """
 
@@ -26,16 +26,16 @@ from suites.sampled import Prompt
 
 
 @dataclass(frozen=True)
-class AnswerScorer:
-    """id names everything that decides the scores; score: prompts [N] and answers [N] -> numbers [N], higher is
+class CompletionScorer:
+    """id names everything that decides the scores; score: prompts [N] and completions [N] -> numbers [N], higher is
     better."""
 
     id: str
     score: Callable[[Sequence[Prompt], Sequence[str]], list[float]]
 
 
-def make_scorer(spec: str, suite: str | None, device: str) -> AnswerScorer:
-    """The scorer of a name; `suite` is the one whose prompts are answered, None for a file of prompts.
+def make_scorer(spec: str, suite: str | None, device: str) -> CompletionScorer:
+    """The scorer of a name; `suite` is the one whose prompts are completed, None for a file of prompts.
 
     Raises: UsageError for a name that is not known, or that cannot be had.
     """
@@ -47,15 +47,17 @@ def make_scorer(spec: str, suite: str | None, device: str) -> AnswerScorer:
     raise UsageError([f"score={spec}: not known; write gold, gold:SUITE, or implicit:CELL (a trained cell's folder)"])
 
 
-def _gold(name: str) -> AnswerScorer:
+def _gold(name: str) -> CompletionScorer:
     try:
         reward = rewards.get(name)
     except SuiteError as error:
         raise UsageError([f"score: {error}"]) from None
-    return AnswerScorer(f"gold:{reward.id}", lambda prompts, answers: reward.score([p.text for p in prompts], answers))
+    return CompletionScorer(
+        f"gold:{reward.id}", lambda prompts, completions: reward.score([p.text for p in prompts], completions)
+    )
 
 
-def _implicit(cell: Path, device: str) -> AnswerScorer:
+def _implicit(cell: Path, device: str) -> CompletionScorer:
     """The implicit reward of a cell whose model was saved."""
     if not store.is_done(cell) or not (cell / store.MODEL).is_dir():
         raise UsageError(
@@ -73,12 +75,12 @@ def _implicit(cell: Path, device: str) -> AnswerScorer:
     encoder = make_encoder(
         load_tokenizer(source), template=row["template"], max_tokens=row["max_tokens"], overlong="truncate"
     )
-    return AnswerScorer(f"implicit:{row['cell']}", _LogRatio(source, cell / store.MODEL, device, encoder))
+    return CompletionScorer(f"implicit:{row['cell']}", _LogRatio(source, cell / store.MODEL, device, encoder))
 
 
 @dataclass
 class _LogRatio:
-    """Summed log-prob of each answer under a saved policy minus under its reference; loaded at the first call."""
+    """Summed log-prob of each completion under a saved policy minus under its reference; loaded at the first call."""
 
     source: Source
     saved: Path
@@ -86,13 +88,13 @@ class _LogRatio:
     encoder: Encoder
     models: tuple[Any, Any] | None = None
 
-    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
-        # An empty answer makes no row and no pair either, so any text can stand in for it here.
+    def __call__(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[float]:
+        # An empty completion makes no row and no pair either, so any text can stand in for it here.
         rows = [
-            Example(str(n), prompt.messages, answer or ".", True, prompt.cluster, prompt.split)
-            for n, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+            Example(str(n), prompt.messages, completion or ".", True, prompt.cluster, prompt.split)
+            for n, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
         ]
-        items = [Item(row.prompt, row.answers) for row in self.encoder.encode(rows).rows]
+        items = [Item(row.prompt, row.completions) for row in self.encoder.encode(rows).rows]
         self.models = self.models or (
             load_trained(self.saved, self.source, self.device),
             load_policy(self.source, self.device),
@@ -102,4 +104,4 @@ class _LogRatio:
 
     def _sums(self, model: Any, items: Sequence[Item]) -> list[float]:
         scores = measure(Scorer(model, "fp32"), items, layout="plain", pad=self.encoder.end_of_turn)
-        return [answers[0].double().sum().item() for answers in scores]
+        return [completions[0].double().sum().item() for completions in scores]

@@ -1,7 +1,7 @@
 """How a layout reaches a model's attention: the mask of each implementation, or blocks of a packed row.
 
 A mask must fit the attention that reads it, and some that do not fit give wrong numbers without an error: a
-boolean mask is added by eager attention, no mask at all lets restarting positions cut an answer off its
+boolean mask is added by eager attention, no mask at all lets restarting positions cut a completion off its
 prompt, and a mask without the window of a sliding-window layer shows only in rows longer than the window. So
 the implementation is set here, together with the mask made for it.
 """
@@ -18,7 +18,7 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.modeling_utils import AttentionInterface
 
 from harness.model import tiles
-from harness.model.layout import PADDING, STEM, Layout, visible
+from harness.model.layout import PADDING, SHARED_PREFIX, Layout, visible
 
 FLEX = "packed_flex"  # under which transformers finds FlexAttention as it is called here
 
@@ -98,7 +98,11 @@ def mask_rule(layout: Layout, window: int | None) -> Callable[..., Tensor]:
 
     def rule(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         distance = positions[query] - positions[key]
-        seen = ((owners[query] == owners[key]) | (owners[key] == STEM)) & (owners[query] != PADDING) & (distance >= 0)
+        seen = (
+            ((owners[query] == owners[key]) | (owners[key] == SHARED_PREFIX))
+            & (owners[query] != PADDING)
+            & (distance >= 0)
+        )
         seen = seen & ((segments[key] == 0) | (segments[key] == segments[query]))
         if window is not None:
             seen = seen & (distance < window)

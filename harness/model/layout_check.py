@@ -1,6 +1,6 @@
 """Which layout may be used for a model: each is tried against the stock model before a run.
 
-The oracle is the stock `model(input_ids, attention_mask).logits`, one answer at a time, never our own head
+The oracle is the stock `model(input_ids, attention_mask).logits`, one completion at a time, never our own head
 or masks, and the rows tried include the longest of the run: a window shows only beyond its length.
 """
 
@@ -39,11 +39,11 @@ class LayoutCheck(NamedTuple):
 
 @torch.no_grad()
 def stock_logps(model: nn.Module, item: Item) -> Tensor:
-    """[answers] nats: the oracle. One answer at a time, from `model(input_ids, attention_mask).logits`."""
+    """[completions] nats: the oracle. One completion at a time, from `model(input_ids, attention_mask).logits`."""
     device = next(model.parameters()).device
     sums = []
-    for answer in item.answers:
-        ids = torch.tensor([[*item.prompt, *answer]], device=device)
+    for completion in item.completions:
+        ids = torch.tensor([[*item.prompt, *completion]], device=device)
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].float()
         logps = logits.log_softmax(-1)[len(item.prompt) - 1 : -1]
         sums.append(logps.gather(1, ids[0, len(item.prompt) :, None]).sum())

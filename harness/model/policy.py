@@ -29,7 +29,7 @@ ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 class WrongWeights(RuntimeError):
-    """Weights that were trained elsewhere cannot be measured; the message says why."""
+    """An external checkpoint cannot be measured; the message says why."""
 
 
 class Policy:

@@ -29,13 +29,13 @@ BLOCK = 32
 BATCH = 8
 LARGEST_HEADER = 1024  # bytes around the log-probs of a stored block; what is larger is none of ours
 
-Scores = list[tuple[Tensor, ...]]  # for each item, for each of its answers: [tokens] nats, fp32, on the CPU
+Scores = list[tuple[Tensor, ...]]  # for each item, for each of its completions: [tokens] nats, fp32, on the CPU
 Advance = Callable[[int], None]
 
 
 @torch.no_grad()
 def measure_block(scorer: Scorer, items: Sequence[Item], *, layout: str, pad: int) -> Scores:
-    """Log-probs of every answer token of at most BLOCK items: sorted by length, BATCH at a time."""
+    """Log-probs of every completion token of at most BLOCK items: sorted by length, BATCH at a time."""
     device = next(scorer.parameters()).device
     order = sorted(range(len(items)), key=lambda i: _tokens(items[i]))
     scores: Scores = [()] * len(items)
@@ -44,12 +44,12 @@ def measure_block(scorer: Scorer, items: Sequence[Item], *, layout: str, pad: in
         rows = LAYOUTS[layout]([items[i] for i in chunk], pad=pad)
         logps = iter(scorer(rows.to(device)).logps.cpu())
         for i in chunk:
-            scores[i] = tuple(next(logps)[: len(answer)].clone() for answer in items[i].answers)
+            scores[i] = tuple(next(logps)[: len(completion)].clone() for completion in items[i].completions)
     return scores
 
 
 def _tokens(item: Item) -> int:
-    return len(item.prompt) + sum(map(len, item.answers))
+    return len(item.prompt) + sum(map(len, item.completions))
 
 
 def measure(
@@ -164,7 +164,7 @@ class ReferenceStore:
     def _path(self, block: Sequence[Item]) -> Path | None:
         if self.folder is None:
             return None
-        content = {"identity": dict(self.identity), "items": [[i.prompt, i.answers] for i in block]}
+        content = {"identity": dict(self.identity), "items": [[i.prompt, i.completions] for i in block]}
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
@@ -187,14 +187,14 @@ def _digest(logps: Tensor) -> str:
 
 
 def _write_block(path: Path, scores: Scores) -> None:
-    logps = torch.cat([answer for item in scores for answer in item])
+    logps = torch.cat([completion for item in scores for completion in item])
     with writing(path) as temporary:
         save_file({"logps": logps}, temporary, metadata={"sha256": _digest(logps)})
 
 
 def _read_block(path: Path, items: Sequence[Item]) -> Scores | None:
     """The stored block, or None where there is none or its content is damaged (then it is measured anew)."""
-    lengths = [len(answer) for item in items for answer in item.answers]
+    lengths = [len(completion) for item in items for completion in item.completions]
     if not path.is_file() or path.stat().st_size > 4 * sum(lengths) + LARGEST_HEADER:
         return None
     try:
@@ -205,4 +205,4 @@ def _read_block(path: Path, items: Sequence[Item]) -> Scores | None:
     if logps.dtype != torch.float32 or logps.shape != (sum(lengths),) or _digest(logps) != digest:
         return None
     pieces = iter(logps.split(lengths))
-    return [tuple(next(pieces) for _ in item.answers) for item in items]
+    return [tuple(next(pieces) for _ in item.completions) for item in items]

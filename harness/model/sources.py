@@ -244,8 +244,8 @@ def load_tokenizer(source: Source) -> Any:
 def load_policy(source: Source, device: str) -> torch.nn.Module:
     """The causal language model of a source in fp32, dropout off, attention by sdpa where it has it.
 
-    Weights stay fp32 in every precision: bf16 acts in the products (mixed.py), so an update of
-    relative size 1e-5 is not rounded away. What computes with it keeps its memory (machine.py).
+    Weights stay fp32 in every precision: bf16 acts in the products (products_bf16.py), so an update of
+    relative size 1e-5 is not rounded away. What computes with it keeps its memory (compute/machine.py).
     Raises: UsageError where the files lack weights.
     """
     reuse_memory()
@@ -297,7 +297,7 @@ def base_learning_rate(source: Source) -> float:
 
 
 def token_limit(source: Source, asked: int | None = None) -> int:
-    """The most tokens of a prompt with one answer: as asked, else the model's own, within the positions that it has.
+    """The most tokens of a prompt with one completion: as asked, else the model's own, within its positions.
 
     Raises: UsageError where more is asked for than a table of positions holds (GPT-2, OPT; rotary ones have no end).
     """

@@ -1,11 +1,11 @@
 """Attention over a packed row on a CPU: block by block, computing (nearly) only what may be seen.
 
-A packed row is mostly blocks that no token may see: other items, the other answer, what comes later. Dense
+A packed row is mostly blocks that no token may see: other items, the other completion, what comes later. Dense
 masked attention computes them all, and the CPU's fused kernel is slow in bf16 at these sizes: on 9 rows of
 221 tokens (9 heads of 64) forward and backward took 27.8 ms in it and 9.6 ms as three matrix products with
 a softmax between them. So each item is cut into pieces, and each piece is one small dense attention over the
 pieces that it may see: short items are one piece, long ones are cut so that the work follows what is visible.
-The stem, which every item sees, is the first piece.
+The shared prefix, which every item sees, is the first piece.
 
 Letters: K key-value heads, G query heads for each of them, H = K * G, T tokens of the row, D size of a head,
 n queries and m keys of a tile.
@@ -78,10 +78,10 @@ class Plan:
 def plan(layout: Layout) -> Plan:
     """Cuts a packed row into pieces."""
     positions, segments = layout.position_ids[0].cpu(), layout.segments[0].cpu()
-    pieces = list(_runs(layout.stem, 0, ()))
-    stem = tuple(range(len(pieces)))
+    pieces = list(_runs(layout.shared_prefix, 0, ()))
+    shared_prefix = tuple(range(len(pieces)))
     for parts in layout.parts:
-        pieces += _pieces(parts, len(pieces), stem)
+        pieces += _pieces(parts, len(pieces), shared_prefix)
     sizes = [piece.tokens for piece in pieces]
     padding = layout.tokens - sum(sizes)
     return Plan(
@@ -89,13 +89,13 @@ def plan(layout: Layout) -> Plan:
     )
 
 
-def _pieces(parts: Sequence[int], first: int, stem: tuple[int, ...]) -> list[Piece]:
-    """The pieces of one item, numbered from `first`: a prompt piece sees the stem and the prompt so far, an
-    answer's the stem, the whole prompt and the answer so far."""
+def _pieces(parts: Sequence[int], first: int, shared_prefix: tuple[int, ...]) -> list[Piece]:
+    """The pieces of one item, numbered from `first`: a piece of the prompt sees the shared prefix and the prompt so
+    far, one of a completion the shared prefix, the whole prompt and the completion so far."""
     if sum(parts) <= WHOLE:
-        return [Piece(sum(parts), (*stem, first))]
-    pieces = list(_runs(parts[0], first, stem))
-    prompt = (*stem, *range(first, first + len(pieces)))
+        return [Piece(sum(parts), (*shared_prefix, first))]
+    pieces = list(_runs(parts[0], first, shared_prefix))
+    prompt = (*shared_prefix, *range(first, first + len(pieces)))
     for length in parts[1:]:
         pieces += _runs(length, first + len(pieces), prompt)
     return pieces

@@ -1,5 +1,5 @@
 """Whether a folder's files can be the model that its config.json describes: told from their headers, before data is
-read. What only loading shows (names that belong to no weight of the model) is told by models.py.
+read. What only loading shows (names that belong to no weight of the model) is said by sources.py.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
 NUMBERS_OF_ROWS = {"train_pairs", "eval_pairs"}
 
 
-def presets_in_words() -> str:
+def describe_presets() -> str:
     """What each preset sets, for the list of options."""
-    words = {name: " ".join(f"{key}={typed(value)}" for key, value in own.items()) for name, own in BUDGETS.items()}
-    return "; ".join(f"{name}: {told}" for name, told in words.items())
+    texts = {name: " ".join(f"{key}={typed(value)}" for key, value in own.items()) for name, own in BUDGETS.items()}
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
 
 
 def typed(value: Any) -> str:

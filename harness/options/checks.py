@@ -13,8 +13,8 @@ from harness.options.run_fields import RunFields
 
 
 def problems(options: RunFields) -> list[str]:
-    """A sentence for each thing that does not fit together; search and claim are in search.py."""
-    groups = (_of_rows, _of_rounds, _of_micro_batch, _of_judging, _of_controls, _of_reranking, _of_prompts)
+    """A sentence for each thing that does not fit together; search and confirmation are in search.py."""
+    groups = (_of_rows, _of_rounds, _of_micro_batch, _of_judging, _of_baselines, _of_reranking, _of_prompts)
     return [problem for group in groups for problem in group(options)]
 
 
@@ -57,23 +57,23 @@ def _of_judging(options: RunFields) -> Iterator[str]:
     """Readers of completions where none are generated."""
     if options.judge and not options.generate:
         judges = ",".join(options.judge)
-        yield f"judge={judges} compares generated answers, but generate=0; add generate=128, say"
+        yield f"judge={judges} compares generated completions, but generate=0; add generate=128, say"
     if options.refusal != "none" and not options.generate:
-        yield f"refusal={options.refusal} reads generated answers, but generate=0; add generate=128, say"
+        yield f"refusal={options.refusal} reads generated completions, but generate=0; add generate=128, say"
 
 
-def _of_controls(options: RunFields) -> Iterator[str]:
-    """Measurements that read the completions of the untrained control, where it is left out."""
+def _of_baselines(options: RunFields) -> Iterator[str]:
+    """Measurements that read the completions of the untrained baseline, where it is left out."""
     if options.controls:
         return
     if options.judge and options.judge_settings.get("baseline", "reference") == "reference":
-        asking, instead = "judge=", ", or compare with judge.baseline=chosen"
+        key, instead = "judge=", ", or compare with judge.baseline=chosen"
     elif options.refusal != "none":
-        asking, instead = "refusal=", ""
+        key, instead = "refusal=", ""
     else:
         return
     yield (
-        f"{asking} reads the answers of the control `none` beside a loss's, but controls=false; leave "
+        f"{key} reads the completions of the baseline `none` beside a loss's, but controls=false; leave "
         f"controls=true{instead}"
     )
 
@@ -81,10 +81,10 @@ def _of_controls(options: RunFields) -> Iterator[str]:
 def _of_reranking(options: RunFields) -> Iterator[str]:
     """Nothing to choose from: no prompts, or completions that are all alike."""
     if options.rerank and not options.generate:
-        yield f"rerank={options.rerank} chooses among answers to prompts, but generate=0; add generate=128"
+        yield f"rerank={options.rerank} chooses among completions of prompts, but generate=0; add generate=128"
     if options.rerank == 1 or (options.rerank and not options.temperature):
         yield (
-            f"rerank={options.rerank} at temperature={options.temperature:g} gives one answer to a prompt, "
+            f"rerank={options.rerank} at temperature={options.temperature:g} gives one completion of a prompt, "
             "so there is nothing to choose from; write rerank=8 and temperature=1, say"
         )
 

@@ -39,14 +39,14 @@ class EvaluateOptions(BaseModel):
     )
     loss: Annotated[str | None, BeforeValidator(Auto(Text()))] = option(
         None,
-        "the loss of `list losses` that they were trained with, whose own ruler is then used; auto = unknown, "
+        "the loss of `list losses` that they were trained with, whose own reward is then used; auto = unknown, "
         "the model's name stands in its place",
         shown="auto",
         scope=Scope.GRID,
     )
     beta: Annotated[float | None, BeforeValidator(Auto(Number(above=0)))] = option(
         None,
-        "the strength that they were trained with, for effective_beta; auto = unknown",
+        "the beta that they were trained with, for effective_beta; auto = unknown",
         shown="auto",
         scope=Scope.GRID,
     )
@@ -67,7 +67,7 @@ class EvaluateOptions(BaseModel):
         if self.seeds and self.loss is None:
             problems.append("seeds= says that the models are runs of one setting; name it with loss=")
         if self.beta is not None and self.loss is None:
-            problems.append(f"beta={self.beta:g} is the strength of a loss, and none is named; add loss=dpo, say")
+            problems.append(f"beta={self.beta:g} belongs to a loss, and none is named; add loss=dpo, say")
         if self.model_revision is not None and len(self.model) > 1:
             problems.append("model_revision= belongs to one model, and model= names several; one command for each")
         if problems:

@@ -44,20 +44,20 @@ KINDS: Mapping[str, JudgeKind] = {
         JudgeKind(
             "logprob",
             "MODEL",
-            "the answer that a model finds likelier, a token",
+            "the completion that a model finds likelier, a token",
             "a name of `list models`, a hub id or folder",
         ),
         JudgeKind(
             "implicit",
             "CELL",
-            "the answer that a trained cell made likelier than its reference does",
+            "the completion that a trained cell made likelier than its reference does",
             "a cell's folder, trained with save=best or save=all",
         ),
-        JudgeKind("random", "", "control: the toss of a coin", "nothing"),
-        JudgeKind("length", "", "control: the longer answer", "nothing"),
+        JudgeKind("random", "", "baseline: the toss of a coin", "nothing"),
+        JudgeKind("length", "", "baseline: the longer completion", "nothing"),
     )
 }
-CONTROLS = ("random", "length")
+BASELINE_JUDGES = ("random", "length")
 
 
 class Setting(NamedTuple):
@@ -111,7 +111,7 @@ class JudgeSettings:
 SETTINGS: Mapping[str, Setting] = {
     "baseline": Setting(
         Choice(("reference", "chosen")),
-        "what the policy's answers are compared with: the reference's answers to the "
+        "what the policy's completions are compared with: the reference's completions of the "
         "same prompts, or the suite's chosen ones",
     ),
     "base_url": Setting(
@@ -127,9 +127,9 @@ SETTINGS: Mapping[str, Setting] = {
     "max_invalid": Setting(
         Number(minimum=0, below=1), "largest share of invalid verdicts; above it the measurement fails"
     ),
-    "batch_size": Setting(WholeNumber(1), "answers in one forward pass of a local reward model"),
+    "batch_size": Setting(WholeNumber(1), "completions in one forward pass of a local reward model"),
     "max_tokens": Setting(
-        WholeNumber(8), "longest prompt and answer a local model reads; the prompt is cut from the left"
+        WholeNumber(8), "longest prompt and completion a local model reads; the prompt is cut from the left"
     ),
 }
 

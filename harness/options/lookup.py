@@ -69,8 +69,8 @@ def checked(values: Mapping[str, Any], words: Words, errors: Sequence[str]) -> C
 def _said_better(words: Words) -> tuple[str, ...]:
     """Beginnings of sentences about values that another sentence explains: an unread key is not missing, and
     a value of a loss that does not exist needs no judgement."""
-    strangers = [name for name in words.loss_settings if name not in losses.names()]
-    return (*(f"{key}= is missing" for key in words.unread), *(f"{name}." for name in strangers))
+    unknown_losses = [name for name in words.loss_settings if name not in losses.names()]
+    return (*(f"{key}= is missing" for key in words.unread), *(f"{name}." for name in unknown_losses))
 
 
 def _look_up(values: Mapping[str, Any]) -> _Findings:
@@ -218,7 +218,7 @@ def _look_up_betas(
     defaults = {loss.name: loss.defaults["beta"] for loss in reached}
     if len(set(defaults.values())) > 1:
         findings.warnings.append(
-            f"betas= gives {_listing(defaults)} the same strengths, but their scales differ (default betas "
+            f"betas= gives {_listing(defaults)} the same values, but their scales differ (default betas "
             "in brackets): betas=grid uses each loss's own, LOSS.beta=... sets one loss"
         )
 

@@ -1,6 +1,6 @@
 """The models known by name, with the settings that fit them, and the rule for every other model.
 
-Only facts about models live here; loading them is models.py. No heavy import.
+Only facts about models live here; loading them is model/sources.py. No heavy import.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import losses
 
 LORA_LR_FACTOR = 10.0  # adapters start at zero and take about ten times the learning rate of full tuning
-DEFAULT_MAX_TOKENS = 1024  # prompt and one answer, for models without an entry
+DEFAULT_MAX_TOKENS = 1024  # prompt and one completion, for models without an entry
 
 # (parameters, learning rate) between which the default learning rate is interpolated
 _SMALL = (135e6, 1e-5)
@@ -35,18 +35,18 @@ class ModelEntry:
     grid: Grid = field(default_factory=dict)
 
 
-# At 135M parameters and a few hundred pairs the strengths of the literature hardly act: mean margins stay
-# near one nat, so a grid that shows the dial needs larger values. Losses that are not named here keep
+# At 135M parameters and a few hundred pairs the betas of the literature have hardly any effect: mean margins stay
+# near one nat, so a grid that shows an effect needs larger values. Losses that are not named here keep
 # the grid they declare themselves.
-_SUM_STRENGTHS = {"beta": (0.1, 0.5, 2.0)}
+_SUM_BETAS = {"beta": (0.1, 0.5, 2.0)}
 _PACKAGED_GRID: Grid = {
-    "dpo": _SUM_STRENGTHS,
-    "cdpo": _SUM_STRENGTHS,
-    "robust": _SUM_STRENGTHS,
+    "dpo": _SUM_BETAS,
+    "cdpo": _SUM_BETAS,
+    "robust": _SUM_BETAS,
     "ipo": {"beta": (1.0, 5.0, 25.0)},
-    "ipo_sum": _SUM_STRENGTHS,
-    "kto": _SUM_STRENGTHS,
-    "cpo": _SUM_STRENGTHS,
+    "ipo_sum": _SUM_BETAS,
+    "kto": _SUM_BETAS,
+    "cpo": _SUM_BETAS,
 }
 
 ENTRIES: Mapping[str, ModelEntry] = {

@@ -14,7 +14,7 @@ class PairsOptions(BaseModel):
     """Everything that a set of sampled pairs depends on; frozen, complete, every default filled in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    precision: ClassVar[str] = "auto"  # answers to learn from need no more than training has
+    precision: ClassVar[str] = "auto"  # completions to learn from need no more than training has
 
     to: Annotated[str, BeforeValidator(Text())] = required(
         "the suite file to write, ending in .jsonl", scope=Scope.MACHINE, example="my_pairs.jsonl"
@@ -32,16 +32,16 @@ class PairsOptions(BaseModel):
     count: Annotated[int, whole(1)] = option(
         512, "prompts that are answered, in hash order; fewer if there are fewer", scope=Scope.DATA
     )
-    n: Annotated[int, whole(2)] = option(4, "answers to each prompt", scope=Scope.EVALUATION)
+    n: Annotated[int, whole(2)] = option(4, "completions of each prompt", scope=Scope.EVALUATION)
     score: Annotated[str, BeforeValidator(Text())] = option(
         "gold",
-        "what rates an answer: gold (the suite's own reward), gold:SUITE, or implicit:CELL, a trained cell's "
+        "what rates a completion: gold (the suite's own reward), gold:SUITE, or implicit:CELL, a trained cell's "
         "policy minus reference log-prob",
         scope=Scope.EVALUATION,
     )
     keep: Annotated[str, BeforeValidator(Choice(("best_worst", "all")))] = option(
         "best_worst",
-        "the best against the worst answer, or all pairs of answers that are rated differently",
+        "the best against the worst completion, or all pairs of completions that are rated differently",
         scope=Scope.EVALUATION,
     )
     model: Annotated[str, BeforeValidator(Text())] = option(
@@ -57,18 +57,18 @@ class PairsOptions(BaseModel):
         "auto", "how a prompt becomes text; auto = the tokenizer's chat template, else plain", scope=Scope.DATA
     )
     max_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(8)))] = option(
-        None, "limit for prompt and one answer; auto = the model entry's", shown="auto", scope=Scope.DATA
+        None, "limit for prompt and one completion; auto = the model entry's", shown="auto", scope=Scope.DATA
     )
     max_new_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
-        None, "limit of one answer; auto = the sampled suite's own, else 64", shown="auto", scope=Scope.EVALUATION
+        None, "limit of one completion; auto = the sampled suite's own, else 64", shown="auto", scope=Scope.EVALUATION
     )
     temperature: Annotated[float, BeforeValidator(Number(above=0))] = option(
-        1.0, "of the answers", scope=Scope.EVALUATION
+        1.0, "of the completions", scope=Scope.EVALUATION
     )
     top_p: Annotated[float, BeforeValidator(Number(above=0, maximum=1))] = option(
         1.0, "draw each token from the likeliest ones that together have this probability", scope=Scope.EVALUATION
     )
-    seed: Annotated[int, whole(0, 2**31 - 1)] = option(0, "of the answers' random numbers", scope=Scope.EVALUATION)
+    seed: Annotated[int, whole(0, 2**31 - 1)] = option(0, "of the completions' random numbers", scope=Scope.EVALUATION)
     device: Annotated[str, BeforeValidator(Device())] = option("auto", "where the model runs", scope=Scope.MACHINE)
     threads: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1024)))] = option(
         None, "CPU threads", shown="auto", scope=Scope.COMPUTATION

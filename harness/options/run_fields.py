@@ -75,7 +75,7 @@ class RunFields(EngineOptions):
     # the grid
     betas: Annotated[Numbers | Literal["grid"] | None, PositiveOrGrid] = option(
         None,
-        "strengths, for every loss that has one; none given: each loss's default",
+        "values of beta, for every loss that has one; none given: each loss's default",
         AXIS,
         shown="by loss",
         scope=Scope.GRID,
@@ -92,19 +92,20 @@ class RunFields(EngineOptions):
     )
     seeds: Annotated[tuple[int, ...], BeforeValidator(Several(WholeNumber(0, 2**31 - 1)))] = option(
         (0,),
-        "draw and order of the training rows, LoRA's initialisation; claims need three or more",
+        "draw and order of the training rows, LoRA's initialisation; a finding needs three or more",
         AXIS,
         scope=Scope.GRID,
         example="0,1,2",
     )
     controls: Annotated[bool, BeforeValidator(Flag())] = option(
-        True, "also run `none` (untrained) and `sft` (chosen answers only)", scope=Scope.GRID
+        True, "also run `none` (untrained) and `sft` (chosen completions only)", scope=Scope.GRID
     )
-    # search and claim
+    # search and confirmation
     search: Annotated[str, BeforeValidator(Choice(("none", "grid", "random", "racing")))] = option(
         "none",
         "settings tried of each loss on one seed, chosen on validation pairs: declared values (grid), points "
-        "between their ends (random), or those on few training pairs, the better half on twice as many ... (racing)",
+        "between their ends (random), or successive halving: those on few training pairs, the better half on "
+        "twice as many ... (racing)",
         scope=Scope.GRID,
     )
     trials: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1, 1000)))] = option(
@@ -115,15 +116,15 @@ class RunFields(EngineOptions):
         tuple[int, ...] | None, BeforeValidator(Auto(SeveralOrNone(Several(WholeNumber(0, 9999)))))
     ] = option(
         None,
-        "after a search, each loss's winner and default are trained on these seeds and compared on test pairs; "
-        "one number = so many fresh seeds, auto = 3",
+        "after a search, confirmation seeds: each loss's winner and default are trained on them and compared on "
+        "test pairs; one number = so many fresh seeds, auto = 3",
         LIST,
         shown="auto",
         scope=Scope.SEARCH,
     )
     budget: Annotated[str, BeforeValidator(Choice(("none", *budgets.BUDGETS)))] = option(
         "none",
-        "a search of a known size; sets, where they are not given: " + budgets.presets_in_words(),
+        "a search of a known size; sets, where they are not given: " + budgets.describe_presets(),
         scope=Scope.GRID,
     )
     # the data
@@ -134,7 +135,11 @@ class RunFields(EngineOptions):
         256, "validation pairs, and as many test pairs", scope=Scope.DATA, evaluate=True
     )
     max_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(8)))] = option(
-        None, "limit for prompt and one answer; auto = the model entry's", shown="auto", scope=Scope.DATA, evaluate=True
+        None,
+        "limit for prompt and one completion; auto = the model entry's",
+        shown="auto",
+        scope=Scope.DATA,
+        evaluate=True,
     )
     template: Annotated[str, BeforeValidator(Choice(("auto", "chat", "plain")))] = option(
         "auto",
@@ -144,7 +149,7 @@ class RunFields(EngineOptions):
     )
     overlong: Annotated[str, BeforeValidator(Choice(("drop", "truncate")))] = option(
         "drop",
-        "rows beyond max_tokens: drop them, or cut the prompt from the left, then the answer",
+        "rows beyond max_tokens: drop them, or cut the prompt from the left, then the completion",
         scope=Scope.DATA,
         evaluate=True,
     )
@@ -160,7 +165,7 @@ class RunFields(EngineOptions):
     )
     length_balance: Annotated[tuple[bool, ...], BeforeValidator(Several(Flag()))] = option(
         (False,),
-        "as many training pairs with the longer answer chosen as with the shorter one, by tokens",
+        "as many training pairs with the longer completion chosen as with the shorter one, by tokens",
         AXIS,
         key="suite.length_balance",
         scope=Scope.TRAINING,
@@ -193,7 +198,7 @@ class RunFields(EngineOptions):
     )
     start: Annotated[str, BeforeValidator(Choice(("model", "sft")))] = option(
         "model",
-        "starting weights: the model's, or first tuned on chosen answers, once for all cells",
+        "starting weights: the model's, or first tuned on chosen completions, once for all cells",
         scope=Scope.GRID,
         whole_model="sft",
     )
@@ -210,7 +215,7 @@ class RunFields(EngineOptions):
     )
     score: Annotated[str, BeforeValidator(Text())] = option(
         "gold",
-        "what rates the answers of later rounds: gold (the suite's reward), gold:SUITE, or implicit:CELL",
+        "what rates the completions of later rounds: gold (the suite's reward), gold:SUITE, or implicit:CELL",
         scope=Scope.TRAINING,
     )
     tuning: Annotated[str, BeforeValidator(Choice(("full", "lora")))] = option(
@@ -226,12 +231,12 @@ class RunFields(EngineOptions):
     evals: Annotated[int, whole(1)] = option(1, "evaluations within a run, the last at its end", scope=Scope.EVALUATION)
     similarity: Annotated[str, BeforeValidator(Choice(("edit", "ches")))] = option(
         "edit",
-        "how alike a pair's answers are: by edits of tokens, or also by hidden states of the reference (ches)",
+        "how alike a pair's completions are: by edits of tokens, or also by hidden states of the reference (ches)",
         scope=Scope.EVALUATION,
         evaluate=True,
         whole_model="ches",
     )
-    # answers, measured after training
+    # completions, measured after training
     generate: Annotated[int, whole(0)] = option(
         0,
         "prompts of the test split that each cell and its reference answer after training; 0 = none",
@@ -241,7 +246,7 @@ class RunFields(EngineOptions):
     )
     rerank: Annotated[int, whole(0)] = option(
         0,
-        "answers of the reference to each of these prompts, of which a cell's implicit reward chooses one; 0 = none",
+        "completions of the reference for each of these prompts; a cell's implicit reward chooses one; 0 = none",
         scope=Scope.MEASUREMENT,
         evaluate=True,
     )
@@ -254,26 +259,26 @@ class RunFields(EngineOptions):
     )
     max_new_tokens: Annotated[int | None, BeforeValidator(Auto(WholeNumber(1)))] = option(
         None,
-        "limit of one generated answer; auto = the sampled suite's own, else 64",
+        "limit of one generated completion; auto = the sampled suite's own, else 64",
         shown="auto",
         scope=Scope.EVALUATION,
         evaluate=True,
     )
     temperature: Annotated[float, BeforeValidator(Number(minimum=0))] = option(
         1.0,
-        "of generated answers; 0 = greedy, and only 1 with top_p=1 gives a KL",
+        "of generated completions; 0 = greedy, and only 1 with top_p=1 gives a KL",
         scope=Scope.EVALUATION,
         evaluate=True,
     )
     top_p: Annotated[float, BeforeValidator(Number(above=0, maximum=1))] = option(
         1.0,
-        "answers draw each token from the likeliest ones that together have this probability",
+        "completions draw each token from the likeliest ones that together have this probability",
         scope=Scope.EVALUATION,
         evaluate=True,
     )
     judge: Annotated[Names, BeforeValidator(SeveralOrNone(Several(Text())))] = option(
         (),
-        "who judges generated answers: names of `list judges`, the first of them in the tables",
+        "who judges generated completions: names of `list judges`, the first of them in the tables",
         LIST,
         shown="none",
         scope=Scope.MEASUREMENT,
@@ -291,7 +296,7 @@ class RunFields(EngineOptions):
     )
     refusal: Annotated[str, BeforeValidator(Text())] = option(
         "none",
-        "how to count the generated answers that decline, the reference's too: none, rule (by their opening "
+        "how to count the generated completions that decline, the reference's too: none, rule (by their opening "
         "phrase), or openai:MODEL",
         scope=Scope.MEASUREMENT,
         evaluate=True,
@@ -320,7 +325,7 @@ class RunFields(EngineOptions):
     )
     layout: Annotated[str, BeforeValidator(Choice(("auto", "packed", "shared", "plain")))] = option(
         "auto",
-        "prompt computed once for its answers, without padding (packed) or with it (shared), or once for "
+        "prompt computed once for its completions, without padding (packed) or with it (shared), or once for "
         "each (plain); the fastest that agrees with the model's own logits",
         scope=Scope.COMPUTATION,
         evaluate=True,

@@ -1,4 +1,4 @@
-"""The options of search and claim among each other: presets, what they need, and how they are read. No heavy import."""
+"""The options of search and confirmation together: presets, what they need, how they are read. No heavy import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lowered(options: RunFields, given: set[str]) -> set[str]:
     return (NUMBERS_OF_ROWS & set(BUDGETS.get(options.budget, {}))) - given
 
 
-def budget_words(options: RunFields) -> str:
+def describe_budget(options: RunFields) -> str:
     """What a preset stands for in this command, as it would be typed; empty without one."""
     if options.budget == "none":
         return ""
@@ -44,8 +44,8 @@ def trial_count(options: RunFields) -> int:
     return TRIALS if options.trials is None else options.trials
 
 
-def claim_seeds(options: RunFields) -> tuple[int, ...]:
-    """The seeds of the claim; one number alone is a count of the smallest seeds that the search does not use."""
+def confirmation_seeds(options: RunFields) -> tuple[int, ...]:
+    """The confirmation seeds; one number alone is a count of the smallest seeds that the search does not use."""
     given = options.claim_seeds
     if options.search == "none" or given == ():
         return ()
@@ -57,7 +57,7 @@ def claim_seeds(options: RunFields) -> tuple[int, ...]:
 
 def problems(options: RunFields) -> list[str]:
     """A sentence for each thing that does not fit together."""
-    return _idle(options) if options.search == "none" else [*_wide_axes(options), *_of_claim(options)]
+    return _idle(options) if options.search == "none" else [*_wide_axes(options), *_of_confirmation(options)]
 
 
 def _idle(options: RunFields) -> list[str]:
@@ -79,12 +79,12 @@ def _wide_axes(options: RunFields) -> Iterator[str]:
             )
 
 
-def _of_claim(options: RunFields) -> Iterator[str]:
+def _of_confirmation(options: RunFields) -> Iterator[str]:
     """Seeds that cannot confirm what the search selects."""
     if options.claim_seeds == (0,):
         yield "claim_seeds=0 is a count of no seeds; write claim_seeds=none, or give three"
-    if options.seeds[0] in claim_seeds(options):
+    if options.seeds[0] in confirmation_seeds(options):
         yield (
-            f"claim_seeds={','.join(map(str, claim_seeds(options)))} contains the seed of the search, "
+            f"claim_seeds={','.join(map(str, confirmation_seeds(options)))} contains the seed of the search, "
             f"{options.seeds[0]}; what was selected on a seed proves nothing on it: name other seeds"
         )

@@ -108,11 +108,11 @@ def _place(words: Words, key: str, text: str, kinds: Mapping[str, str]) -> None:
 
 
 def _no_place(key: str, text: str) -> list[str]:
-    """What keeps a text from being a path, whatever it is meant as: the home of nobody, or too long a name."""
+    """What keeps a text from being a path, whatever it is meant as: the home of no user, or too long a name."""
     for item in text.split(","):
         if item.startswith("~") and os.path.expanduser(item) == item:
             user = item.partition("/")[0][1:]
-            return [f"{key}: {item!r} begins with the home of {user!r}, who is no user here; write ~/... for your own"]
+            return [f"{key}: {item!r}: no such user: ~{user}; write ~/... for your own home"]
         longest = max(map(len, map(os.fsencode, re.split("[/+]", item))))
         if longest > _LONGEST_NAME and "://" not in item:
             return [f"{key}: a name of {longest} bytes, {item[:40] + '...'!r}; allowed: {_LONGEST_NAME} at most"]

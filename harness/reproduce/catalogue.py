@@ -60,14 +60,14 @@ def recipes() -> dict[str, Recipe]:
     """Name -> recipe, group by group."""
     exact = [
         _exact("kto-table1", "win rates and their intervals from the recorded counts", "arXiv:2402.01306 table 1"),
-        _exact("archangel", "win rates, lengths and claims over 102 runs", "arXiv:2402.01306 fig. 3-6"),
+        _exact("archangel", "win rates, lengths and findings over 102 runs", "arXiv:2402.01306 fig. 3-6"),
         _exact("ipo-bandit", "ipo and dpo on three actions, no text", "arXiv:2310.12036 fig. 1, 2", "1 min"),
         _exact("dpo-walkthrough", "one pair worked by hand", "arXiv:2305.18290 eq. 7"),
         _exact("loss-goldens", "worked values of nine losses", "the losses' papers"),
         _exact("daa-blur-stats", "pairwise over pointwise, permutation test", "arXiv:2502.01237 table 2"),
         _exact("daa-toy", "pointwise losses unlearn what a prompt shares", "arXiv:2502.01237 app. F", "15 s"),
         _exact("oxrl-stats", "tests of a table tuned unfairly", "arXiv:2603.19335"),
-        _exact("displacement-theory", "when a chosen answer becomes less likely", "arXiv:2410.08847 theorems"),
+        _exact("displacement-theory", "when a chosen completion becomes less likely", "arXiv:2410.08847 theorems"),
         _exact("beta-against-lr", "halving beta is not doubling lr, by exponents", "tutorials"),
     ]
     given = Recipe(
@@ -82,15 +82,15 @@ def recipes() -> dict[str, Recipe]:
     measured = [
         _measured(
             "likelihood-displacement",
-            "No over Never, Yes over No: the chosen answer falls",
+            "No over Never, Yes over No: the chosen completion falls",
             "2410.08847 table 1",
             6,
             takes_rows=True,
         ),
         _measured("reward-against-kl", "dpo's frontier over sft, unlikelihood and best-of-n", "2305.18290 fig. 2", 10),
         _measured("ipo-saturation", "ipo's margin stops at 1/(2 beta), dpo's grows", "2310.12036 sec. 5", 5),
-        _measured("chosen-logp", "chosen answers fall under dpo and not under orpo", "2403.07691", 2),
-        _measured("lr-cliff", "ten times the learning rate: worse and poorer answers", "2603.19335", 1),
+        _measured("chosen-logp", "chosen completions fall under dpo and not under orpo", "2403.07691", 2),
+        _measured("lr-cliff", "ten times the learning rate: worse and poorer completions", "2603.19335", 1),
         _measured("folk-rules", "beta against lr, beta of 1, many epochs", "", 6),
         _measured("label-noise", "accuracy lost to wrong labels, loss by loss", "2403.00409", 6),
         _measured("length-exploitation", "dpo prefers length where the data do; its cures", "2403.19159", 6),

@@ -1,9 +1,9 @@
 """What a reproduction hands back: a paper's figure beside ours, what difference is allowed, and the verdict.
 
-A check is made by `number` (equal within a tolerance), `bound` (a claim that holds between limits), `phenomenon` (a
-sign or a size, measured over training runs), `order` and `order_by_seed` (two rankings), or `reported` (no claim).
+A check is made by `number` (equal within a tolerance), `bound` (a finding that holds between limits), `phenomenon` (a
+sign or a size, measured over training runs), `order` and `order_by_seed` (two rankings), or `reported` (no finding).
 
-What was measured over runs is contradicted, and the command fails, only where the claim follows from the loss itself
+What was measured over runs is contradicted, and the command fails, only where the finding follows from the loss itself
 (the trained margin grows; ipo's stops at its target) and the whole interval lies outside its limits. What papers saw
 in larger models is "not reproduced at this scale" where our interval does not show it, even where it shows the reverse.
 """
@@ -101,7 +101,7 @@ def bound(
     note: str = "",
     erratum: bool = False,
 ) -> Check:
-    """A claim about one number: low <= ours <= high. erratum: these limits contradict what the paper says."""
+    """A finding about one number: low <= ours <= high. erratum: these limits contradict what the paper says."""
     holds = low <= ours <= high
     verdict = (ERRATUM if erratum else MATCH) if holds else MISMATCH
     return Check(row, quantity, published, ours, limits(low, high), verdict, note)
@@ -118,10 +118,10 @@ def phenomenon(
     note: str = "",
     follows: bool = False,
 ) -> Check:
-    """A claim measured over training runs: it is reproduced where the whole 95 % interval lies between low and high.
+    """A finding measured over training runs: it is reproduced where the whole 95 % interval lies between low and high.
 
     Neither belongs to it: two losses that never differ show no order. values: one a seed. With fewer than two there
-    is no interval, hence no verdict. follows: the claim follows from the loss itself, so an interval wholly outside
+    is no interval, hence no verdict. follows: the finding follows from the loss itself, so an interval wholly outside
     the limits is a mismatch.
     """
     seen = interval(values)
@@ -136,7 +136,7 @@ def phenomenon(
 
 
 def reported(row: str, quantity: str, values: Sequence[float], note: str = "", published: str = "-") -> Check:
-    """What was measured over training runs, one value a seed, without a claim about it."""
+    """What was measured over training runs, one value a seed, without a finding about it."""
     seen = interval(values)
     return Check(row, quantity, published, seen.value, "-", REPORTED, note, seen.low, seen.high)
 
@@ -157,7 +157,7 @@ def interval(values: Sequence[float]) -> Interval:
 def order(row: str, quantity: str, published: Sequence[float], ours: Sequence[float], note: str = "") -> Check:
     """Kendall's tau-b between two rankings of the same things, with a 95 % interval by Fisher's z.
 
-    For protocols that cannot be the paper's (another judge, a smaller model): the order is the claim, never a figure.
+    For protocols that cannot be the paper's (another judge, a smaller model): the order is the finding, never a figure.
     Standard error of z: sqrt(0.437 / (n - 4)) (Fieller, Hartley and Pearson 1957, Biometrika 44); from 5 things on.
     """
     from scipy import stats

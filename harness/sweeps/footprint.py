@@ -19,7 +19,7 @@ from harness.options.optimizers import DEFAULT, OPTIMIZERS
 from harness.training.micro_batches import feed_forward
 
 # Bytes that a token leaves for the backward pass in a layer, for each number of its hidden and of its feed-forward
-# state: counted over the tensors that autograd keeps of a llama's packed rows (tests/harness/test_footprint.py).
+# state: counted over the tensors that autograd keeps of a llama's packed rows (tests/harness/sweeps/test_footprint.py).
 KEPT = {"fp32": (52, 18), "bf16": (35, 9)}
 BYTES_LOGIT = {"fp32": 8, "bf16": 4}  # of each logit of a chunk, with its gradient
 

@@ -18,26 +18,26 @@ from harness.cells.sweep import Sweep, prepare_sweep
 from harness.compute.machine import device_here
 from harness.compute.ranks import ProcessesLost
 from harness.data.audits import audited, record
-from harness.data.knobs import Knobs, combinations
+from harness.data.perturbations import Perturbations, combinations
 from harness.engines.run import machine_of, run_cells
 from harness.errors import SweepStopped, UsageError, storage_failure
-from harness.evaluation.answer_tables import prompts_of
+from harness.evaluation.completion_tables import prompts_of
 from harness.evaluation.finished import Finished
 from harness.evaluation.measurements import of_completions, registered
-from harness.experiment.rounds import told
+from harness.experiment.rounds import describe_rounds
 from harness.experiment.trial import Trial
 from harness.options.checks import launch_problems, plan_problems
 from harness.options.judges import JudgeSettings
 from harness.options.run import Options
-from harness.options.search import budget_words
+from harness.options.search import describe_budget
 from harness.progress import Progress
 from harness.sweeps.alignment_tax import complete, measure_start
-from harness.sweeps.search import Stage, outlook, stages, words
+from harness.sweeps.search import Stage, describe_search, outlook, stages
 from results.cells import store
 from results.cells.searches import CLAIM
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
-SECONDS_BETWEEN_LOOKS = 0.3  # at the claims of another command
+SECONDS_BETWEEN_LOOKS = 0.3  # at the locks of another command
 
 
 def run(options: Options, progress: Progress, command: str) -> int:
@@ -100,8 +100,8 @@ def _require_writable(out: Path) -> None:
 
 def _announce(sweep: Sweep, progress: Progress) -> None:
     """Says what a preset and a search mean here, before the first step."""
-    budget = [budget_words(sweep.options)] if sweep.options.budget != "none" else []
-    searched = words(sweep) if sweep.options.search != "none" else []
+    budget = [describe_budget(sweep.options)] if sweep.options.budget != "none" else []
+    searched = describe_search(sweep) if sweep.options.search != "none" else []
     for line in [*budget, *searched]:
         progress.note(line)
     progress.expect(len(outlook(sweep).trials))
@@ -130,7 +130,7 @@ def _run_cells(sweep: Sweep, trials: Sequence[Trial], progress: Progress) -> Non
             todo.append(trial)
     _tell_retrained(sweep, todo, progress)
     keep = sweep.options.save
-    if todo and (said := told(sweep.options, sweep.data)):
+    if todo and (said := describe_rounds(sweep.options, sweep.data)):
         progress.note(said)
     _run_beside_others(sweep, todo, progress, save=keep in ("all", "best"))
     unsaved = [best for best in _best(sweep) if not sweep.places(best).model.is_dir()] if keep == "best" else []
@@ -193,7 +193,7 @@ def _wait_until_one_is_free(sweep: Sweep, trials: Sequence[Trial]) -> None:
 
 
 def _tell_retrained(sweep: Sweep, todo: Sequence[Trial], progress: Progress) -> None:
-    """Says which finished cells are trained again because their answers are asked for and their model is gone."""
+    """Says which finished cells are trained again because their completions are asked for and their model is gone."""
     for trial in todo:
         if sweep.missing(trial).unasked:
             progress.note(
@@ -209,17 +209,17 @@ def _asked_of_policies(sweep: Sweep) -> str:
 
 
 def _best(sweep: Sweep, among: Sequence[Trial] | None = None) -> list[Trial]:
-    """The finished cell with the highest validation accuracy, controls apart, the first of equals; one for each
-    setting of the knobs and round, because cells of unlike training rows are not ranked against each other. The cut
-    training rows of a race are no such setting."""
-    found: dict[tuple[Knobs, int], Trial] = {}
-    highest: dict[tuple[Knobs, int], float] = {}
+    """The finished cell with the highest validation accuracy, baselines apart, the first of equals; one for each
+    perturbation and round, because cells of unlike training rows are not ranked against each other. The cut training
+    rows of successive halving are no such perturbation."""
+    found: dict[tuple[Perturbations, int], Trial] = {}
+    highest: dict[tuple[Perturbations, int], float] = {}
     asked = combinations(sweep.options)
     for trial in sweep.trials if among is None else among:
-        if trial.control or trial.skip or trial.knobs not in asked or not store.is_done(sweep.folder(trial)):
+        if trial.control or trial.skip or trial.perturbations not in asked or not store.is_done(sweep.folder(trial)):
             continue
         accuracy = store.read_row(sweep.folder(trial)).get("validation_preference_accuracy")
-        kind = trial.knobs, trial.round
+        kind = trial.perturbations, trial.round
         if accuracy is not None and accuracy > highest.get(kind, -1.0):
             found[kind], highest[kind] = trial, accuracy
     return list(found.values())
@@ -279,12 +279,12 @@ def _report(sweep: Sweep, progress: Progress) -> Any:
 
 
 def _table(sweep: Sweep, runs: Any) -> str:
-    """The table of this command's cells; after a claim that of the claim's, with the verdicts."""
-    claimed = runs[(runs["stage"] == CLAIM) & (runs["status"] == "done") & ~runs["control"].astype(bool)]
-    if sweep.options.search == "none" or claimed.empty:
+    """The table of this command's cells; after a search that of its confirmation, with the verdicts."""
+    confirmed = runs[(runs["stage"] == CLAIM) & (runs["status"] == "done") & ~runs["control"].astype(bool)]
+    if sweep.options.search == "none" or confirmed.empty:
         return reports.terminal(runs, folder=sweep.place)
     shown = reports.terminal(runs[runs["stage"] == CLAIM])
     try:
         return f"{shown}\n\n\n{reports.comparison(results.compare(sweep.place))}"
-    except ValueError:  # a claim of one setting, or cut off before its second
+    except ValueError:  # a confirmation of one setting, or cut off before its second
         return shown

@@ -2,9 +2,9 @@
 
 What comes next follows from finished rows alone, so a command that was killed goes on with the same decisions, and a
 plan can tell what is known. Settings are ranked by preference accuracy on validation pairs, equal ones by the order of
-trials; one that failed (a NaN, say) is out. A racing search trains all its settings on a small part of the training
-rows, the better half on twice as many, and so on up to all of them: rows of a smaller part belong to the larger one,
-every cell is trained from the start with its whole schedule, and every loss spends the same.
+trials; one that failed (a NaN, say) is out. Successive halving (search=racing) trains all settings on a small part of
+the training rows, the better half on twice as many, and so on up to all of them: rows of a smaller part belong to the
+larger one, every cell is trained from the start with its whole schedule, and every loss spends the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.digests import digest
 from harness.experiment.spaces import Space, spaces, trials_each
 from harness.experiment.trial import Trial
 from harness.options.models import ENTRIES
-from harness.options.search import claim_seeds
+from harness.options.search import confirmation_seeds
 from results.cells import store
 from results.cells.searches import CLAIM, DEFAULT, METRIC, SEARCH, WINNER
 from results.inference.test import CLAIM_SEEDS
@@ -80,47 +80,47 @@ def known(sweep: Sweep) -> Stage:
     return list(stages(sweep))[-1]
 
 
-def rungs(settings: int, rows: int, batch_size: int, racing: bool) -> list[Rung]:
+def rungs(settings: int, rows: int, batch_size: int, halving: bool) -> list[Rung]:
     """Settings of a loss halved and rows doubled, up to one setting on all rows; the first rung fills a batch."""
-    count = settings.bit_length() if racing else 1
+    count = settings.bit_length() if halving else 1
     while count > 1 and rows >> (count - 1) < batch_size:
         count -= 1
     parts = [(rows >> (count - 1 - place)) // batch_size * batch_size for place in range(count - 1)]
     return [Rung(settings >> place, part) for place, part in enumerate([*parts, rows])]
 
 
-def words(sweep: Sweep) -> list[str]:
+def describe_search(sweep: Sweep) -> list[str]:
     """What the search will do and what each loss may spend, in sentences."""
     options, found = sweep.options, _spaces(sweep)
     each = trials_each(options, found)
     steps = [f"{rung.settings} on {rung.rows:,} training rows" for rung in _rungs(sweep, each)]
-    told = [
+    lines = [
         f"search={options.search}: of each loss the same number of settings on seed {options.seeds[0]}: "
         f"{', then the best '.join(steps)}: {_tokens(sweep, each):,} training tokens a loss"
     ]
-    seeds = claim_seeds(options)
-    told.append(
-        f"claim: winner and default of each loss on seeds {', '.join(map(str, seeds))}, verdicts on test pairs"
+    seeds = confirmation_seeds(options)
+    lines.append(
+        f"confirmation: winner and default of each loss on seeds {', '.join(map(str, seeds))}, verdicts on test pairs"
         if seeds
-        else "no claim: claim_seeds=none, so nothing is said about the losses"
+        else "no confirmation: claim_seeds=none, so nothing is said about the losses"
     )
     if 0 < len(seeds) < CLAIM_SEEDS:
-        told.append(f"with fewer than {CLAIM_SEEDS} claim seeds there is no verdict")
+        lines.append(f"with fewer than {CLAIM_SEEDS} confirmation seeds there is no verdict")
     still = [space.loss for space in found if not space.axes]
     if still:
-        told.append(f"nothing to search: {', '.join(still)} (one value of everything), so one trial each")
+        lines.append(f"nothing to search: {', '.join(still)} (one value of everything), so one trial each")
     for space in found:
         axes = [f"{axis.name} {axis.values[0]:g} to {axis.values[-1]:g}" for axis in space.axes]
-        told += [f"  {space.loss}: {', '.join(axes)}"] if axes else []
-    return told
+        lines += [f"  {space.loss}: {', '.join(axes)}"] if axes else []
+    return lines
 
 
 def _tokens(sweep: Sweep, each: int) -> int:
     """Tokens that the settings of one loss are trained on, all rungs together."""
     options, trial = sweep.options, next(trial for trial in sweep.trials if not trial.control)
     parts = _rungs(sweep, each)
-    draws = [_cut(trial, rung.rows if rung is not parts[-1] else None).knobs for rung in parts]
-    rows = [sum(map(row_tokens, sweep.data.training_rows(trial.seed, knobs))) for knobs in draws]
+    draws = [_cut(trial, rung.rows if rung is not parts[-1] else None).perturbations for rung in parts]
+    rows = [sum(map(row_tokens, sweep.data.training_rows(trial.seed, perturbations))) for perturbations in draws]
     return sum(rung.settings * tokens for rung, tokens in zip(parts, rows, strict=True)) * options.epochs
 
 
@@ -132,12 +132,12 @@ def _spaces(sweep: Sweep) -> list[Space]:
 def _rungs(sweep: Sweep, settings: int) -> list[Rung]:
     trial = next(trial for trial in sweep.trials if not trial.control)
     options = sweep.options
-    return rungs(settings, sweep.data.count(trial.knobs), options.batch_size, options.search == "racing")
+    return rungs(settings, sweep.data.count(trial.perturbations), options.batch_size, options.search == "racing")
 
 
 def _cut(trial: Trial, rows: int | None) -> Trial:
     """The trial on fewer training rows; None: on all."""
-    return trial if rows is None else replace(trial, knobs=replace(trial.knobs, train_pairs=rows))
+    return trial if rows is None else replace(trial, perturbations=replace(trial.perturbations, train_pairs=rows))
 
 
 def _value(sweep: Sweep, trial: Trial) -> float | None:
@@ -179,16 +179,16 @@ class _Search:
             waiting = []
             kept = 1 if last else steps[number + 1].settings
             alive = {loss: self._decide(loss, entries, rung, number, kept, last) for loss, entries in alive.items()}
-        yield from self._claim(alive)
+        yield from self._confirm(alive)
 
-    def _claim(self, winners: Mapping[str, list[tuple[int, Trial]]]) -> Iterator[Stage]:
-        """Winner and default of each loss on the fresh seeds, with the controls; at the end nothing is left to do."""
-        sweep, seeds = self.sweep, claim_seeds(self.sweep.options)
-        controls = [trial for trial in sweep.trials if trial.control]
+    def _confirm(self, winners: Mapping[str, list[tuple[int, Trial]]]) -> Iterator[Stage]:
+        """Winner and default of each loss on the fresh seeds, with the baselines; at the end nothing is left to do."""
+        sweep, seeds = self.sweep, confirmation_seeds(self.sweep.options)
+        baselines = [trial for trial in sweep.trials if trial.control]
         defaults = {space.loss: space.default for space in _spaces(sweep)}
         before = len(self.trials)
         for seed in seeds:
-            self._add([(None, replace(t, seed=seed if t.seed is not None else None)) for t in controls], stage=CLAIM)
+            self._add([(None, replace(t, seed=seed if t.seed is not None else None)) for t in baselines], stage=CLAIM)
             for loss, default in defaults.items():
                 for number, trial in winners[loss]:
                     self._add([(number, replace(trial, seed=seed))], stage=CLAIM, role=WINNER)
@@ -213,7 +213,7 @@ class _Search:
                 "rung": rung,
                 "role": role,
             }
-            if entry not in self.cells:  # the untrained control, once for all seeds
+            if entry not in self.cells:  # the untrained baseline, once for all seeds
                 self.cells.append(entry)
 
     def _decide(
@@ -246,7 +246,7 @@ class _Search:
                 ],
             }
         )
-        self.news.append(_told(loss, rung, values, kept, tied))
+        self.news.append(_describe_cut(loss, rung, values, kept, tied))
         return [(place, trial) for place, trial in entries if place in kept]
 
     def _stage(self, fresh: Sequence[Trial]) -> Stage:
@@ -262,7 +262,7 @@ class _Search:
             "trials": trials_each(options, found),
             "search_seed": options.search_seed,
             "seed": options.seeds[0],
-            "claim_seeds": list(claim_seeds(options)),
+            "claim_seeds": list(confirmation_seeds(options)),
             "selected_by": METRIC,
             "protocol": sweep.identity.protocol,
             "train_pairs": list(options.train_pairs),
@@ -285,7 +285,9 @@ def _in_turns(alive: Mapping[str, list[tuple[int, Trial]]]) -> list[tuple[int, T
     return sorted(entries, key=lambda entry: (entry[0], losses.index(entry[1].loss)))
 
 
-def _told(loss: str, rung: Rung, values: Mapping[int, float | None], kept: Sequence[int], tied: Sequence[int]) -> str:
+def _describe_cut(
+    loss: str, rung: Rung, values: Mapping[int, float | None], kept: Sequence[int], tied: Sequence[int]
+) -> str:
     """A decision in one line."""
     shown = ", ".join(f"{place}: {'failed' if value is None else f'{value:.3f}'}" for place, value in values.items())
     chosen = f"kept {', '.join(map(str, kept))}" if kept else "none is left"

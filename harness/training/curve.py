@@ -46,7 +46,7 @@ def appended(curve: Curve, row: CurveRow, rows: Sequence[Row], seconds: float) -
 
 
 def _accuracy(rewards: Tensor, rows: Sequence[Row]) -> float:
-    """Share of pairs whose chosen answer has the higher reward, ties one half; NaN for unpaired rows."""
+    """Share of pairs whose chosen completion has the higher reward, ties one half; NaN for unpaired rows."""
     if rows[0].desirable is not None:
         return math.nan
     margin = rewards[0::2] - rewards[1::2]

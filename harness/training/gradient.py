@@ -39,10 +39,10 @@ def accumulate_gradient(scorer: Scorer, job: Job, batch: Batch, state: TrainStat
     shared = [split(rows, job) for rows in shares(batch.rows, ranks.count())]
     micros = shared[ranks.rank()]
     pairwise = job.loss.kind == "pairwise"
-    # One micro-batch: KTO's mismatched answer is one more branch of its row, and the prompt is not computed again.
+    # One micro-batch: KTO's mismatched completion is one more branch of its row, and the prompt is not computed again.
     branch = "mismatched" in job.loss.needs and len(shared) == len(micros) == 1
     context = Context(
-        examples=len(batch.rows) if pairwise else sum(len(row.answers) for row in batch.rows),
+        examples=len(batch.rows) if pairwise else sum(len(row.completions) for row in batch.rows),
         step=batch.step,
         max_steps=job.feed.steps,
         kl=None if branch else _kl(scorer, job, shared),
@@ -95,17 +95,17 @@ def _in_step(scorer: Scorer, job: Job, shared: Shared, act: Callable[[int], T]) 
 
 
 def _branched(scorer: Scorer, job: Job, rows: list[Row], context: Context) -> Statistics:
-    """The mismatched answers as the last branch of each row: measured in the same pass, without a gradient."""
-    items = [Item(row.prompt, (*row.answers, *job.mismatched[row.id][0].answers)) for row in rows]
+    """The mismatched completions as the last branch of each row: measured in the same pass, without a gradient."""
+    items = [Item(row.prompt, (*row.completions, *job.mismatched[row.id][0].completions)) for row in rows]
     layout = _built(scorer, job, items)
     scored = scorer(layout, job.statistics)
     ours: list[int] = []
     others: list[int] = []
     number = 0
     for row, item in zip(rows, items, strict=True):
-        ours += range(number, number + len(row.answers))
-        others.append(number + len(row.answers))
-        number += len(item.answers)
+        ours += range(number, number + len(row.completions))
+        others.append(number + len(row.completions))
+        number += len(item.completions)
     ours += range(number, len(scored.logps))  # prompts, where the loss needs them
     kl = _at_least_0((scored.logps[others].detach().sum().item() - _mismatched_reference(job, rows)) / len(rows))
     picked = Scored(scored.logps[ours], {name: value[ours] for name, value in scored.stats.items()})
@@ -139,8 +139,8 @@ def _seen_by_all(scorer: Scorer, job: Job, shared: Shared, layouts: Sequence[Lay
     micros = shared[ranks.rank()]
 
     def see(number: int) -> Seen:
-        answers = sum(len(row.answers) for row in micros[number])
-        return Seen.of(scorer(layouts[number], job.statistics), layouts[number].mask, answers)
+        completions = sum(len(row.completions) for row in micros[number])
+        return Seen.of(scorer(layouts[number], job.statistics), layouts[number].mask, completions)
 
     return [part for theirs in ranks.all_gather(lambda: _in_step(scorer, job, shared, see)) for part in theirs]
 
@@ -191,25 +191,25 @@ def _require_equal_start(job: Job, tokens: Tensor, mask: Tensor, reference: Sequ
 
 @torch.no_grad()
 def _kl(scorer: Scorer, job: Job, shared: Shared) -> float | None:
-    """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched answers, at least 0, no gradient."""
+    """KTO's z (arXiv:2402.01306 eq. 7): mean log-ratio of mismatched completions, at least 0, no gradient."""
     if "mismatched" not in job.loss.needs:
         return None
     micros = shared[ranks.rank()]
 
-    def drift(number: int) -> float:
+    def log_ratio(number: int) -> float:
         rows = micros[number]
         items: list[Item] = [job.mismatched[row.id][0] for row in rows]
         layout = LAYOUTS[job.layout](items, pad=job.pad).to(next(scorer.parameters()).device)
         return float(scorer(layout).logps.sum().item()) - _mismatched_reference(job, rows)
 
-    drifts = ranks.all_gather(lambda: _in_step(scorer, job, shared, drift))
-    return _at_least_0(sum(map(sum, drifts)) / sum(len(rows) for theirs in shared for rows in theirs))
+    log_ratios = ranks.all_gather(lambda: _in_step(scorer, job, shared, log_ratio))
+    return _at_least_0(sum(map(sum, log_ratios)) / sum(len(rows) for theirs in shared for rows in theirs))
 
 
-def _at_least_0(drift: float) -> float:
+def _at_least_0(log_ratio: float) -> float:
     """NaN stays NaN, so that the loss is not finite and the cell stops; max(0.0, nan) would be 0."""
-    return max(drift, 0.0)
+    return max(log_ratio, 0.0)
 
 
 def _mismatched_reference(job: Job, rows: Sequence[Row]) -> float:
-    return sum(answer.sum().item() for row in rows for answer in job.mismatched[row.id][1])
+    return sum(completion.sum().item() for row in rows for completion in job.mismatched[row.id][1])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from harness.data.dataset import Data
-from harness.data.knobs import Draw
+from harness.data.perturbations import Draw
 from harness.experiment.learning_rate import Schedule
 from harness.model.layout import Item
 from harness.training.feed import Feed
@@ -21,10 +21,10 @@ from losses import Loss
 class Job:
     """One cell's training: what to learn from, with which loss.
 
-    reference:  row id -> log-probs of its answers under the reference, where the loss needs them.
+    reference:  row id -> log-probs of its completions under the reference, where the loss needs them.
     mismatched: row id -> (item, its reference log-probs), where the loss needs them.
     micro_batch, micro_tokens: rows of a micro-batch, or (where None) the tokens it may have.
-    tolerance:  nats, times the square root of an answer's tokens, that policy and reference may differ by
+    tolerance:  nats, times the square root of a completion's tokens, that policy and reference may differ by
                 before the first update.
     """
 

@@ -1,4 +1,4 @@
-"""The bench: one model in memory, its layout checked, its reference measured, ready for every cell."""
+"""The loaded model: one model in memory, its layout checked, its reference measured, ready for every cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.compute import ranks
 from harness.compute.machine import Machine
 from harness.compute.sharding import shard
 from harness.data.dataset import Data
-from harness.data.knobs import of_start
+from harness.data.perturbations import start_perturbations
 from harness.data.selection import ids_of
 from harness.data.tokens import Row, item_of
 from harness.digests import digest
@@ -37,7 +37,7 @@ from harness.training.job import Job, TrainingInputs
 from harness.training.loop import train
 from harness.training.micro_batches import micro_tokens
 
-# Nats, times the square root of an answer's tokens, that policy and reference may differ by before the first
+# Nats, times the square root of a completion's tokens, that policy and reference may differ by before the first
 # update: they are packed differently, and one bf16 unit of a logit near 30 is an eighth. A wrong template
 # or wrong weights are off by about a nat a token.
 START_TOLERANCE = {"fp32": 1e-3, "bf16": 0.4}
@@ -46,7 +46,7 @@ NOISE_ROWS = 8
 Logps = Mapping[str, tuple[Tensor, ...]]
 
 
-class Bench(Callback):
+class LoadedModel(Callback):
     """Loads the policy once and hands out what cells need: jobs, reference log-probs, evaluations.
 
     It looks on while they train, because it remembers what fits into memory.
@@ -119,7 +119,7 @@ class Bench(Callback):
         self._check_layout([item_of(max(rows, key=lambda row: row.length))], self.layout)
 
     def _start_from_sft(self) -> Path:
-        """Puts weights tuned on chosen answers under every cell; they are kept in a file, and made once."""
+        """Puts weights tuned on chosen completions under every cell; they are kept in a file, and made once."""
         key = digest([self.identity.weights, self.machine.device, self.machine.threads], length=32)
         path = cache_folder("starts") / f"{key}.safetensors"
         self.kept.append(path)
@@ -133,11 +133,11 @@ class Bench(Callback):
             self.identity.start_lr,
             START_SEED,
             control=False,
-            knobs=of_start(self.options),
+            perturbations=start_perturbations(self.options),
         )
         job = self.job(trial, cell=f"start-{key}")
         scorer = self.trainer(self.policy.begin(START_SEED))
-        with self.progress.stage("training the starting weights on chosen answers", job.feed.steps) as stage:
+        with self.progress.stage("training the starting weights on chosen completions", job.feed.steps) as stage:
             train(scorer, job, [self, OnStep(lambda row: stage.advance(1))])
         self.policy.adopt(path)
         return path
@@ -154,7 +154,7 @@ class Bench(Callback):
         if trial.lr is None or trial.seed is None:
             raise ValueError(f"{trial.label} trains nothing, so there is no job to do")
         loss, data = losses.get(trial.loss), data or self.data
-        drawn, options = data.draw(trial.seed, trial.knobs), self.options
+        drawn, options = data.draw(trial.seed, trial.perturbations), self.options
         against = reference_of(trial, options)
         inputs = TrainingInputs(data, drawn, start if against == "previous" else None)
         return Job(
@@ -199,7 +199,9 @@ class Bench(Callback):
     def measure_reference(self, trials: Iterable[Trial]) -> list[Path]:
         """Fills the store with all that these cells need of the reference; the files of the cache that hold it."""
         if self.options.store:
-            drawn = {(t.seed, t.knobs, frozenset(losses.get(t.loss).needs)): t for t in trials if t.lr is not None}
+            drawn = {
+                (t.seed, t.perturbations, frozenset(losses.get(t.loss).needs)): t for t in trials if t.lr is not None
+            }
             for trial in drawn.values():
                 self.job(trial, cell="")
             _ = self.evaluation_reference
@@ -225,13 +227,15 @@ class Bench(Callback):
         lonely = [row.id for row in rows if row.id not in partners]
         if lonely:
             raise ValueError(
-                f"{len(lonely)} training rows have no answer of another prompt that fits (first: {lonely[0]}); "
+                f"{len(lonely)} training rows have no completion of another prompt that fits (first: {lonely[0]}); "
                 "this loss needs at least two different first turns in the training rows"
             )
         key = ("mismatched", tuple(ids_of(rows)))
         if key not in memory:
             items = [partners[row.id] for row in rows]
-            scores = self._reference(items, self.machine.precision, f"{len(rows)} mismatched answers", inputs.weights)
+            scores = self._reference(
+                items, self.machine.precision, f"{len(rows)} mismatched completions", inputs.weights
+            )
             memory[key] = {r.id: (i, s) for r, i, s in zip(rows, items, scores, strict=True)}
         found: Mapping[str, tuple[Item, tuple[Tensor, ...]]] = memory[key]
         return found
@@ -282,7 +286,7 @@ class Bench(Callback):
         rows = sorted(self.data.test, key=lambda row: row.length)
         middle = rows[len(rows) // 2 : len(rows) // 2 + 4]
         items = [item_of(row) for row in middle]
-        tokens = sum(len(i.prompt) + sum(map(len, i.answers)) for i in items)
+        tokens = sum(len(i.prompt) + sum(map(len, i.completions)) for i in items)
         began = time.perf_counter()
         measure(Scorer(self.policy.base, "fp32"), items, layout=self.layout, pad=self.pad)
         evaluation = time.perf_counter() - began
@@ -293,5 +297,5 @@ class Bench(Callback):
 
 
 def _margin(scores: tuple[Tensor, ...]) -> float:
-    sums = [answer.double().sum().item() for answer in scores]
+    sums = [completion.double().sum().item() for completion in scores]
     return sums[0] - sums[1] if len(sums) == 2 else sums[0]

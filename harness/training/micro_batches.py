@@ -50,8 +50,8 @@ def _size(rows: Sequence[Row], layout: str) -> int:
     """Tokens that a micro-batch computes; the rows are in order of length."""
     if layout == "packed":
         return sum(map(row_tokens, rows))
-    if layout == "plain":  # a row an answer, each with the prompt and all of one width
-        return sum(len(row.answers) for row in rows) * max(row.length for row in rows)
+    if layout == "plain":  # a row a completion, each with the prompt and all of one width
+        return sum(len(row.completions) for row in rows) * max(row.length for row in rows)
     return len(rows) * row_tokens(rows[-1])
 
 

@@ -25,7 +25,7 @@ from losses import ExampleBatch, Loss, PairBatch, SequenceLogProbs, reward
 class Context:
     """What a loss may know besides log-probs.
 
-    examples: size of the whole optimizer batch as the loss counts it (pairs, or single answers), by which
+    examples: size of the whole optimizer batch as the loss counts it (pairs, or single completions), by which
               the sum is divided. kl: nats, for losses that need "mismatched".
     """
 
@@ -38,11 +38,11 @@ class Context:
 
 
 class Statistics(NamedTuple):
-    """What the curves show of a batch, answers in row order.
+    """What the curves show of a batch, completions in row order.
 
-    values: [n] the loss; terms: name -> [n]. rewards: [answers] the loss's own reward, nats.
-    totals: [answers] log-prob, nats. weights: [answers] mean over tokens of |d loss / d log-prob|.
-    preferred: [answers] bool, chosen or desirable.
+    values: [n] the loss; terms: name -> [n]. rewards: [completions] the loss's own reward, nats.
+    totals: [completions] log-prob, nats. weights: [completions] mean over tokens of |d loss / d log-prob|.
+    preferred: [completions] bool, chosen or desirable.
     """
 
     values: Tensor
@@ -70,11 +70,11 @@ def joined(parts: Sequence[Statistics]) -> Statistics:
 
 
 def padded(scores: Scores, device: str | torch.device) -> SequenceLogProbs:
-    """Stored log-probs of several items as one batch, answers in item order."""
-    answers = [answer for item in scores for answer in item]
-    width = max(map(len, answers))
-    tokens = torch.stack([torch.nn.functional.pad(a, (0, width - len(a))) for a in answers])
-    counts = torch.tensor([len(a) for a in answers])
+    """Stored log-probs of several items as one batch, completions in item order."""
+    completions = [completion for item in scores for completion in item]
+    width = max(map(len, completions))
+    tokens = torch.stack([torch.nn.functional.pad(a, (0, width - len(a))) for a in completions])
+    counts = torch.tensor([len(a) for a in completions])
     mask = torch.arange(width)[None, :] < counts[:, None]
     return SequenceLogProbs.from_tokens(tokens.to(device), mask.to(device))
 
@@ -90,23 +90,23 @@ def evaluate_loss(
 ) -> Outcome:
     """The loss of `rows` and its gradient.
 
-    scored, mask: [N, T] log-probs (nats) and statistics of all answers, row by row, then of the prompts
+    scored, mask: [N, T] log-probs (nats) and statistics of all completions, row by row, then of the prompts
     where the loss needs them. The result's gradient is of sum(loss) / context.examples.
     """
     leaf = scored.logps.detach().requires_grad_(True)
     everything = SequenceLogProbs.from_tokens(leaf, mask, scored.stats or None)
-    answers = sum(len(row.answers) for row in rows)
-    policy = _narrow(everything.index(slice(0, answers)))
-    prompt = everything.index(slice(answers, None)) if "prompt" in loss.needs else None
+    completions = sum(len(row.completions) for row in rows)
+    policy = _narrow(everything.index(slice(0, completions)))
+    prompt = everything.index(slice(completions, None)) if "prompt" in loss.needs else None
     given = reference if "reference" in loss.needs else None
     batch = _batch(loss, policy, given, prompt, rows, context)
-    again = _as_it_is(batch) if loss.terms else batch
+    untouched = _as_it_is(batch) if loss.terms else batch
     values = loss.fn(batch, **hyperparameters)
     (gradient,) = torch.autograd.grad(values.sum() / context.examples, leaf)
     with torch.no_grad():
-        terms = {name: term(again, **hyperparameters) for name, term in loss.terms.items()}
+        terms = {name: term(untouched, **hyperparameters) for name, term in loss.terms.items()}
         rewards = reward(loss.reward, policy, given)
-        weights = gradient[:answers].abs().sum(-1) / policy.count * context.examples
+        weights = gradient[:completions].abs().sum(-1) / policy.count * context.examples
     statistics = Statistics(
         values.detach().cpu(),
         {name: t.cpu() for name, t in terms.items()},
@@ -119,7 +119,7 @@ def evaluate_loss(
 
 
 def _narrow(side: SequenceLogProbs) -> SequenceLogProbs:
-    """The same over no more positions than the longest answer has, as the reference's are; prompts may be longer."""
+    """The same over as many positions as the longest completion has, as the reference's are; prompts may be longer."""
     width = int(side.count.max())
     stats = side.stats and {name: values[:, :width] for name, values in side.stats.items()}
     tokens, mask = (part if part is None else part[:, :width] for part in (side.tokens, side.mask))
@@ -133,8 +133,8 @@ def _as_it_is(batch: PairBatch | ExampleBatch) -> PairBatch | ExampleBatch:
 
 
 def _preferred(rows: Sequence[Row]) -> Tensor:
-    """[answers] bool: chosen or desirable."""
-    flags = [i == 0 if row.desirable is None else row.desirable for row in rows for i in range(len(row.answers))]
+    """[completions] bool: chosen or desirable."""
+    flags = [i == 0 if row.desirable is None else row.desirable for row in rows for i in range(len(row.completions))]
     return torch.tensor(flags)
 
 
@@ -166,7 +166,7 @@ def _batch(
             scores=scores,
             **common,
         )
-    per_row = torch.tensor([len(row.answers) for row in rows], device=policy.total.device)
+    per_row = torch.tensor([len(row.completions) for row in rows], device=policy.total.device)
     return ExampleBatch(
         policy=policy,
         reference=reference,

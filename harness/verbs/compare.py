@@ -18,19 +18,19 @@ from results.inference.two_folders import field_differences
 KEYS = {"loss": LIST, "against": SCALAR, "metric": SCALAR, "search": SCALAR}
 
 
-def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
+def compare(argv: Sequence[str], warn: Callable[[str], None]) -> str:
     """The table for the words after `compare`: a folder (default runs) or two, loss=, against=, metric=, search=.
 
     `warn` gets what was left out. Raises: UsageError for words that are not understood, a folder without runs, an
     unknown metric, or nothing to compare.
     """
-    asked = _read(words)
+    comparison = _read(argv)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            if len(asked.places) > 1:
-                return _across(asked.places, asked.given, warn)
-            return reports.comparison(results.compare(asked.places[0], **asked.given))
+            if len(comparison.places) > 1:
+                return _across(comparison.places, comparison.given, warn)
+            return reports.comparison(results.compare(comparison.places[0], **comparison.given))
         except UsageError:
             raise
         except (FileNotFoundError, ValueError) as error:
@@ -40,21 +40,21 @@ def compare(words: Sequence[str], warn: Callable[[str], None]) -> str:
                 warn(message)
 
 
-class _Asked(NamedTuple):
+class _Comparison(NamedTuple):
     """The folders to compare, and the arguments of `results.compare`."""
 
     places: list[Path]
     given: dict[str, Any]
 
 
-def _read(words: Sequence[str]) -> _Asked:
+def _read(argv: Sequence[str]) -> _Comparison:
     """What the words ask for. Raises: UsageError with every problem."""
-    found = split(words, KEYS, dotted=False)
+    found = split(argv, KEYS, dotted=False)
     errors = list(found.errors)
     if len(found.bare) > 2:
         keys = ", ".join(f"{key}=" for key in KEYS)
         errors.append(
-            f"compare takes one path or two and {keys}, seen {' '.join(words)}; for example: compare "
+            f"compare takes one path or two and {keys}, seen {' '.join(argv)}; for example: compare "
             "runs/hh-rlhf loss=dpo,ipo"
         )
     metric = found.values.get("metric", "preference_accuracy")
@@ -68,7 +68,7 @@ def _read(words: Sequence[str]) -> _Asked:
         "against": found.values.get("against"),
         "search": found.values.get("search"),
     }
-    return _Asked([Path(word).expanduser() for word in found.bare or ["runs"]], given)
+    return _Comparison([Path(word).expanduser() for word in found.bare or ["runs"]], given)
 
 
 def _across(places: Sequence[Path], given: Mapping[str, Any], warn: Callable[[str], None]) -> str:
@@ -93,7 +93,7 @@ def _across(places: Sequence[Path], given: Mapping[str, Any], warn: Callable[[st
     return "\n\n\n".join(parts)
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Prints the verdicts on pairs of settings; the exit code. Raises: UsageError."""
-    print(compare(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
+    print(compare(argv, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
     return 0

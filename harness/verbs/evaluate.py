@@ -1,7 +1,7 @@
-"""The verb `evaluate`: models trained elsewhere, measured against their reference as a trained cell is.
+"""The verb `evaluate`: external checkpoints, measured against their reference as a trained cell is.
 
-A model is a cell that is finished without training: the same rows, rulers, answers and files. One model is in memory:
-the reference is measured first (and kept), then each model's weights take the place of its own.
+A model is a cell that is finished without training: the same rows, metrics, completions and files. One model is in
+memory: the reference is measured first (and kept), then each model's weights take the place of its own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from harness.cells.sweep import Sweep
 from harness.compute.machine import resolve
 from harness.data.dataset import Data
 from harness.errors import UsageError
-from harness.evaluation.answers import questions
-from harness.experiment.identity import ElsewhereIdentity
+from harness.evaluation.completions import questions
+from harness.experiment.identity import ExternalIdentity
 from harness.experiment.trial import Trial
 from harness.model.sources import Source, find, load_tokenizer
 from harness.model.weights import require_whole
@@ -31,7 +31,7 @@ from harness.options.words import Words, split
 from harness.progress import Progress, on_stream
 from harness.redaction import command_line, refusals
 from harness.sweeps.run import carry_out
-from harness.verbs.trained import COMPARED_ROWS, doubts, find_trained
+from harness.verbs.trained import COMPARED_ROWS, find_trained, warnings_about
 from suites import Kind
 
 # A run's options have these; where nothing is trained nothing reads them, and the smallest cost nothing.
@@ -107,7 +107,7 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
             models.append(find_trained(name, own.model_revision, reference))
         except UsageError as error:
             problems += error.messages
-    problems += _twins(models)
+    problems += _duplicates(models)
     if problems:
         raise UsageError(problems)
     tokenizer = load_tokenizer(reference)
@@ -115,18 +115,18 @@ def prepare_evaluation(asked: Evaluation, progress: Progress, command: str = "")
     if data.suite.kind is Kind.EXAMPLES:
         raise UsageError(
             [
-                f"suite={options.suite} holds single rated answers, and evaluate compares two answers to one "
+                f"suite={options.suite} holds single rated completions, and evaluate compares two completions of one "
                 "prompt; choose a suite of pairs"
             ]
         )
     questions(options, data)
-    for doubt in _doubts(models, reference, data):
-        progress.warn(doubt)
-    identity = ElsewhereIdentity(options, reference, data, machine.precision)
+    for warning in _warnings(models, reference, data):
+        progress.warn(warning)
+    identity = ExternalIdentity(options, reference, data, machine.precision)
     return Sweep(options, machine, tokenizer, data, identity, _trials(own, options, models), command)
 
 
-def _twins(models: Sequence[Source]) -> Iterator[str]:
+def _duplicates(models: Sequence[Source]) -> Iterator[str]:
     """A sentence for each model whose weights another one has."""
     first: dict[str, str] = {}
     for model in models:
@@ -135,21 +135,26 @@ def _twins(models: Sequence[Source]) -> Iterator[str]:
         first.setdefault(model.digest, model.name)
 
 
-def _doubts(models: Sequence[Source], reference: Source, data: Data) -> Iterator[str]:
+def _warnings(models: Sequence[Source], reference: Source, data: Data) -> Iterator[str]:
     rows = data.texts(data.test[:COMPARED_ROWS])
     for trained in models:
-        yield from doubts(trained, reference, rows, data.encoder)
+        yield from warnings_about(trained, reference, rows, data.encoder)
 
 
 def _trials(own: EvaluateOptions, options: Options, models: Sequence[Source]) -> list[Trial]:
-    """The untrained control, which is the reference, and each model."""
+    """The untrained baseline, which is the reference, and each model."""
     settings: dict[str, Any] = {} if own.beta is None else {"beta": own.beta}
     seeds = own.seeds or (None,) * len(models)
     return [
         Trial("none", {}, None, None, control=True),
         *(
             Trial(
-                options.losses[0] if own.loss else called(model.name), settings, None, seed, control=False, given=model
+                options.losses[0] if own.loss else called(model.name),
+                settings,
+                None,
+                seed,
+                control=False,
+                external_checkpoint=model,
             )
             for model, seed in zip(models, seeds, strict=True)
         ),
@@ -164,10 +169,10 @@ def called(name: str) -> str:
     return f"evaluated-{last}" if last in (*losses.names(), "none", "") else last
 
 
-def main(words: Sequence[str]) -> int:
-    """Measures models that were trained elsewhere; the exit code. Raises: UsageError, SuiteError."""
-    asked = read_evaluate_options(words)
+def main(argv: Sequence[str]) -> int:
+    """Measures external checkpoints; the exit code. Raises: UsageError, SuiteError."""
+    asked = read_evaluate_options(argv)
     with on_stream(sys.stderr) as progress:
         for warning in asked.warnings:
             progress.warn(warning)
-        return evaluate(asked, progress, command_line("evaluate", words))
+        return evaluate(asked, progress, command_line("evaluate", argv))

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if row.get("trained_model"):
         raise UsageError(
             [
-                f"{folder.name} was trained elsewhere and is measured here only, so its settings are not "
+                f"{folder.name} is an external checkpoint, which is measured here only, so its settings are not "
                 "known; name a cell that was trained here"
             ]
         )
@@ -120,7 +120,7 @@ def _peer(loss: str) -> Peer:
     if found:
         return found[0]
     if loss == "none":
-        raise UsageError(["the control none trains nothing, so there is nothing to export; name another cell"])
+        raise UsageError(["the baseline none trains nothing, so there is nothing to export; name another cell"])
     what = "a weighted sum or a loss of your own" if loss not in losses.names() else "not in TRL"
     known = ", ".join(sorted({peer.ours for peer in TRL}))
     raise UsageError([f"TRL {LIBRARIES['TRL']} cannot train {loss!r} ({what}); losses that it has: {known}"])
@@ -173,7 +173,7 @@ def _schedule(cell: Mapping[str, Any], batch: int) -> dict[str, Any]:
 
 
 def _loses_updates(cell: Mapping[str, Any]) -> bool:
-    """Whether TRL's bf16 would train something else: whole weights, which it rounds to the nearest (mixed.py)."""
+    """Whether TRL's bf16 would train something else: whole weights, rounded to the nearest (products_bf16.py)."""
     return cell["precision"] == "bf16" and cell["tuning"]["kind"] != "lora"
 
 
@@ -203,7 +203,7 @@ def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[
     size, pairs = _batch(peer, cell, row), cell["budget"]["batch_size"]
     notes.append(
         f"keep per_device_train_batch_size x gradient_accumulation_steps x devices at {size}"
-        + (f", the answers of {pairs} pairs" if size != pairs else "")
+        + (f", the completions of {pairs} pairs" if size != pairs else "")
         + ("; this loss depends on the micro-batch in TRL: keep accumulation at 1" if "micro-batch" in peer.why else "")
     )
     if row.get("model") in ENTRIES:
@@ -211,7 +211,7 @@ def _notes(peer: Peer, cell: Mapping[str, Any], row: Mapping[str, Any]) -> list[
     if cell["tokenisation"]["overlong"] == "drop":
         notes.append("rows longer than max_length were dropped here; TRL's DPO and KTO cut them: filter them first")
     if cell["start"]["kind"] == "sft":
-        notes.append("the run began at weights tuned on chosen answers (start=sft): train those first")
+        notes.append("the run began at weights tuned on chosen completions (start=sft): train those first")
     if _is_kto(peer):
         notes.append("shuffle the unpaired rows yourself: KTOTrainer reads them in order, all chosen ones first")
     if peer.called.startswith(("CPO", "ORPO")):

@@ -12,7 +12,7 @@ from results.cells.verify import cell_folders
 def find_cell(name: str, root: Path) -> Path:
     """The folder of a cell: its path, its name or id (or the beginning of one) below `root`, or `best`.
 
-    `best` is the finished cell with the highest validation accuracy, controls and models trained elsewhere apart.
+    `best` is the finished cell with the highest validation accuracy, baselines and external checkpoints apart.
     Raises: UsageError where there is none, or more than one.
     """
     if name == "best":

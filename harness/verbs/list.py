@@ -1,6 +1,6 @@
 """`list`: what there is to choose from, as aligned text, and one card for one name.
 
-Each kind imports only what it shows: suites, models, metrics and options answer without torch or pandas.
+Each kind imports only what it shows: suites, models, metrics and options completion without torch or pandas.
 """
 
 from __future__ import annotations
@@ -177,11 +177,11 @@ def _metrics(name: str | None, _: tuple[str, ...]) -> str:
     if not found:
         known = list(dict.fromkeys(column.name for columns in groups.values() for column in columns))
         raise UsageError([unknown("metric", name, known)])
-    told = [
+    cards = [
         [("where", title), ("meaning", c.meaning), ("unit", c.unit), ("better", c.better), ("type", c.dtype)]
         for title, c in found.items()
     ]
-    return "\n".join([*(card(name, fields) for fields in told), table((LETTERS,), ())])
+    return "\n".join([*(card(name, fields) for fields in cards), table((LETTERS,), ())])
 
 
 def _column_table(columns: Sequence[Column]) -> str:
@@ -302,7 +302,7 @@ KINDS: dict[str, Callable[[str | None, tuple[str, ...]], str]] = {
 }
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Prints what there is to choose from; the exit code. Raises: UsageError."""
-    print(listing(words), end="")
+    print(listing(argv), end="")
     return 0

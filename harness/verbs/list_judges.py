@@ -1,4 +1,4 @@
-"""`list judges` and `list tasks` as rows of text: what there is to measure answers and capability with."""
+"""`list judges` and `list tasks` as rows of text: what there is to measure completions and capability with."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def measured(loss: Loss) -> list[tuple[str, str]]:
         ("  at the start", f"policy == reference: value {_span(seen.start_value)}"),
         (
             "  pull, push",
-            f"there, a nat: {_span(seen.start_pull)} up on wanted answers, {_span(seen.start_push)} down "
+            f"there, a nat: {_span(seen.start_pull)} up on wanted completions, {_span(seen.start_push)} down "
             "on unwanted ones",
         ),
         (
@@ -38,20 +38,20 @@ def measured(loss: Loss) -> list[tuple[str, str]]:
             f"means 0, -1e-8, -1, -2000 of one token: |value| up to {seen.largest_value:.3g}, |gradient| "
             f"up to {seen.largest_gradient:.3g}",
         ),
-        ("  both answers", _swap(seen)),
+        ("  both completions", _swap(seen)),
         ("  both models", SHIFT[seen.shift_invariant]),
         ("  batch", "a row's value depends on the rows beside it" if seen.couples else "each row by itself"),
     ]
 
 
 def _span(numbers: Range) -> str:
-    """One number, or the range over the tried answers where it depends on them."""
+    """One number, or the range over the tried completions where it depends on them."""
     low, high = (0.0 if abs(number) < 1e-9 else number for number in (numbers.low, numbers.high))
     return f"{low:.4g}" if numbers.is_constant else f"{low:.3g} to {high:.3g}"
 
 
 def _swap(seen: Card) -> str:
-    """What the loss makes of the two answers of a pair; nothing for single answers."""
+    """What the loss makes of the two completions of a pair; nothing for single completions."""
     if seen.difference_only is None:
         return ""
     reads = "only the difference of their rewards counts"

@@ -1,4 +1,4 @@
-"""The verb `pairs`: a model answers prompts, something rates the answers, and a suite file of pairs is written."""
+"""The verb `pairs`: a model completes prompts, a scorer rates the completions, and pairs are written as a suite."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.data.dataset import MAX_NEW_TOKENS
 from harness.data.tokens import Encoder, make_encoder
 from harness.digests import digest
 from harness.errors import UsageError
-from harness.generation.completions import BLOCK, Author, kept_answers
-from harness.generation.sampler import Generation, Sampling
-from harness.generation.suites import author_of, provenance_path, write_suite
-from harness.judges.scorers import AnswerScorer, make_scorer
+from harness.generation.completions import BLOCK, Generator, kept_completions
+from harness.generation.sampler import Completion, Sampling
+from harness.generation.suites import generator_of, provenance_path, write_suite
+from harness.judges.scorers import CompletionScorer, make_scorer
 from harness.model.sources import Source, find, load_tokenizer, token_limit
 from harness.model.weights import require_whole
 from harness.options.cards import kinds, make, values_of
@@ -59,7 +59,7 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
     path = Path(options.to).expanduser()
     if path.exists():
         raise UsageError([f"to={options.to} exists already; name another file, or remove it"])
-    asked = _prompts(options)
+    prompts = _prompts(options)
     machine = resolve(options)
     source = find(options.model, options.model_revision)
     require_whole(source)
@@ -69,21 +69,21 @@ def pairs(options: PairsOptions, progress: Progress) -> int:
         max_tokens=token_limit(source, options.max_tokens),
         overlong="drop",
     )
-    scorer = make_scorer(options.score, asked.name if options.suite else None, machine.device)
+    scorer = make_scorer(options.score, prompts.name if options.suite else None, machine.device)
     made = {
         **_made(options, source, encoder),
-        "max_new_tokens": asked.limit,
+        "max_new_tokens": prompts.limit,
         "precision": machine.precision,
         "scorer": scorer.id,
     }
     tally = Tally()
-    drafts = _sample(options, asked, encoder, author_of(source, encoder, machine), scorer, tally, progress)
+    drafts = _sample(options, prompts, encoder, generator_of(source, encoder, machine), scorer, tally, progress)
     suite = finish(
         drafts,
         tally,
         name=path.stem,
         kind=Kind.PAIRS,
-        source=f"answers of {options.model} to {asked.name}",
+        source=f"answers of {options.model} to {prompts.name}",
         revision=digest(made),
     )
     write_suite(path, suite, made)
@@ -112,40 +112,44 @@ def _tell(path: Path, suite: suites.Suite) -> None:
 
 def _sample(
     options: PairsOptions,
-    asked: _Asked,
+    prompts: _Prompts,
     encoder: Encoder,
-    author: Author,
-    scorer: AnswerScorer,
+    generator: Generator,
+    scorer: CompletionScorer,
     tally: Tally,
     progress: Progress,
 ) -> list[Draft]:
-    """The pairs of the first `count` prompts that leave room for an answer. Raises: UsageError where none does."""
-    sampling = Sampling(asked.limit, options.temperature, options.top_p, options.seed, asked.sentence)
+    """The pairs of the first `count` prompts that leave room for a completion. Raises: UsageError where none does."""
+    sampling = Sampling(prompts.limit, options.temperature, options.top_p, options.seed, prompts.sentence)
     fitting = []
-    for prompt in in_hash_order(asked.prompts):
+    for prompt in in_hash_order(prompts.prompts):
         ids = encoder.prompt_ids(prompt.messages)
-        if len(fitting) < options.count and len(ids) + asked.limit <= encoder.max_tokens:
+        if len(fitting) < options.count and len(ids) + prompts.limit <= encoder.max_tokens:
             fitting.append((prompt, ids))
     if not fitting:
         raise UsageError(
             [
-                f"none of {len(asked.prompts)} prompts leaves room for {asked.limit} new tokens within "
+                f"none of {len(prompts.prompts)} prompts leaves room for {prompts.limit} new tokens within "
                 f"{encoder.max_tokens}; raise max_tokens or lower max_new_tokens"
             ]
         )
     drafts: list[Draft] = []
-    with progress.stage(f"sampling {options.n} answers to each prompt", len(fitting)) as stage:
+    with progress.stage(f"sampling {options.n} completions of each prompt", len(fitting)) as stage:
         for start in range(0, len(fitting), BLOCK):
             block = fitting[start : start + BLOCK]
-            written = kept_answers(
-                author, [(prompt.id, ids) for prompt, ids in block], sampling, samples=options.n, advance=stage.advance
+            written = kept_completions(
+                generator,
+                [(prompt.id, ids) for prompt, ids in block],
+                sampling,
+                samples=options.n,
+                advance=stage.advance,
             )
             drafts += _drafts(options, [prompt for prompt, _ in block], written, scorer, tally)
     return drafts
 
 
-class _Asked(NamedTuple):
-    """Where prompts come from, the prompts, how long an answer may be, and whether it is one sentence."""
+class _Prompts(NamedTuple):
+    """Where prompts come from, the prompts, how long a completion may be, and whether it is one sentence."""
 
     name: str
     prompts: tuple[Prompt, ...]
@@ -153,28 +157,32 @@ class _Asked(NamedTuple):
     sentence: bool = False
 
 
-def _prompts(options: PairsOptions) -> _Asked:
+def _prompts(options: PairsOptions) -> _Prompts:
     """The prompts of a suite, each once, or of a file. Raises: SuiteError, UsageError."""
     if options.prompts is not None:
         if options.suite_settings:
             raise UsageError(["suite.KEY=VALUE belongs to suite=, and prompts= is given; drop it"])
         path = Path(options.prompts)
-        return _Asked(path.name, load_prompts(options.prompts), options.max_new_tokens or MAX_NEW_TOKENS)
+        return _Prompts(path.name, load_prompts(options.prompts), options.max_new_tokens or MAX_NEW_TOKENS)
     loaded = suites.load(options.suite, options.suite_settings)
     if isinstance(loaded, suites.Sampled):
-        return _Asked(loaded.name, loaded.prompts, options.max_new_tokens or loaded.max_new_tokens, loaded.sentence)
+        return _Prompts(loaded.name, loaded.prompts, options.max_new_tokens or loaded.max_new_tokens, loaded.sentence)
     found = {row.prompt: Prompt(row.id, row.prompt, row.cluster, row.split) for row in loaded.rows}
-    return _Asked(loaded.name, tuple(found.values()), options.max_new_tokens or MAX_NEW_TOKENS)
+    return _Prompts(loaded.name, tuple(found.values()), options.max_new_tokens or MAX_NEW_TOKENS)
 
 
 def _drafts(
-    options: PairsOptions, block: Sequence[Prompt], written: Sequence[Generation], scorer: AnswerScorer, tally: Tally
+    options: PairsOptions,
+    block: Sequence[Prompt],
+    written: Sequence[Completion],
+    scorer: CompletionScorer,
+    tally: Tally,
 ) -> Iterator[Draft]:
     """The pairs of a block of prompts; what makes none is counted under its rule."""
     scores = scorer.score([prompt for prompt in block for _ in range(options.n)], [a.text for a in written])
-    answers = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
+    completions = [Answer(a.text, a.truncated, s) for a, s in zip(written, scores, strict=True)]
     for place, prompt in enumerate(block):
-        own = answers[place * options.n : (place + 1) * options.n]
+        own = completions[place * options.n : (place + 1) * options.n]
         couples = list(itertools.combinations(usable(own), 2)) if options.keep == "all" else []
         for number, couple in enumerate(couples or [own]):
             tally.read += 1
@@ -186,8 +194,8 @@ def _drafts(
                 yield replace(draft, id=f"{prompt.id}-{number}") if couples else draft
 
 
-def main(words: Sequence[str]) -> int:
-    """Samples answers, rates them, and writes them as a suite file; the exit code. Raises: UsageError, SuiteError."""
-    options = read_pairs_options(words)
+def main(argv: Sequence[str]) -> int:
+    """Samples, rates and writes completions as a suite file; the exit code. Raises: UsageError, SuiteError."""
+    options = read_pairs_options(argv)
     with on_stream(sys.stderr) as progress:
         return pairs(options, progress)

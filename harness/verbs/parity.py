@@ -1,6 +1,6 @@
 """`list losses parity`: our losses beside those of other libraries, computed as it is printed.
 
-"same" is a result and no claim: values and gradients agreed a moment ago, on the fixed set of losses/parity.py.
+"same" is a result and no claim: values and gradients agreed a moment ago, on the fixed set of losses/checks/parity.py.
 """
 
 from __future__ import annotations

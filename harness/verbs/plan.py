@@ -12,24 +12,24 @@ from harness.cells.estimate import assumed_rates, measured_draws, seconds, work
 from harness.cells.sweep import Sweep, plan_sweep
 from harness.data.audits import audit_lines, audited
 from harness.data.dataset import Data
-from harness.data.knobs import Knobs, combinations, eligible
+from harness.data.perturbations import Perturbations, combinations, eligible
 from harness.data.selection import values_of
 from harness.data.show import shown
 from harness.data.tokens import Row, item_of, row_tokens
 from harness.digests import ID_LENGTH
 from harness.engines.run import machine_of
-from harness.experiment.rounds import told
+from harness.experiment.rounds import describe_rounds
 from harness.experiment.trial import Trial
 from harness.model.layout import LAYOUTS
 from harness.model.reference import ReferenceStore, store_identity
 from harness.model.sources import empty_model
 from harness.options.lookup import read_options
 from harness.options.run import Options
-from harness.options.search import budget_words
+from harness.options.search import describe_budget
 from harness.progress import Progress, estimate, on_stream
 from harness.redaction import command_line
 from harness.sweeps.footprint import Footprint, Shape, footprint, gigabytes, shape
-from harness.sweeps.search import known, outlook, words
+from harness.sweeps.search import describe_search, known, outlook
 from harness.text_tables import table
 from harness.training.micro_batches import micro_tokens
 from results.inference import seeds_needed
@@ -53,35 +53,37 @@ def _data(sweep: Sweep, progress: Progress) -> Iterator[str]:
     else:
         yield from audit_lines(data, audited(data, progress))
     yield f"  {_counted(sweep)} training rows are used for each seed"
-    for knobs in combinations(sweep.options):
-        yield from _rows(sweep, knobs)
-    if said := told(sweep.options, sweep.data):
+    for perturbations in combinations(sweep.options):
+        yield from _rows(sweep, perturbations)
+    if said := describe_rounds(sweep.options, sweep.data):
         yield f"  {said}"
 
 
 def _unsampled(data: Data) -> Iterator[str]:
-    """What can be said of rows whose answers are not there."""
+    """What can be said of rows whose completions are not there."""
     yield (
-        f"{data.suite.name}: the answers are not sampled yet, which a run does first, so rows, their digests and the "
-        f"names of cells are not known; below, every prompt has a pair, with answers of {data.sampled.max_new_tokens} "
-        "tokens, the most they may have"
+        f"{data.suite.name}: the completions are not sampled yet, which a run does first, so rows, their digests and "
+        f"the names of cells are not known; below, every prompt has a pair, with completions of "
+        f"{data.sampled.max_new_tokens} tokens, the most they may have"
     )
     splits = ", ".join(f"{count} {split}" for split, count in Counter(values_of(data.suite.rows, "split")).items())
-    yield f"  {data.sampled.samples} answers to each of {len(data.suite.rows)} prompts ({splits})"
+    yield f"  {data.sampled.samples} completions of each of {len(data.suite.rows)} prompts ({splits})"
 
 
 def _counted(sweep: Sweep) -> str:
-    return " or ".join(map(str, dict.fromkeys(sweep.data.count(knobs) for knobs in combinations(sweep.options))))
+    return " or ".join(
+        map(str, dict.fromkeys(sweep.data.count(perturbations) for perturbations in combinations(sweep.options)))
+    )
 
 
-def _rows(sweep: Sweep, knobs: Knobs) -> Iterator[str]:
-    """What one setting of the knobs does to the training rows."""
+def _rows(sweep: Sweep, perturbations: Perturbations) -> Iterator[str]:
+    """What one setting of the perturbations does to the training rows."""
     data, size = sweep.data, sweep.options.batch_size
-    drawn = data.draw(sweep.options.seeds[0], knobs)
-    if knobs.words:
-        below = len(data.pool) - len(eligible(data.pool, knobs))
+    drawn = data.draw(sweep.options.seeds[0], perturbations)
+    if perturbations.description:
+        below = len(data.pool) - len(eligible(data.pool, perturbations))
         yield (
-            f"  {knobs.words}: {len(drawn.rows)} training rows of {len(data.pool) - below} "
+            f"  {perturbations.description}: {len(drawn.rows)} training rows of {len(data.pool) - below} "
             f"({below} below min_margin), {len(drawn.flipped)} of them with the label reversed"
         )
     left_over = len(drawn.rows) % size
@@ -90,9 +92,9 @@ def _rows(sweep: Sweep, knobs: Knobs) -> Iterator[str]:
 
 
 def _shown(sweep: Sweep) -> Iterator[str]:
-    """The first training rows of the first seed and knobs, where the command asks for some."""
+    """The first training rows of the first seed and perturbations, where the command asks for some."""
     if sweep.options.show and sweep.data.expected:
-        yield f"show={sweep.options.show}: there are no rows to show before the answers are sampled"
+        yield f"show={sweep.options.show}: there are no rows to show before the completions are sampled"
     elif sweep.options.show:
         rows = sweep.data.training_rows(sweep.options.seeds[0], combinations(sweep.options)[0])
         yield from shown(rows[: sweep.options.show], sweep.tokenizer)
@@ -100,9 +102,9 @@ def _shown(sweep: Sweep) -> Iterator[str]:
 
 def _grid(sweep: Sweep) -> Iterator[str]:
     if sweep.options.budget != "none":
-        yield budget_words(sweep.options)
+        yield describe_budget(sweep.options)
     if sweep.options.search != "none":
-        yield from words(sweep)
+        yield from describe_search(sweep)
     total, sweep, unknown = len(outlook(sweep).trials), known(sweep).sweep, sweep.data.expected
     yield f"{total} cells, protocol {'not known yet' if unknown else sweep.identity.protocol}:"
     for trial in sweep.trials:
@@ -113,7 +115,7 @@ def _grid(sweep: Sweep) -> Iterator[str]:
 
 
 def _seeds(sweep: Sweep) -> Iterator[str]:
-    """How many seeds a claim needs, by the spread of earlier cells of the suite, of this protocol where it has any."""
+    """How many seeds a finding needs, by the spread of earlier cells of the suite, or of this protocol."""
     protocol = sweep.identity.protocol
     try:
         found = seeds_needed.spread(sweep.place, protocol=protocol) or seeds_needed.spread(sweep.place)
@@ -207,7 +209,7 @@ def _stored(sweep: Sweep, todo: Sequence[Trial]) -> Iterator[str]:
     needed = {"evaluated": (sweep.data.validation, sweep.data.test)}
     draws = measured_draws(todo)
     if draws:
-        needed["trained on"] = tuple(sweep.data.training_rows(seed, knobs) for seed, knobs in draws)
+        needed["trained on"] = tuple(sweep.data.training_rows(seed, perturbations) for seed, perturbations in draws)
     parts = []
     for what, groups in needed.items():
         precision = "fp32" if what == "evaluated" else sweep.machine.precision
@@ -221,10 +223,10 @@ def _held(sweep: Sweep, groups: Sequence[Sequence[Row]], precision: str, layout:
     return sum(store.holds([item_of(row) for row in rows]) for rows in groups)
 
 
-def main(words: Sequence[str]) -> int:
-    """Says what the words would cost; the exit code. Raises: UsageError, SuiteError."""
-    options, notices = read_options(words)
+def main(argv: Sequence[str]) -> int:
+    """Says what the command would cost; the exit code. Raises: UsageError, SuiteError."""
+    options, notices = read_options(argv)
     with on_stream(sys.stderr) as progress:
         for notice in notices:
             progress.warn(notice)
-        return plan(options, progress, command_line("plan", words))
+        return plan(options, progress, command_line("plan", argv))

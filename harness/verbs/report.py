@@ -15,19 +15,19 @@ from harness.options.words import LIST, split
 KEYS = {"tables": LIST, "figures": LIST, "metrics": LIST}
 
 
-def report(words: Sequence[str], warn: Callable[[str], None]) -> str:
+def report(argv: Sequence[str], warn: Callable[[str], None]) -> str:
     """Writes the files and returns what to print: the table for a terminal, then the paths.
 
     The words are a folder (default runs), tables=, figures= and metrics= (the measures of those tables).
     Raises: UsageError for words that are not understood, a folder that is not there or holds no cell.
     """
-    found = split(words, KEYS, dotted=False)
+    found = split(argv, KEYS, dotted=False)
     given = {key: found.values.get(key, ()) for key in KEYS}
     folder = Path(found.bare[0] if found.bare else "runs").expanduser()
     errors = [*found.errors, *wrong(given)]
     if len(found.bare) > 1 or str(folder).startswith("-"):
         errors.append(
-            f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(words)}; for "
+            f"report takes one path and {', '.join(f'{key}=' for key in KEYS)}, seen {' '.join(argv)}; for "
             "example: report runs/hh-rlhf tables=latex"
         )
     elif not folder.is_dir():
@@ -54,18 +54,18 @@ def wrong(given: Mapping[str, Sequence[str]]) -> list[str]:
 
     numbers = tuple(column.name for column in ROW_COLUMNS if column.dtype in ("float64", "Int64"))
     allowed = {"tables": tuple(reports.TABLES), "figures": reports.FIGURES, "metrics": numbers}
-    told = [
+    problems = [
         unknown(key.removesuffix("s"), name, allowed[key])
         for key in KEYS
         for name in given.get(key, ())
         if name not in allowed[key]
     ]
     if given.get("metrics") and not given.get("tables"):
-        told.append("metrics= chooses the columns of tables=, but no table is asked for; add tables=latex, say")
-    return told
+        problems.append("metrics= chooses the columns of tables=, but no table is asked for; add tables=latex, say")
+    return problems
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Writes the report of a folder of results and prints its table; the exit code. Raises: UsageError."""
-    print(report(words, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
+    print(report(argv, warn=lambda text: print(f"warning: {text}", file=sys.stderr)))
     return 0

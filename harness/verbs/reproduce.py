@@ -151,8 +151,8 @@ def _chosen(recipe: Recipe, checks: list[Check], rows: Sequence[str]) -> list[Ch
     Raises: UsageError naming the nearest row of one that does not exist.
     """
     known = list(dict.fromkeys(name for check in checks for name in (check.row, _first_word(check.row))))
-    if strangers := [row for row in rows if row not in known]:
-        raise UsageError([unknown(f"row of {recipe.name}", row, known) for row in strangers])
+    if unnamed := [row for row in rows if row not in known]:
+        raise UsageError([unknown(f"row of {recipe.name}", row, known) for row in unnamed])
     return [check for check in checks if not rows or check.row in rows or _first_word(check.row) in rows]
 
 

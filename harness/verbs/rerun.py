@@ -1,5 +1,5 @@
-"""One stored cell trained again from its recorded command, and held to the stored one bit for bit; a model that was
-trained elsewhere is measured again.
+"""One stored cell trained again from its recorded command, and held to the stored one bit for bit; an external
+checkpoint is measured again.
 
 The reference is measured again too (store=false); threads, layout and the cut of the batch are those of the row,
 because they move last bits. What generation, judges and lm-eval added to the cell is not made again.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.cells.sweep import Sweep, prepare_sweep
-from harness.data.knobs import Knobs
+from harness.data.perturbations import Perturbations
 from harness.engines.run import machine_of
 from harness.engines.worker import Worker
 from harness.errors import UsageError
@@ -64,9 +64,11 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
     if row.get("status") != "done":
         raise UsageError([f"{folder} is {row.get('status')}, so there is nothing to compare; rerun= takes a done cell"])
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
-        sweep = _sweep(_words(row, folder, changed, Path(temporary)), is_given(row), progress, str(row.get("command")))
+        sweep = _sweep(
+            _words(row, folder, changed, Path(temporary)), is_external(row), progress, str(row.get("command"))
+        )
         # Cells that follow from a search are not among the command's own.
-        trials = sweep.trials if is_given(row) else [*sweep.trials, _as_stored(row)]
+        trials = sweep.trials if is_external(row) else [*sweep.trials, _as_stored(row)]
         trial = next((t for t in trials if sweep.identity.cell_id(t) == row["cell"]), None)
         if trial is None:
             return Rerun([Finding(folder, _what_changed(sweep, folder), "name what has moved, e.g. suite.path=")], [])
@@ -74,33 +76,35 @@ def rerun(folder: Path, changed: Sequence[str], progress: Progress) -> Rerun:
         worker = Worker(sweep, trial.chain, progress)
         for one in trial.chain:  # a later round begins with the weights of those before
             worker.run(one, save=False)
-        again = sweep.folder(trial)
+        retrained = sweep.folder(trial)
         notes = _notes(row, sweep)
-        if not store.is_done(again):
-            reason = store.read_row(again).get("reason") if (again / store.ROW).exists() else "it stored nothing"
+        if not store.is_done(retrained):
+            reason = (
+                store.read_row(retrained).get("reason") if (retrained / store.ROW).exists() else "it stored nothing"
+            )
             return Rerun([Finding(folder, f"failed when it was run again: {reason}", REMEDY)], notes)
-        differing = list(differences(folder, again))
+        differing = list(differences(folder, retrained))
         if not differing:
             notes.append(f"{folder}: the rerun is equal to the last bit outside the volatile columns")
         return Rerun(differing, notes)
 
 
-def is_given(row: Mapping[str, Any]) -> bool:
-    """Whether the cell was measured by `evaluate`: a model trained elsewhere, or the control of its table."""
+def is_external(row: Mapping[str, Any]) -> bool:
+    """Whether the cell was measured by `evaluate`: an external checkpoint, or the baseline of its table."""
     return "evaluate" in shlex.split(row.get("command") or "")[:4]
 
 
-def _sweep(words: list[str], given: bool, progress: Progress, command: str) -> Sweep:
-    if given:
-        return prepare_evaluation(read_evaluate_options(words), progress, command)
-    options = read_options(words)[0]
+def _sweep(argv: list[str], external: bool, progress: Progress, command: str) -> Sweep:
+    if external:
+        return prepare_evaluation(read_evaluate_options(argv), progress, command)
+    options = read_options(argv)[0]
     return prepare_sweep(options, machine_of(options, progress), progress, command)
 
 
 def _words(row: Mapping[str, Any], folder: Path, changed: Sequence[str], out: Path) -> list[str]:
     """The words of the command that made the row, as a rerun needs them."""
     recorded = shlex.split(row.get("command") or "")
-    verb = "evaluate" if is_given(row) else "run"
+    verb = "evaluate" if is_external(row) else "run"
     if verb not in recorded and not changed:
         raise UsageError([f"{folder}: its row records no command; give the words of the run after rerun="])
     words = recorded[recorded.index(verb) + 1 :] if verb in recorded else []
@@ -136,8 +140,17 @@ def _of_the_rerun(row: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
 def _as_stored(row: Mapping[str, Any]) -> Trial:
     """The trial of a row's own settings."""
-    knobs = Knobs(row["train_pairs"], row["label_noise"] or 0.0, bool(row["length_balance"]), row["min_margin"])
-    return Trial(row["loss"], json.loads(row["hyperparameters"]), row["lr"], row["seed"], row["control"], knobs=knobs)
+    perturbations = Perturbations(
+        row["train_pairs"], row["label_noise"] or 0.0, bool(row["length_balance"]), row["min_margin"]
+    )
+    return Trial(
+        row["loss"],
+        json.loads(row["hyperparameters"]),
+        row["lr"],
+        row["seed"],
+        row["control"],
+        perturbations=perturbations,
+    )
 
 
 def _what_changed(sweep: Sweep, folder: Path) -> str:
@@ -162,9 +175,9 @@ def _notes(row: Mapping[str, Any], sweep: Sweep) -> list[str]:
     return [f"stored on {row.get('device')}, run again on {here}: the last bits may differ"]
 
 
-def differences(stored: Path, again: Path) -> Iterator[Finding]:
+def differences(stored: Path, retrained: Path) -> Iterator[Finding]:
     """Where two cells differ outside the volatile columns; the row's, then those of the tables."""
-    first, second = store.read_row(stored), store.read_row(again)
+    first, second = store.read_row(stored), store.read_row(retrained)
     later = {column.name for column in (*RUN_METRIC_COLUMNS, *RERANK_COLUMNS)}
     unknown = {name for name in SINCE_LATER if first.get(name) is None}  # the row is older than these columns
     for column in ROW_COLUMNS:
@@ -173,10 +186,10 @@ def differences(stored: Path, again: Path) -> Iterator[Finding]:
             continue
         yield Finding(stored / store.ROW, f"{column.name} is {old!r}, run again {new!r}", REMEDY)
     for name, columns, volatile in ((store.PAIRS, PAIR_COLUMNS, ()), (store.CURVE, CURVE_COLUMNS, VOLATILE_CURVE)):
-        if (stored / name).exists() != (again / name).exists():
+        if (stored / name).exists() != (retrained / name).exists():
             yield Finding(stored / name, "is in one of the two cells only", REMEDY)
         elif (stored / name).exists():
-            old, new = (read_parquet(place / name, columns, name) for place in (stored, again))
+            old, new = (read_parquet(place / name, columns, name) for place in (stored, retrained))
             yield from _table_differences(stored / name, old, new, volatile)
 
 

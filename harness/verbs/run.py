@@ -11,10 +11,10 @@ from harness.progress import on_stream
 from harness.redaction import command_line
 
 
-def main(words: Sequence[str]) -> int:
-    """Trains and measures what the words ask for; the exit code. Raises: UsageError, SuiteError."""
+def main(argv: Sequence[str]) -> int:
+    """Trains and measures what argv asks for; the exit code. Raises: UsageError, SuiteError."""
     if launch.processes() == 1:
-        return _sweep(words)
+        return _sweep(argv)
     if launch.rank() > 0:
         from harness.engines.followers import follow
 
@@ -22,14 +22,14 @@ def main(words: Sequence[str]) -> int:
     from harness.compute.ranks import leading
 
     with leading():
-        return _sweep(words)
+        return _sweep(argv)
 
 
-def _sweep(words: Sequence[str]) -> int:
-    options, notices = read_options(words)
+def _sweep(argv: Sequence[str]) -> int:
+    options, notices = read_options(argv)
     with on_stream(sys.stderr) as progress:
         for notice in notices:
             progress.warn(notice)
         from harness.sweeps.run import run
 
-        return run(options, progress, command_line("run", words))
+        return run(options, progress, command_line("run", argv))

@@ -1,4 +1,4 @@
-"""Models that were trained elsewhere: found, and held to the reference they are said to come from, before either is
+"""External checkpoints: found, and held to the reference they are said to come from, before either is
 loaded. Only configurations, tokenizers and the headers of the weight files are read.
 """
 
@@ -41,7 +41,7 @@ def find_trained(name: str, revision: str | None, reference: Source) -> Source:
     return source
 
 
-def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], encoder: Encoder) -> list[str]:
+def warnings_about(trained: Source, reference: Source, rows: Sequence[Pair | Example], encoder: Encoder) -> list[str]:
     """What cannot be known of a trained model and may be wrong, a sentence each.
 
     rows: some of the evaluation rows. encoder: how the reference's tokenizer writes them.
@@ -62,7 +62,7 @@ def doubts(trained: Source, reference: Source, rows: Sequence[Pair | Example], e
     own = make_encoder(tokenizer, template="plain" if plain else "auto", max_tokens=ANY_LENGTH, overlong="drop")
     theirs = replace(encoder, max_tokens=ANY_LENGTH)
     both = zip(own.encode(rows).rows, theirs.encode(rows).rows, strict=True)
-    differing = sum((a.prompt, a.answers) != (b.prompt, b.answers) for a, b in both)
+    differing = sum((a.prompt, a.completions) != (b.prompt, b.completions) for a, b in both)
     if differing:
         found.append(
             f"the tokenizer beside {trained.name} writes {differing} of {len(rows)} rows otherwise than that of "

@@ -41,9 +41,9 @@ def verify(argv: Sequence[str], progress: Progress) -> int:
     if cell is not None:
         from harness.verbs.rerun import rerun
 
-        again = rerun(find_cell(cell, root), changed, progress)
-        findings += again.findings
-        notes += again.notes
+        retrained = rerun(find_cell(cell, root), changed, progress)
+        findings += retrained.findings
+        notes += retrained.notes
     _show(findings, notes)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(found.cells.items()))
     said = f"{len(findings)} findings" if len(findings) != 1 else "1 finding"
@@ -70,10 +70,10 @@ def _misnamed(root: Path) -> Iterator[Finding]:
             yield Finding(folder / store.CELL, what, REMOVE)
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Holds stored cells to their files and tables; the exit code. Raises: UsageError, SuiteError."""
     try:
         with on_stream(sys.stderr) as progress:
-            return verify(words, progress)
+            return verify(argv, progress)
     except FileNotFoundError as error:
         raise UsageError([str(error)]) from None

@@ -1,7 +1,7 @@
 """The contract card of a loss: its properties measured by running it, none of them declared.
 
-Sides: "chosen" and "rejected" of a pairwise loss; for a pointwise one, wanted and unwanted answers stand in
-their place. Gradients are by an answer's summed log-prob (for token-level losses, by all its tokens together).
+Sides: "chosen" and "rejected" of a pairwise loss; for a pointwise one, wanted and unwanted completions stand in
+their place. Gradients are by a completion's summed log-prob (for token-level losses, by all its tokens together).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Card:
     reads:             "sums", "means" or "neither alone" of token log-probs: does the value survive a change of
                        counts at equal sums, or of sums and counts together.
     start_value:       its value where policy equals reference.
-    start_pull:        minus its gradient there on chosen (wanted) answers: above 0 raises them.
-    start_push:        its gradient there on rejected (unwanted) answers: above 0 lowers them.
+    start_pull:        minus its gradient there on chosen (wanted) completions: above 0 raises them.
+    start_push:        its gradient there on rejected (unwanted) completions: above 0 lowers them.
     largest_value, largest_gradient: absolute, over extreme log-probs; inf or NaN if not finite.
-    difference_only:   adding the same to the loss's own reward of both answers changes nothing; None for
-                       single answers.
-    swap_slope:        value minus the value with both answers swapped, per nat of the margin in its own
-                       reward; None where that is no constant, or for single answers.
+    difference_only:   adding the same to the loss's own reward of both completions changes nothing; None for
+                       single completions.
+    swap_slope:        value minus the value with both completions swapped, per nat of the margin in its own
+                       reward; None where that is no constant, or for single completions.
     shift_invariant:   adding the same to policy and reference changes nothing; None without a reference.
     couples:           a row's value or gradient depends on the rows beside it, through an order, a state or
                        random numbers drawn by place.
@@ -69,7 +69,7 @@ class Card:
 
 
 class Forces(NamedTuple):
-    """pull, push: [n] what raises wanted answers and what lowers unwanted ones, per nat."""
+    """pull, push: [n] what raises wanted completions and what lowers unwanted ones, per nat."""
 
     pull: Tensor
     push: Tensor
@@ -107,7 +107,7 @@ def card(loss: Loss) -> Card:
 
 
 def _example(loss: Loss, equal: bool = False) -> Batch:
-    """Random rows in double precision, of answers with unequal numbers of tokens."""
+    """Random rows in double precision, of completions with unequal numbers of tokens."""
     make = random_pairs if loss.kind == "pairwise" else random_examples
     return _mapped(make(ROWS, seed=0, needs=loss.needs, equal=equal), lambda name, side: _changed(side))
 
@@ -141,12 +141,12 @@ def _values(loss: Loss, batch: Batch) -> Tensor:
 
 
 def _gradients(loss: Loss, batch: Batch) -> list[Tensor]:
-    """[N] each: the gradient of the summed loss by every policy side, the tokens of an answer averaged."""
+    """[N] each: the gradient of the summed loss by every policy side, the tokens of a completion averaged."""
     rooted = with_leaves(replace(batch, state={}, generator=torch.Generator().manual_seed(0)))
     value = loss.fn(rooted.batch, **loss.defaults).sum()
     slopes = torch.autograd.grad(value, rooted.leaves, allow_unused=True, materialize_grads=True)
     sides = [batch.chosen, batch.rejected] if isinstance(batch, PairBatch) else [batch.policy]
-    # One nat more for an answer is 1/n nats more for each of its n tokens.
+    # One nat more for a completion is 1/n nats more for each of its n tokens.
     return [s if s.dim() == 1 else s.sum(-1) / side.count for s, side in zip(slopes, sides, strict=False)]
 
 
@@ -167,7 +167,7 @@ def _reads(loss: Loss, batch: Batch) -> str:
 
 
 def _largest(loss: Loss) -> Peak:
-    """Over all combinations of extreme means under both models, answers of one token; float32 as in training."""
+    """Over all combinations of extreme means under both models, completions of one token; float32 as in training."""
     grid = torch.cartesian_prod(*[torch.tensor(EXTREME_MEANS)] * 4)
     names = ("chosen", "rejected", "ref_chosen", "ref_rejected", "policy", "reference", "prompt")
     column = dict(zip(names, (0, 1, 2, 3, 0, 1, 1), strict=True))
@@ -186,14 +186,14 @@ def _largest(loss: Loss) -> Peak:
 
 
 def _is_shift_invariant(loss: Loss, batch: Batch) -> bool:
-    """3 nats more for an answer under both models; other amounts for the other answer."""
+    """3 nats more for a completion under both models; other amounts for the other completion."""
     shifts = {"chosen": 3.0, "ref_chosen": 3.0, "rejected": -2.0, "ref_rejected": -2.0, "policy": 3.0, "reference": 3.0}
     moved = _mapped(batch, lambda name, side: _changed(side, shift=shifts.get(name, 0.0) + 0.0 * side.count))
     return _equal(_values(loss, batch), _values(loss, moved))
 
 
 def _is_difference_only(loss: Loss, batch: Batch) -> bool:
-    """Half a nat (a token, where the reward is a mean) more for both answers under the policy."""
+    """Half a nat (a token, where the reward is a mean) more for both completions under the policy."""
     per_token = loss.reward in ("mean_log_ratio", "mean_log_prob", "log_odds")
 
     def shift(name: str, side: SequenceLogProbs) -> SequenceLogProbs:

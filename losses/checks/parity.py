@@ -25,11 +25,11 @@ VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-6  # absolute below 1, relative a
 
 PAIRS, POSITIONS, PAIRS_A_MICRO_BATCH = 4, 5, 2
 CHOSEN_COUNTS, REJECTED_COUNTS, PROMPT_COUNTS = (5, 2, 4, 1), (3, 4, 2, 5), (2, 3, 1, 2)
-# Summed log-ratios of mismatched answers (nats), two for each pair: their mean is 4 in the first micro-batch,
+# Summed log-ratios of mismatched completions (nats), two for each pair: their mean is 4 in the first micro-batch,
 # -2.5 in the second and 0.75 over both, so a clamped mean differs between all three.
 MISMATCHED = (6.0, -1.0, 3.0, 8.0, -4.0, -2.0, 1.0, -5.0)
 
-# Name of a case -> nats per token of the first chosen answer there; None leaves it as it is.
+# Name of a case -> nats per token of the first chosen completion there; None leaves it as it is.
 ORDINARY = "the fixed set"
 START = "policy == reference"
 EDGES = {START: None, "a chosen answer at -1e-8 nats a token": -1e-8, "a chosen answer at -400 nats a token": -400.0}
@@ -184,7 +184,7 @@ class Fixed(NamedTuple):
 
 
 def fixed_set(loss: Loss, case: str = ORDINARY) -> Fixed:
-    """The fixed set as `loss` takes it: pairs, or their answers one by one (chosen, rejected, chosen ...)."""
+    """The fixed set as `loss` takes it: pairs, or their completions one by one (chosen, rejected, chosen ...)."""
     chosen, rejected = _nats(PAIRS, 4, 3), _nats(PAIRS, 10, 17)
     moved = 0.0 if case == START else 1.0
     ref_chosen, ref_rejected = chosen + moved * _drift(0), rejected + moved * _drift(1)

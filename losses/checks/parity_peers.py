@@ -3,7 +3,7 @@
 Written anew from their source, to be read beside ours. TRL's part is in `parity_trl`; how a peer is compared, in
 `parity`.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), a, d = their
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), a, d = their
 log-ratios to the reference, h = a - d, nc, nr = numbers of scored tokens; ls = log sigmoid. Keyword defaults
 are the library's.
 """
@@ -73,7 +73,7 @@ def halos_slic(pair: PairBatch, *, beta: float = 1.0, lambda_coef: float = 0.1) 
 def halos_kto(
     batch: ExampleBatch, *, beta: float = 0.1, desirable_weight: float = 1.0, undesirable_weight: float = 1.0
 ) -> Tensor:
-    """As TRL's; [] no unit. Its z leaves out mismatched answers of log-ratio 0, of which the fixed set has none."""
+    """As TRL's; [] no unit. Its z leaves out mismatched completions of log-ratio 0, of which the fixed set has none."""
     return kto(batch, beta=beta, desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
 
 

@@ -2,7 +2,7 @@
 
 Written anew from its formulas, to be read beside ours; the tests hold each of them to TRL's own code.
 
-Letters: c, r = summed log-probs of the chosen and rejected answer under the policy (nats), a, d = their
+Letters: c, r = summed log-probs of the chosen and rejected completion under the policy (nats), a, d = their
 log-ratios to the reference, h = a - d, nc, nr = numbers of scored tokens; ls = log sigmoid. Keyword defaults
 are TRL's.
 """
@@ -104,7 +104,7 @@ def discopop(pair: PairBatch, *, beta: float = 0.1, tau: float = 0.05) -> Tensor
 
 
 def sft(pair: PairBatch) -> Tensor:
-    """Mean over all scored tokens of the micro-batch's chosen answers; [] nats."""
+    """Mean over all scored tokens of the micro-batch's chosen completions; [] nats."""
     return _token_mean(pair.chosen)
 
 
@@ -157,13 +157,13 @@ def apo_zero_unpaired(batch: ExampleBatch, *, beta: float = 0.1) -> Tensor:
 
 
 def cpo(pair: PairBatch, *, beta: float = 0.1, cpo_alpha: float = 1.0) -> Tensor:
-    """-ls(beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers; [] nats."""
+    """-ls(beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen completions; [] nats."""
     contrast = -F.logsigmoid(beta * (pair.chosen.total - pair.rejected.total)).mean()
     return contrast + cpo_alpha * _token_mean(pair.chosen)
 
 
 def cpo_hinge(pair: PairBatch, *, beta: float = 0.1, cpo_alpha: float = 1.0) -> Tensor:
-    """max(0, 1 - beta*(c - r)) + cpo_alpha * mean over all tokens of the micro-batch's chosen answers; [] no unit."""
+    """max(0, 1 - beta*(c - r)) + cpo_alpha * mean over all chosen tokens of the micro-batch; [] no unit."""
     contrast = F.relu(1.0 - beta * (pair.chosen.total - pair.rejected.total)).mean()
     return contrast + cpo_alpha * _token_mean(pair.chosen)
 

@@ -105,7 +105,7 @@ def random_pairs(n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal
 
 
 def random_examples(n: int, *, seed: int, needs: Iterable[str] = frozenset(), equal: bool = False) -> ExampleBatch:
-    """An ExampleBatch of n random answers, every other one desirable; otherwise as `random_pairs`.
+    """An ExampleBatch of n random completions, every other one desirable; otherwise as `random_pairs`.
 
     With "mismatched" in needs, kl is 0.5 nats, or 0 where equal=True.
     """
@@ -127,7 +127,7 @@ def random_examples(n: int, *, seed: int, needs: Iterable[str] = frozenset(), eq
 
 
 def _random_sequences(n: int, needs: frozenset[str], generator: torch.Generator) -> SequenceLogProbs:
-    """n answers of 1 to POSITIONS tokens, each token at -6 to 0 nats."""
+    """n completions of 1 to POSITIONS tokens, each token at -6 to 0 nats."""
     tokens = (-6.0 * torch.rand(n, POSITIONS, generator=generator)).requires_grad_()
     count = torch.randint(1, POSITIONS + 1, (n, 1), generator=generator)
     mask = torch.arange(POSITIONS) < count

@@ -2,7 +2,7 @@
 
 `suite.answers=sampled`, the experiment of arXiv:2305.18290, section 6.1: prompts are openings of real IMDb
 reviews, the model that is to be trained continues them, and a gold classifier (`sentiment`) labels pairs of
-its answers. Since the truth is known, so is what training has gained, and at which KL.
+its completions. Since the truth is known, so is what training has gained, and at which KL.
 
 `suite.answers=written` needs no model: of two real review sentences, the positive one is preferred. Its text is
 the short Rotten Tomatoes sentences only: each was labelled as it stands, while a sentence cut from a long
@@ -58,7 +58,7 @@ class Match(NamedTuple):
     negative: Sentence
 
 
-@register("imdb-sentiment", description="positive over negative film reviews, labelled by a gold reward; packaged")
+@register("imdb-sentiment", description="positive over negative film reviews, labelled by a known reward; packaged")
 def imdb_sentiment(
     *,
     answers: str = "sampled",
@@ -69,9 +69,9 @@ def imdb_sentiment(
 ) -> Suite | Sampled:
     """Review openings to be continued by the model (`answers=sampled`), or pairs of real sentences (`written`).
 
-    label:  `deterministic`: of a pair the answer with the higher gold reward is chosen; `bradley_terry`: with
+    label:  `deterministic`: of a pair the completion with the higher known reward is chosen; `bradley_terry`: with
             probability sigmoid(difference of rewards), drawn from label_seed and the prompt's id.
-    samples: answers a prompt; the best and the worst make its pair.
+    samples: completions a prompt; the best and the worst make its pair.
 
     Raises: SuiteError for a wrong setting, when the package is not installed, or its file is not the expected
     one.
@@ -125,7 +125,7 @@ def _openings() -> tuple[Prompt, ...]:
 def _written() -> Suite:
     """2,970 pairs: asked for a review sentence with a given word, the positive one is chosen.
 
-    Both answers are real sentences that hold the word and differ by at most two words in length, longer
+    Both completions are real sentences that hold the word and differ by at most two words in length, longer
     on either side equally often. Each sentence is used once, each prompt at most four times. The rules
     are deterministic, so the pairs depend on the package's file alone.
     """

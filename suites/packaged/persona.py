@@ -1,6 +1,6 @@
 """Yes or No to a statement, as a persona would answer: the set-up in which likelihoods displace each other.
 
-arXiv:2410.08847 trains on such pairs, whose two answers are one token each and mean the same kind of thing, and
+arXiv:2410.08847 trains on such pairs, whose two completions are one token each and mean the same kind of thing, and
 watches the probability of both fall. The statements are those of Anthropic's model-written evaluations
 (arXiv:2212.09251), or some dozens of our own, which need no network.
 """
@@ -46,9 +46,9 @@ def persona(
     """The pairs of one persona (subset, a file's name such as ends-justify-means), or of all in suite.path.
 
     Without path and subset the statements written for this project are taken; with a subset alone the hub is
-    asked. answers: yes_no prefers the answer that matches the persona, " Yes" or " No", over the other.
-    no_never prefers " No" over " Never" where the matching answer is No; the rows with Yes are dropped under
-    `answered_yes`. The leading space belongs to the answers, as published.
+    asked. answers: yes_no prefers the completion that matches the persona, " Yes" or " No", over the other.
+    no_never prefers " No" over " Never" where the matching completion is No; the rows with Yes are dropped under
+    `answered_yes`. The leading space belongs to the completions, as published.
 
     Raises: SuiteError.
     """
@@ -63,7 +63,7 @@ def persona(
 
 
 def _draft(row: SourceRow, form: str, answers: str) -> Draft:
-    """One statement with its two answers. Raises: RowDropped."""
+    """One statement with its two completions. Raises: RowDropped."""
     asked, matching, other = FORMS[form]
     fields: Mapping[str, object] = row.fields
     prompt = question(fields.get(asked), asked)
@@ -78,7 +78,7 @@ def _draft(row: SourceRow, form: str, answers: str) -> Draft:
 
 
 def _written() -> Opened:
-    """Our own statements as rows of the published form; so few that each split gets as many of either answer."""
+    """Our own statements as rows of the published form; so few that each split gets as many of either completion."""
     rows = (
         SourceRow(
             f"written/{word}/{number}",

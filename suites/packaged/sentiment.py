@@ -1,8 +1,8 @@
-"""The gold reward of `imdb-sentiment`: how positive a film review is, in the eyes of a linear classifier.
+"""The known reward of `imdb-sentiment`: how positive a film review is, in the eyes of a linear classifier.
 
 TF-IDF of words and pairs of words, and a logistic regression; the reward is its logit of "positive". It is
 fitted in seconds, to the same numbers each time, on a quarter of the packaged IMDb reviews, none of which
-opens a prompt, and on the short Rotten Tomatoes sentences, because answers are short too.
+opens a prompt, and on the short Rotten Tomatoes sentences, because completions are short too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
     "tf": "1 + log",
     "C": 4.0,
 }
-NEEDS = "the gold reward of imdb-sentiment needs scikit-learn; install it: pip install 'preference-harness[demo]'"
+NEEDS = "the known reward of imdb-sentiment needs scikit-learn; install it: pip install 'preference-harness[demo]'"
 
 
 class Sentiment:

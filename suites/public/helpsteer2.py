@@ -1,7 +1,7 @@
-"""nvidia/HelpSteer2: answers rated by people (arXiv:2406.08673), and compared by them (arXiv:2410.01257).
+"""nvidia/HelpSteer2: completions rated by people (arXiv:2406.08673), and compared by them (arXiv:2410.01257).
 
-rated       one answer a row, helpfulness 0 to 4; neighbouring rows answer the same prompt
-preference  two answers a row, preference_strength -3 to 3, negative where the first is better
+rated       one answer a row, helpfulness 0 to 4; neighbouring rows have the same prompt
+preference  two completions a row, preference_strength -3 to 3, negative where the first is better
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def helpsteer2(
     """The pairs of one form, with scores.
 
     form: rated (the default on the hub) makes pairs of the neighbouring rows of a prompt, the more helpful
-    answer chosen and helpfulness as scores; preference takes the comparisons, with half the strength on either
+    completion chosen and helpfulness as scores; preference takes the comparisons, with half the strength on either
     side as scores and the share of the annotators as agreement. From files the columns decide. answers: all
-    or best_worst, where a prompt has more than two rated answers. ties: drop or half.
+    or best_worst, where a prompt has more than two rated completions. ties: drop or half.
 
     Raises: SuiteError.
     """
@@ -80,7 +80,7 @@ def strength_draft(
     ties: str,
     split: str | None,
 ) -> Draft:
-    """A comparison of graded strength, negative where the first answer is better, with single votes.
+    """A comparison of graded strength, negative where the first completion is better, with single votes.
 
     Raises: RowDropped.
     """
@@ -102,7 +102,7 @@ def read_votes(value: object, key: str) -> list[float]:
 
 
 def _neighbours(rows: Iterable[SourceRow], how: str) -> Iterator[Comparison]:
-    """The comparisons of neighbouring rows that answer one prompt."""
+    """The comparisons of neighbouring rows with one prompt."""
     for (split, prompt), group in groupby(rows, key=lambda row: (row.split, row.fields.get("prompt"))):
         answered = list(group)
         answers = [row.fields.get("response") for row in answered]

@@ -1,4 +1,4 @@
-"""Anthropic hh-rlhf (arXiv:2204.05862): two whole transcripts a row, which differ in the last answer.
+"""Anthropic hh-rlhf (arXiv:2204.05862): two whole transcripts a row, which differ in the last completion.
 
 Read from the hub, from its offline cache, or from a folder with the hub's own layout. Ids name the
 subset, the file's split and the row, so all three ways give the same rows.
@@ -56,7 +56,7 @@ def hh_rlhf(*, path: str | None = None, subset: str | None = None, revision: str
 
 
 def split_transcripts(chosen: str, rejected: str) -> tuple[tuple[Message, ...], str, str]:
-    """(prompt, chosen answer, rejected answer) of two transcripts, cut at the last shared assistant turn.
+    """(prompt, chosen completion, rejected completion) of two transcripts, cut at the last shared assistant turn.
 
     The prompt is all turns before the last "\\n\\nAssistant:" that both share; texts are stripped of
     surrounding whitespace; neighbouring turns of one speaker become one message, because many chat
@@ -64,10 +64,10 @@ def split_transcripts(chosen: str, rejected: str) -> tuple[tuple[Message, ...], 
 
     Conventions: both transcripts are treated alike, so a row falls under `diverges_before_last_turn`
     whichever side goes on past the shared turn. The original DPO code cuts at the last assistant turn of
-    the chosen transcript, which keeps a turn marker inside the rejected answer in some rows only.
+    the chosen transcript, which keeps a turn marker inside the rejected completion in some rows only.
 
     Raises: RowDropped under `malformed` (a transcript that does not open with a human turn or does not end
-    with the assistant's, an answer to no human turn), `diverges_before_last_turn`, `empty_side`,
+    with the assistant's, a completion to no human turn), `diverges_before_last_turn`, `empty_side`,
     `identical`; where several hold, the first of these.
     """
     left, right = _turns(chosen), _turns(rejected)

@@ -1,4 +1,4 @@
-"""trl-lib/kto-mix-14k: unpaired answers, each judged desirable or not (the data form of arXiv:2402.01306)."""
+"""trl-lib/kto-mix-14k: unpaired completions, each judged desirable or not (the data form of arXiv:2402.01306)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ SET = HubSet(HUB, Layout({"train": "train", "test": "test"}), {"unpaired": ("pro
 
 @register("kto-mix", description="unpaired answers, desirable or not, for pointwise losses", hub=HUB)
 def kto_mix(*, path: str | None = None, revision: str | None = None) -> Suite:
-    """The judged answers; pairwise losses are skipped on them with the reason. Raises: SuiteError."""
+    """The judged completions; pairwise losses are skipped on them with the reason. Raises: SuiteError."""
     opened = open_set(SET, path=path, revision=revision)
     return build_suite("kto-mix", opened, opened.rows, example_draft, kind=Kind.EXAMPLES)

@@ -1,6 +1,6 @@
-"""LLMBar (arXiv:2310.07641): pairs whose better answer experts agree on; the adversarial ones mislead by style.
+"""LLMBar (arXiv:2310.07641): pairs whose better completion experts agree on; the adversarial ones mislead by style.
 
-For evaluation only. In the adversarial sets the longer answer is usually the wrong one.
+For evaluation only. In the adversarial sets the longer completion is usually the wrong one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Intel/orca_dpo_pairs: Orca questions, GPT-4's answer preferred to that of Llama-2-13b-chat."""
+"""Intel/orca_dpo_pairs: Orca questions, GPT-4's completion preferred to that of Llama-2-13b-chat."""
 
 from __future__ import annotations
 

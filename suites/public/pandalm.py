@@ -1,4 +1,4 @@
-"""PandaLM's test set (arXiv:2306.05087): answers of small models, each pair judged by three people.
+"""PandaLM's test set (arXiv:2306.05087): completions of small models, each pair judged by three people.
 
 For evaluation only.
 """
@@ -31,7 +31,7 @@ SET = HubSet(
 
 @register("pandalm", description="pairs with the votes of three people each; evaluation only")
 def pandalm(*, path: str | None = None, ties: str = "drop") -> Suite:
-    """The pairs, all of them test rows; agreement is the share of the three votes for the chosen answer.
+    """The pairs, all of them test rows; agreement is the share of the three votes for the chosen completion.
 
     The majority of the votes (1, 2, or 0 for a tie) decides; a majority for 0, or three different votes, is a
     tie. ties: drop or half.
@@ -45,7 +45,7 @@ def pandalm(*, path: str | None = None, ties: str = "drop") -> Suite:
 
 
 class Votes(NamedTuple):
-    """better: the answer that more than half say, 1 or 2, or 0 for a tie or no majority. shares: of votes for each."""
+    """better: the one that more than half prefer, 1 or 2, or 0 for a tie or no majority. shares: of votes for each."""
 
     better: int
     shares: tuple[float, float]
@@ -63,7 +63,7 @@ def tally_votes(votes: object) -> Votes:
 
 
 def _judged(row: SourceRow, ties: str) -> Draft:
-    """A row as published: some answers are truth values there, which are taken as their text."""
+    """A row as published: some completions are truth values there, which are taken as their text."""
     fields = row.fields
     answers = (_as_text(fields.get("response1")), _as_text(fields.get("response2")))
     given = fields.get("input")
@@ -74,7 +74,7 @@ def _judged(row: SourceRow, ties: str) -> Draft:
 
 
 def _pair(row: SourceRow, ties: str) -> Draft:
-    """A row with chosen and rejected; meta.chosen_is says which of the two judged answers is the chosen one.
+    """A row with chosen and rejected; meta.chosen_is says which of the two judged completions is the chosen one.
 
     Raises: RowDropped.
     """

@@ -1,4 +1,4 @@
-"""Stanford Human Preferences (arXiv:2110.08420): Reddit answers, the later but higher voted one preferred."""
+"""Stanford Human Preferences (arXiv:2110.08420): Reddit responses, the later but higher voted one preferred."""
 
 from __future__ import annotations
 

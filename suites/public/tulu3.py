@@ -1,4 +1,4 @@
-"""Tulu 3's preference mixture (arXiv:2411.15124): conversations of many sources with two answers each."""
+"""Tulu 3's preference mixture (arXiv:2411.15124): conversations of many sources with two completions each."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""UltraFeedback (arXiv:2310.01377) in the forms in which it is trained on: answers rated by a model.
+"""UltraFeedback (arXiv:2310.01377) in the forms in which it is trained on: completions rated by a model.
 
 h4         HuggingFaceH4/ultrafeedback_binarized (Zephyr, arXiv:2310.16944): best against a random other
 trl        trl-lib/ultrafeedback_binarized: the same pairs without the prompt column
 argilla    argilla/ultrafeedback-binarized-preferences-cleaned: ratings averaged over four aspects
-princeton  princeton-nlp's on-policy sets (SimPO, arXiv:2405.14734): five answers, scored by a reward model
-openbmb    openbmb/UltraFeedback: the four rated answers of each prompt as they were first published
+princeton  princeton-nlp's on-policy sets (SimPO, arXiv:2405.14734): five completions, scored by a reward model
+openbmb    openbmb/UltraFeedback: the four rated completions of each prompt as they were first published
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SCORE_COLUMNS = {
     "argilla": FORMS["argilla"][-2:],
     "argilla_mix": FORMS["argilla_mix"][-2:],
 }
-RATED = ("princeton", "openbmb")  # the forms that keep every rated answer
+RATED = ("princeton", "openbmb")  # the forms that keep every rated completion
 
 
 @register("ultrafeedback", description="chat answers rated by a model, in five published forms", hub=HUB)
@@ -66,7 +66,7 @@ def ultrafeedback(
     """The pairs of one form, with the ratings as scores.
 
     form: h4 (the default on the hub), trl, argilla, princeton or openbmb; from files it is recognised by the
-    columns. repository: another hub set of that form. answers: which of the rated answers are compared, all or
+    columns. repository: another hub set of that form. answers: which of the rated completions are compared, all or
     best_worst, in princeton (default: its own chosen and rejected, which are best and worst) and openbmb
     (default: best_worst). ties: drop or half.
 
@@ -96,7 +96,7 @@ def question_of(prompt: object) -> tuple[Message, ...]:
 
 
 def _draft(row: SourceRow, form: str, ties: str) -> Draft:
-    """A row with its own chosen and rejected answer. Raises: RowDropped."""
+    """A row with its own chosen and rejected completion. Raises: RowDropped."""
     if form in SCORE_COLUMNS:
         first, second = (number(row.fields.get(column), column) for column in SCORE_COLUMNS[form])
         scores = (first, second)
@@ -110,7 +110,7 @@ def _draft(row: SourceRow, form: str, ties: str) -> Draft:
 
 
 def _comparisons(rows: Iterable[SourceRow], form: str, how: str) -> Iterator[Comparison]:
-    """The comparisons of each row's rated answers."""
+    """The comparisons of each row's rated completions."""
     for row in rows:
         answers, ratings = (_generated if form == "princeton" else _completions)(row.fields)
         prompt = row.fields.get("prompt" if form == "princeton" else "instruction")
@@ -118,7 +118,7 @@ def _comparisons(rows: Iterable[SourceRow], form: str, how: str) -> Iterator[Com
 
 
 class _Rated(NamedTuple):
-    """The answers to one prompt and their ratings, as the row has them."""
+    """The completions of one prompt and their ratings, as the row has them."""
 
     answers: list[object]
     ratings: list[object]

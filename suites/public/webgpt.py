@@ -1,4 +1,4 @@
-"""WebGPT comparisons (arXiv:2112.09332): two answers with citations, compared by people."""
+"""WebGPT comparisons (arXiv:2112.09332): two completions with citations, compared by people."""
 
 from __future__ import annotations
 

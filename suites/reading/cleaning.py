@@ -98,9 +98,9 @@ def check_text(value: object, what: str) -> str:
 
 
 def check_answers(chosen: str, rejected: str) -> None:
-    """Two answers that can be told apart. The rule `empty_side` comes before `identical`.
+    """Two completions that can be told apart. The rule `empty_side` comes before `identical`.
 
-    One answer being the beginning of the other is no error: it is a real preference for more or less.
+    One completion being the beginning of the other is no error: it is a real preference for more or less.
 
     Raises: RowDropped.
     """

@@ -1,4 +1,4 @@
-"""Two answers and a verdict become a draft: which is chosen, what a tie does, what is compared with what."""
+"""Two completions and a verdict become a draft: which is chosen, what a tie does, what is compared with what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANSWERS = ("all", "best_worst")
 
 
 class Comparison(NamedTuple):
-    """Two of a prompt's rated answers, before their texts are checked; or the reason why there are none."""
+    """Two of a prompt's rated completions, before their texts are checked; or the reason why there are none."""
 
     id: str
     prompt: object
@@ -57,11 +57,11 @@ def compare(
     split: str | None = None,
     cluster: str | None = None,
 ) -> Draft:
-    """The draft of a comparison: preference > 0 for the first answer, < 0 for the second, 0 for a tie.
+    """The draft of a comparison: preference > 0 for the first completion, < 0 for the second, 0 for a tie.
 
     ties=drop removes a tie under the rule `tie`. ties=half keeps it with a direction thrown by a fair coin
-    (the parity of the sha256 of the row's id), so that a model which prefers either answer is right in one
-    half of the ties on average. scores and agreements (the share of votes for each) follow the answers' order.
+    (the parity of the sha256 of the row's id), so that a model which prefers either completion is right in one
+    half of the ties on average. scores and agreements (the share of votes for each) follow the completions' order.
 
     Raises: RowDropped; what is wrong with the texts comes before `tie`.
     """
@@ -82,7 +82,7 @@ def coin(row_id: str) -> bool:
 
 
 def matches(ratings: Sequence[float], answers: str) -> Iterator[tuple[int, int]]:
-    """Which of n rated answers are compared: `all` pairs, or `best_worst`, the first best with the first worst.
+    """Which of n rated completions are compared: `all` pairs, or `best_worst`, the first best with the first worst.
 
     Where all ratings are equal, best_worst compares the first two: a tie, to be treated as any other.
     """
@@ -97,9 +97,9 @@ def matches(ratings: Sequence[float], answers: str) -> Iterator[tuple[int, int]]
 def rated(
     row_id: str, prompt: object, answers: Sequence[object], ratings: Sequence[object], how: str, split: str | None
 ) -> Iterator[Comparison]:
-    """The comparisons among a prompt's rated answers, `how` as in `matches`; ids add the answers' places.
+    """The comparisons among a prompt's rated completions, `how` as in `matches`; ids add the completions' places.
 
-    A prompt without two answers (`single_answer`), or with a rating that is no number (`malformed`), is one
+    A prompt without two completions (`single_answer`), or with a rating that is no number (`malformed`), is one
     comparison that carries its problem, so that it is counted.
     """
     try:
@@ -113,7 +113,7 @@ def rated(
 
 
 def _numbers(answers: Sequence[object], ratings: Sequence[object]) -> list[float]:
-    """The ratings of two or more answers. Raises: RowDropped."""
+    """The ratings of two or more completions. Raises: RowDropped."""
     if len(answers) != len(ratings):
         raise RowDropped("malformed", f"{len(answers)} answers, but {len(ratings)} ratings")
     if len(answers) < 2:
@@ -122,7 +122,7 @@ def _numbers(answers: Sequence[object], ratings: Sequence[object]) -> list[float
 
 
 def comparison_draft(row: Comparison, read_prompt: Callable[[object], tuple[Message, ...]], ties: str) -> Draft:
-    """The draft of two rated answers: the higher rating is chosen. Raises: RowDropped."""
+    """The draft of two rated completions: the higher rating is chosen. Raises: RowDropped."""
     if row.problem:
         raise row.problem
     one, two = row.ratings

@@ -1,4 +1,4 @@
-"""The shapes in which public sets write their rows: pairs of texts or messages, judged answers.
+"""The shapes in which public sets write their rows: pairs of texts or messages, judged completions.
 
 A parser takes the fields of one row and gives a draft's parts, or drops the row under a named rule.
 """
@@ -18,7 +18,7 @@ LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0
 
 
 class Texts(NamedTuple):
-    """The prompt of a pair and its two answers, not yet checked against each other."""
+    """The prompt of a pair and its two completions, not yet checked against each other."""
 
     prompt: tuple[Message, ...]
     chosen: str
@@ -40,14 +40,14 @@ def pair_texts(fields: Mapping[str, object]) -> Texts:
 
 
 def pair_draft(row: SourceRow) -> Draft:
-    """A row that names its chosen and rejected answer and has no scores. Raises: RowDropped."""
+    """A row that names its chosen and rejected completion and has no scores. Raises: RowDropped."""
     texts = pair_texts(row.fields)
     check_answers(texts.chosen, texts.rejected)
     return Draft(row.id, texts.prompt, (texts.chosen, texts.rejected), row.split)
 
 
 def scored_draft(row: SourceRow, scores: tuple[float, float], ties: str) -> Draft:
-    """A row that names its chosen and rejected answer and rates both.
+    """A row that names its chosen and rejected completion and rates both.
 
     The columns decide which answer is chosen, whatever the scores say; equal scores are a tie, and under
     ties=half the coin decides.
@@ -63,7 +63,7 @@ def scored_draft(row: SourceRow, scores: tuple[float, float], ties: str) -> Draf
 
 
 def example_draft(row: SourceRow) -> Draft:
-    """One judged answer: prompt, completion and label. Raises: RowDropped."""
+    """One judged completion: prompt, completion and label. Raises: RowDropped."""
     side = read_side(row.fields.get("completion"), "completion")
     prompt = shared_prompt(read_prompt(row.fields.get("prompt")), side)
     if not side.answer.strip():
@@ -83,7 +83,7 @@ def split_or_column(row: SourceRow) -> str | None:
 
 
 def read_label(value: object) -> bool:
-    """Whether an answer is desirable: true, false, 1 or 0, or their text. Raises: RowDropped."""
+    """Whether a completion is desirable: true, false, 1 or 0, or their text. Raises: RowDropped."""
     label = LABELS.get(str(value).strip().lower())
     if label is None:
         raise RowDropped("malformed", f"label {str(value)[:40]!r} is not one of true, false, 1, 0")

@@ -1,4 +1,4 @@
-"""Prompts and answers as users write them: plain text, or a list of {role, content} messages.
+"""Prompts and completions as users write them: plain text, or a list of {role, content} messages.
 
 The rows of LLaMA-Factory's data files are brought under a user's own columns here too.
 """
@@ -17,7 +17,7 @@ SHAREGPT_LABELS = ("label", "kto_tag")
 
 
 class Side(NamedTuple):
-    """One answer, with the turns that its column gives before it (none where it is only the answer)."""
+    """One completion, with the turns that its column gives before it (none where it is only the completion)."""
 
     lead: tuple[Message, ...]
     answer: str
@@ -40,7 +40,7 @@ def read_prompt(value: object) -> tuple[Message, ...]:
 
 
 def read_side(value: object, what: str) -> Side:
-    """An answer column: text, one message, or messages of which the last is the assistant's answer.
+    """A completion column: text, one message, or messages of which the last is the assistant's completion.
 
     Raises: RowDropped under `malformed`, `not_text` or `empty_side`.
     """
@@ -57,7 +57,7 @@ def read_side(value: object, what: str) -> Side:
 
 
 def shared_prompt(prompt: tuple[Message, ...], *sides: Side) -> tuple[Message, ...]:
-    """The one prompt of all sides: the prompt column, or the turns that lead to the answers.
+    """The one prompt of all sides: the prompt column, or the turns that lead to the completions.
 
     Sides given as whole conversations carry the prompt themselves. Then the column's turns must be the
     last of theirs: some sets repeat only the question in the column and keep a system turn in the sides.

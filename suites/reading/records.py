@@ -23,7 +23,7 @@ from suites.rows import CHUNK
 
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 
-CELL_LIMIT = 2**31 - 1  # characters; the csv module refuses long answers by default
+CELL_LIMIT = 2**31 - 1  # characters; the csv module refuses long completions by default
 
 
 class Record(NamedTuple):

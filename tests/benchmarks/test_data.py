@@ -30,7 +30,7 @@ def test_every_stage_is_measured_and_the_rows_are_as_promised(tmp_path):
     found = stages(str(tmp_path), "tiny", io.StringIO())
     assert list(found["stages"]) == ["start", "load", "audit", "tokenise"]
     assert all(one["cpu_seconds"] > 0 and one["peak_memory_bytes"] > 50e6 for one in found["stages"].values())
-    assert (found["read"], found["kept"]) == (200, 198)  # one in a hundred has equal answers
+    assert (found["read"], found["kept"]) == (200, 198)  # one in a hundred has equal completions
     assert suites.load("hh-rlhf", {"path": str(tmp_path)}).dropped == {"identical": 2}
     shown = "\n".join(lines(found | {"file_bytes": size}))
     assert "| load to tokenise |" in shown and "200 pairs read" in shown

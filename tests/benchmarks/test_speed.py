@@ -54,7 +54,7 @@ def turns(tmp_path_factory):
 def test_synthetic_rows_have_the_share_of_prompt_and_the_common_opening_asked_for(share, opening):
     rows = synthetic(6, share, 220, 1000, opening)
     assert {len(row.prompt) for row in rows} == {round(220 * share)}
-    assert {sum(map(len, row.answers)) for row in rows} == {220 - round(220 * share)}
+    assert {sum(map(len, row.completions)) for row in rows} == {220 - round(220 * share)}
     assert packed([item_of(row) for row in rows], pad=0).stem == opening
 
 
@@ -105,7 +105,7 @@ def test_every_loss_of_the_sweep_runs_through_its_trainer_of_trl():
     words = [*SMALL, "losses=dpo", "controls=false", "store=false", "train_pairs=4", "eval_pairs=2"]
     found = peer_cells.cells(prepare({"words": words, "micro": 2, "cells": cells}))
     first = {cell["loss"]: cell["first_loss"] for cell in found["cells"]}
-    # At the start: -log sigmoid(0), (0 - 1/(2 beta))^2, and 1/2 for an answer as good as the reference point.
+    # At the start: -log sigmoid(0), (0 - 1/(2 beta))^2, and 1/2 for a completion as good as the reference point.
     assert first["dpo"] == pytest.approx(math.log(2), abs=1e-3)
     assert first["ipo"] == pytest.approx(25, abs=0.1)
     assert first["kto"] == pytest.approx(0.5, abs=1e-2)

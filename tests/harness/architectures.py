@@ -106,25 +106,27 @@ def gradients(model) -> dict[str, torch.Tensor]:
 
 
 def items(
-    seed: int = 0, prompts: Sequence[int] = (5, 20, 9), answers: Sequence[Sequence[int]] = ((4, 7), (12, 3), (6, 6))
+    seed: int = 0, prompts: Sequence[int] = (5, 20, 9), completions: Sequence[Sequence[int]] = ((4, 7), (12, 3), (6, 6))
 ) -> list[Item]:
-    """Random items with prompts and answers of these lengths."""
+    """Random items with prompts and completions of these lengths."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(length: int) -> list[int]:
         return torch.randint(1, VOCABULARY, (length,), generator=generator).tolist()
 
-    return [Item(draw(prompt), [draw(n) for n in parts]) for prompt, parts in zip(prompts, answers, strict=True)]
+    return [Item(draw(prompt), [draw(n) for n in parts]) for prompt, parts in zip(prompts, completions, strict=True)]
 
 
 def opened(given: Sequence[Item], length: int = 11) -> list[Item]:
     """The items with `length` tokens before every prompt, the same for all, as chat templates write them."""
     opening = [(5 * n + 2) % VOCABULARY for n in range(length)]
-    return [Item([*opening, *item.prompt], item.answers) for item in given]
+    return [Item([*opening, *item.prompt], item.completions) for item in given]
 
 
 def random_rows(count: int) -> list[Row]:
     """Pairs of random tokens whose prompts open alike, longer than the window, each a cluster of its own."""
     lengths = [(3 + 7 * i % 20, (1 + 5 * i % 13, 2 + 3 * i % 11)) for i in range(count)]
-    found = opened(items(7, [prompt for prompt, _ in lengths], [answers for _, answers in lengths]))
-    return [Row(str(i), str(i), "train", tuple(x.prompt), tuple(map(tuple, x.answers))) for i, x in enumerate(found)]
+    found = opened(items(7, [prompt for prompt, _ in lengths], [completions for _, completions in lengths]))
+    return [
+        Row(str(i), str(i), "train", tuple(x.prompt), tuple(map(tuple, x.completions))) for i, x in enumerate(found)
+    ]

@@ -68,8 +68,8 @@ class Vowels:
 
     id = "vowels-1"
 
-    def score(self, prompts, answers):
-        return [float(sum(answer.count(vowel) for vowel in "aeiou")) for answer in answers]
+    def score(self, prompts, completions):
+        return [float(sum(completion.count(vowel) for vowel in "aeiou")) for completion in completions]
 
 
 def sentence(number: int, length: int) -> str:
@@ -78,7 +78,7 @@ def sentence(number: int, length: int) -> str:
 
 
 def pair_rows(count: int) -> list[dict[str, str]]:
-    """Pairs with a signal: the chosen answer says 'good', the rejected one 'bad'."""
+    """Pairs with a signal: the chosen completion says 'good', the rejected one 'bad'."""
     return [
         {
             "prompt": f"{number}: {sentence(number, 3 + number % 4)}?",
@@ -120,11 +120,11 @@ SMALL = ["model=tiny", "train_pairs=32", "eval_pairs=8", "batch_size=8", "precis
 class Told:
     """One command's exit code and the lines it said on the way."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, argv: list[str]) -> None:
         display = Silent()
-        options, self.warnings = read_options(words)
+        options, self.warnings = read_options(argv)
         with Progress(display) as progress:
-            self.code = run(options, progress, "python -m harness run " + " ".join(words))
+            self.code = run(options, progress, "python -m harness run " + " ".join(argv))
         self.lines = display.lines
 
     @property
@@ -137,13 +137,13 @@ class Told:
 def command(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`run` on tiny cells. Their report takes longer than all the rest, so it is written where a test reads it."""
 
-    def tell(*words: str, out: str = "runs", report: bool = False) -> Told:
-        given = {word.partition("=")[0] for word in words}
+    def tell(*argv: str, out: str = "runs", report: bool = False) -> Told:
+        given = {word.partition("=")[0] for word in argv}
         common = [w for w in [f"suite={pairs_file}", *SMALL] if w.partition("=")[0] not in given]
         with monkeypatch.context() as patch:
             if not report:
                 patch.setattr(reports, "write", lambda *_, **__: {"report.html": "not written"})
-            return Told([*common, f"out={tmp_path / out}", *words])
+            return Told([*common, f"out={tmp_path / out}", *argv])
 
     return tell
 

@@ -81,7 +81,7 @@ def state() -> TrainState:
 
 
 @torch.no_grad()
-def drift(model, shift=0.02):
+def moved(model, shift=0.02):
     """Moves the weights by a fixed small noise, and returns the model."""
     generator = torch.Generator().manual_seed(5)
     for parameter in model.parameters():
@@ -93,7 +93,7 @@ def drift(model, shift=0.02):
 def drifted(model, shift=0.02):
     """Within the block the weights are off their start by a fixed small noise."""
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    drift(model, shift)
+    moved(model, shift)
     yield
     with torch.no_grad():
         for name, parameter in model.named_parameters():

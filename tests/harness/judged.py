@@ -1,4 +1,4 @@
-"""Finished cells with generated answers, made without training."""
+"""Finished cells with generated completions, made without training."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ PAIRS = pd.DataFrame(
 def finished_cell(
     out: Path,
     loss: str,
-    answers: Sequence[str] | None,
+    completions: Sequence[str] | None,
     *,
     prompts: Sequence[str | None] | None = None,
     protocol: str = "p",
     cell: str | None = None,
     **columns: object,
 ) -> Path:
-    """A stored cell whose answers are to prompts 0, 1, 2 ...; prompts i and i + 1 share a first turn."""
+    """A stored cell whose completions are to prompts 0, 1, 2 ...; prompts i and i + 1 share a first turn."""
     cell = cell or loss
     folder = store.cell_folder(out, "toy", loss, cell)
     folder.mkdir(parents=True)
-    if answers is not None:
+    if completions is not None:
         lines = []
-        for number, answer in enumerate(answers):
+        for number, completion in enumerate(completions):
             record = {
                 "prompt_id": str(number),
                 "cluster_id": f"c{number // 2}",
                 "sample": 0,
-                "answer": answer,
-                "tokens": len(answer.split()),
+                "answer": completion,
+                "tokens": len(completion.split()),
             }
             prompt = prompts[number] if prompts else None
             lines.append(json.dumps(record | ({"prompt": prompt} if prompt else {}), ensure_ascii=False))

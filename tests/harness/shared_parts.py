@@ -24,7 +24,7 @@ from harness.training.curve import Curve
 from harness.training.gradient import accumulate_gradient
 from harness.training.loop import train
 from harness.training.objective import Statistics
-from tests.harness.jobs import COUPLED, OnOutOfMemory, after_step, drift, gradient, make_job, state, unregistered
+from tests.harness.jobs import COUPLED, OnOutOfMemory, after_step, gradient, make_job, moved, state, unregistered
 
 Rows = Sequence[Row]
 CUTS = {"packed": {}, "plain": {"micro_batch": 3, "layout": "plain"}}
@@ -35,8 +35,8 @@ def model() -> torch.nn.Module:
 
 
 def kinds() -> list[losses.Loss]:
-    """A loss of each kind: by what it sees (pairs or answers, tokens, prompts, statistics, a mismatched answer, the
-    whole batch with a state or a generator), and by what it needs."""
+    """A loss of each kind: by what it sees (pairs or completions, tokens, prompts, statistics, a mismatched completion,
+    the whole batch with a state or a generator), and by what it needs."""
     cards = [COUPLED, losses.get("bco"), *map(losses.get, losses.names())]
     return list({(card.kind, card.needs, card.batch_coupled): card for card in reversed(cards)}.values())
 
@@ -111,7 +111,9 @@ def stored(rows: Rows, folder: Path) -> tuple[list[Tensor], list[str]]:
     policy, store = model(), ReferenceStore({"of": "test"}, folder / "store")
     items = [item_of(row) for row in rows] * 3
     scores = store.scores(Scorer(policy), items, layout="packed", pad=0)
-    return [answer for item in scores for answer in item], sorted(p.name for p in (folder / "store").rglob("*.*"))
+    return [completion for item in scores for completion in item], sorted(
+        p.name for p in (folder / "store").rglob("*.*")
+    )
 
 
 def nan_in_the_second(pair: losses.PairBatch, *, beta: float) -> Tensor:
@@ -186,7 +188,7 @@ def several_only(rows: Rows, folder: Path) -> dict[str, Any]:
 
 def sharded(rows: Rows) -> dict[str, Any]:
     """Gradients, training and an error in one process, of a model whose weights are split over the processes."""
-    start, policy = model(), shard(drift(model()), "cpu")
+    start, policy = model(), shard(moved(model()), "cpu")
     found = {}
     for cut, settings in CUTS.items():
         for loss in kinds():

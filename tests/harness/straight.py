@@ -20,7 +20,7 @@ def straight_gradient(model: torch.nn.Module, job: Job) -> Gradients:
     batch = job.feed.batch(0)
     rows = [row for micro in split(batch.rows, job) for row in micro]  # in the order of random draws
     model.zero_grad()
-    policy = sequences(model, [(row.prompt, answer) for row in rows for answer in row.answers])
+    policy = sequences(model, [(row.prompt, completion) for row in rows for completion in row.completions])
     reference = given([score for row in rows for score in job.reference[row.id]])
     prompt = sequences(model, [(row.prompt[:1], row.prompt[1:]) for row in rows])
     common = {
@@ -35,9 +35,11 @@ def straight_gradient(model: torch.nn.Module, job: Job) -> Gradients:
             policy.index(one), policy.index(two), reference.index(one), reference.index(two), prompt, **common
         )
     else:
-        flags = [i == 0 if row.desirable is None else row.desirable for row in rows for i in range(len(row.answers))]
+        flags = [
+            i == 0 if row.desirable is None else row.desirable for row in rows for i in range(len(row.completions))
+        ]
         example = losses.ExampleBatch(
-            policy, reference, torch.tensor(flags), kl=mismatched_drift(model, job, rows), **common
+            policy, reference, torch.tensor(flags), kl=mismatched_log_ratio(model, job, rows), **common
         )
     job.loss.fn(example, **job.hyperparameters).mean().backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -64,9 +66,9 @@ def given(tokens: Sequence[Tensor], stats: dict[str, Tensor] | None = None) -> l
 
 
 @torch.no_grad()
-def mismatched_drift(model: torch.nn.Module, job: Job, rows: Sequence[Row]) -> Tensor:
-    """KTO's z (arXiv:2402.01306 eq. 7): a pass of its own over prompts with other prompts' answers."""
+def mismatched_log_ratio(model: torch.nn.Module, job: Job, rows: Sequence[Row]) -> Tensor:
+    """KTO's z (arXiv:2402.01306 eq. 7): a pass of its own over prompts with other prompts' completions."""
     items = [job.mismatched[row.id] for row in rows]
-    ours = sequences(model, [(item.prompt, item.answers[0]) for item, _ in items]).total
+    ours = sequences(model, [(item.prompt, item.completions[0]) for item, _ in items]).total
     theirs = torch.stack([scores[0].sum() for _, scores in items])
     return (ours - theirs).mean().clamp(min=0)

@@ -21,11 +21,11 @@ def refused(tmp_path, monkeypatch, capsys):
     """Runs a command that must be refused and returns what it said."""
     monkeypatch.chdir(tmp_path)
 
-    def tell(*words: str) -> str:
+    def tell(*argv: str) -> str:
         defaults = {"suite": "imdb-sentiment", "losses": "dpo", "model": "tiny"}
-        given = {word.partition("=")[0] for word in words}
+        given = {word.partition("=")[0] for word in argv}
         common = [f"{key}={value}" for key, value in defaults.items() if key not in given]
-        assert main(["run", *common, *words]) == 2
+        assert main(["run", *common, *argv]) == 2
         said = capsys.readouterr()
         assert "Traceback" not in said.err and said.out == ""
         assert not (tmp_path / "runs").exists()

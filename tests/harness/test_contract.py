@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 import losses
 import suites
 from harness.cells.inputs import rows_to_train_on
-from harness.data.knobs import PLAIN
+from harness.data.perturbations import PLAIN
 from harness.data.tokens import Encoder, item_of, make_encoder
 from harness.model.layout import plain
 from harness.options.cards import make
@@ -104,7 +104,7 @@ def encoder(tokenizer, max_tokens: int = 100_000, overlong: str = "drop") -> Enc
     return make_encoder(tokenizer, template="auto", max_tokens=max_tokens, overlong=overlong)
 
 
-def answers_of(row: suites.Pair | suites.Example) -> list[str]:
+def completions_of(row: suites.Pair | suites.Example) -> list[str]:
     return [row.chosen, row.rejected] if isinstance(row, suites.Pair) else [row.completion]
 
 
@@ -112,7 +112,7 @@ def text(tokenizer, ids) -> str:
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-def test_both_answers_follow_the_same_prompt_ids_which_are_the_rendered_prompt(texts, some_tokenizer):
+def test_both_completions_follow_the_same_prompt_ids_which_are_the_rendered_prompt(texts, some_tokenizer):
     made = encoder(some_tokenizer)
     for row, pair in zip(made.encode(texts).rows, texts, strict=True):
         front = "<s>" if some_tokenizer is bytes_with_bos() else ""
@@ -122,16 +122,16 @@ def test_both_answers_follow_the_same_prompt_ids_which_are_the_rendered_prompt(t
         assert fronts == {row.prompt}
 
 
-def test_scored_is_the_answer_and_one_end_of_turn(texts, some_tokenizer):
+def test_scored_is_the_completion_and_one_end_of_turn(texts, some_tokenizer):
     made = encoder(some_tokenizer)
     before = " " if made.template == "plain" else ""
     for row, pair in zip(made.encode(texts).rows, texts, strict=True):
         laid = plain([item_of(row)], pad=0)
         scored = laid.targets.split(laid.counts.tolist())
-        for ids, answer in zip(scored, answers_of(pair), strict=True):
-            *answer_ids, last = ids.tolist()
-            assert text(some_tokenizer, answer_ids) == before + answer.strip()
-            assert last == made.end_of_turn and made.end_of_turn not in answer_ids
+        for ids, completion in zip(scored, completions_of(pair), strict=True):
+            *completion_ids, last = ids.tolist()
+            assert text(some_tokenizer, completion_ids) == before + completion.strip()
+            assert last == made.end_of_turn and made.end_of_turn not in completion_ids
 
 
 def test_a_prompt_has_the_bos_of_its_template_and_no_second_one(texts, some_tokenizer):
@@ -144,7 +144,7 @@ def test_a_prompt_has_the_bos_of_its_template_and_no_second_one(texts, some_toke
             written = 1
         assert row.prompt.count(bos) == written
         assert row.prompt[:2] != (bos, bos)
-        assert all(bos not in answer for answer in row.answers)
+        assert all(bos not in completion for completion in row.completions)
 
 
 @pytest.mark.parametrize("max_tokens", [24, 64])
@@ -160,10 +160,10 @@ def test_limits_hold_and_every_row_is_kept_cut_or_counted(texts, some_tokenizer,
     assert all(whole[row.id] == row for row in dropping.rows)
     end = encoder(some_tokenizer).end_of_turn
     for row in cutting.rows:
-        assert row.length <= max_tokens and row.prompt and all(row.answers)
-        assert row == whole[row.id] or len(set(row.answers)) == len(row.answers)
-        for ids, answer in zip(row.answers, whole[row.id].answers, strict=True):
-            assert ids == answer[: len(ids)] and (ids[-1] == end) == (ids == answer)
+        assert row.length <= max_tokens and row.prompt and all(row.completions)
+        assert row == whole[row.id] or len(set(row.completions)) == len(row.completions)
+        for ids, completion in zip(row.completions, whole[row.id].completions, strict=True):
+            assert ids == completion[: len(ids)] and (ids[-1] == end) == (ids == completion)
 
 
 def test_every_loss_gets_the_same_ids(source, tokenizer, tmp_path):

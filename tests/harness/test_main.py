@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, messages on stderr, answers on stdout, nothing written."""
+"""The command line as a user meets it: exit codes, messages on stderr, completions on stdout, nothing written."""
 
 import errno
 import shlex
@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 GOOD = ["suite=imdb-sentiment", "losses=dpo"]
 
 
-def command(*words, cwd=ROOT, code=None):
+def command(*argv, cwd=ROOT, code=None):
     """Run `python -m harness`, or other code, in a process of its own."""
     how = ["-m", "harness"] if code is None else ["-c", code]
     return subprocess.run(
-        [sys.executable, *how, *words],
+        [sys.executable, *how, *argv],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -103,7 +103,7 @@ def test_wrong_words_are_all_named_on_stderr_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_light_answers_import_nothing_heavy():
+def test_light_completions_import_nothing_heavy():
     code = (
         "import sys; from harness.__main__ import main\n"
         "for words in (['--help'], ['run', '--help'], ['list', 'suites'], ['list', 'metrics'],\n"

@@ -41,9 +41,9 @@ def model(source):
     return load_policy(source, "cpu")
 
 
-def command(*words: str, out: Path) -> subprocess.CompletedProcess[str]:
+def command(*argv: str, out: Path) -> subprocess.CompletedProcess[str]:
     """One run in a process of its own, as a user starts it."""
-    line = [sys.executable, "-m", "harness", "run", f"out={out}", *words]
+    line = [sys.executable, "-m", "harness", "run", f"out={out}", *argv]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     return done
@@ -62,7 +62,7 @@ def test_the_chat_template_is_rendered_to_the_letter(tokenizer):
         "<|im_start|>user\nHow?<|im_end|>\n<|im_start|>assistant\nWhat?<|im_end|>\n"
         "<|im_start|>user\nPaste.<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert [tokenizer.decode(answer) for answer in row.answers] == ["Mix water.<|im_end|>", "No.<|im_end|>"]
+    assert [tokenizer.decode(completion) for completion in row.completions] == ["Mix water.<|im_end|>", "No.<|im_end|>"]
 
 
 def test_both_layouts_are_the_stock_models_log_probs_on_the_longest_row_too(model, tokenizer):
@@ -79,7 +79,7 @@ def test_both_layouts_are_the_stock_models_log_probs_on_the_longest_row_too(mode
 
 def test_bf16_moves_a_sequence_by_less_than_the_step_zero_check_allows(model, tokenizer):
     row = encoded(tokenizer, ("user", "Name three rivers."), chosen="The Nile, the Rhine and the Amazon.")
-    layout = LAYOUTS["packed"]([Item(row.prompt, row.answers)], pad=0)
+    layout = LAYOUTS["packed"]([Item(row.prompt, row.completions)], pad=0)
     with torch.no_grad():
         exact, rounded = (Scorer(model, precision)(layout).logps.sum(-1) for precision in ("fp32", "bf16"))
     assert 0 < (exact - rounded).abs().max() < 1.0
@@ -89,7 +89,7 @@ def test_bf16_moves_a_sequence_by_less_than_the_step_zero_check_allows(model, to
 def demo(tmp_path_factory):
     """The five losses and the controls on the embedded suite, as `make demo` runs them, at half its size.
 
-    The answers are people's: trained on samples of its own, a model has no likelihood to gain.
+    The completions are people's: trained on samples of its own, a model has no likelihood to gain.
     """
     out = tmp_path_factory.mktemp("demo")
     words = ("suite=imdb-sentiment", "suite.answers=written", FIVE, "train_pairs=32", "eval_pairs=32", "max_tokens=128")
@@ -146,8 +146,8 @@ def test_the_winner_is_saved_as_a_folder_that_generates(tmp_path):
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Say hello."}], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
-    answer = loaded.generate(**prompt, max_new_tokens=8, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    assert len(tokenizer.decode(answer, skip_special_tokens=True).strip()) > 0
+    completion = loaded.generate(**prompt, max_new_tokens=8, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert len(tokenizer.decode(completion, skip_special_tokens=True).strip()) > 0
 
 
 def test_lora_trains_the_real_model_and_saves_an_adapter(tmp_path):

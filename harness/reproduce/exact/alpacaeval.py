@@ -66,7 +66,7 @@ def _model(path: Path) -> list[Check]:
         if name in printed
     ]
     if "length_controlled_win_rate" in printed:
-        told = "refitted without difficulties and regularisation: several points off is usual"
+        note = "refitted without difficulties and regularisation: several points off is usual"
         checks.append(
             Check(
                 model,
@@ -75,7 +75,7 @@ def _model(path: Path) -> list[Check]:
                 100 * controlled.value,
                 "-",
                 REPORTED,
-                told,
+                note,
             )
         )
     return checks

@@ -1,6 +1,6 @@
 """`archangel`: the figures of arXiv:2402.01306 recomputed from the counts of its 102 recorded runs.
 
-Judge gpt-4-0613 against the chosen answer, 512 prompts (256 for the fractions of figure 6), one seed. Ties count as
+Judge gpt-4-0613 against the chosen completion, 512 prompts (256 for the fractions of figure 6), one seed. Ties count as
 losses there: win rate = wins / total.
 """
 
@@ -19,9 +19,9 @@ Runs = Mapping[str, Mapping[str, float]]
 
 
 def reproduce(request: Request) -> list[Check]:
-    """Win rates and lengths of every loss, the fractions of figure 6, and the claims drawn from them."""
+    """Win rates and lengths of every loss, the fractions of figure 6, and the findings drawn from them."""
     runs, printed = table("archangel_runs"), table("archangel")
-    return [*_rates(runs, printed), *_lengths(runs, printed), *_fractions(runs, printed), *_claims(runs)]
+    return [*_rates(runs, printed), *_lengths(runs, printed), *_fractions(runs, printed), *_findings(runs)]
 
 
 def win_rate(run: Mapping[str, float]) -> float:
@@ -62,7 +62,7 @@ def _furthest(loss: str, quantity: str, ours: Mapping[str, float], printed: Runs
 
 
 def _fractions(runs: Runs, printed: Runs) -> list[Check]:
-    """Figure 6: KTO on a fraction of the desirable (FD) or undesirable (FU) answers."""
+    """Figure 6: KTO on a fraction of the desirable (FD) or undesirable (FU) completions."""
     return [
         number(name.removeprefix("fracdata_kto_llama7b_"), "win_rate", values["win_rate"], win_rate(runs[name]), 5e-4)
         for name, values in printed.items()
@@ -70,7 +70,7 @@ def _fractions(runs: Runs, printed: Runs) -> list[Check]:
     ]
 
 
-def _claims(runs: Runs) -> list[Check]:
+def _findings(runs: Runs) -> list[Check]:
     return [*_significance(runs), *_explosion(runs), *_halos(runs)]
 
 
@@ -120,7 +120,7 @@ def _explosion(runs: Runs) -> list[Check]:
             min(_length_ratios(runs, "kto", "dpo", pythia)),
             low=0.9,
             erratum=True,
-            note="holds for llama only: on pythia KTO's answers are as long as DPO's",
+            note="holds for llama only: on pythia KTO's completions are as long as DPO's",
         ),
     ]
 

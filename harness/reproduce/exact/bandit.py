@@ -1,7 +1,7 @@
 """A policy without text: softmax of one logit an action, trained with a registered pairwise loss.
 
-Many runs are trained side by side: R runs, each with its own logits [A], reference [A], strength and data set (pairs
-of actions). Adam works element by element, so no run touches another. An answer is one action, so its log-prob is
+Many runs are trained side by side: R runs, each with its own logits [A], reference [A], beta and data set (pairs
+of actions). Adam works element by element, so no run touches another. A completion is one action, so its log-prob is
 sum and mean at once.
 """
 
@@ -23,7 +23,7 @@ CHUNK = 500  # steps whose mini-batches are drawn at once
 
 @dataclass(frozen=True)
 class Bandit:
-    """One run: pairs (preferred action, other action), the strength, the reference's probabilities [A]."""
+    """One run: pairs (preferred action, other action), beta, the reference's probabilities [A]."""
 
     pairs: tuple[tuple[int, int], ...]
     beta: float
@@ -64,15 +64,15 @@ def train(loss: str, bandits: Sequence[Bandit], batches: Iterable[Tensor]) -> Te
     value = function(loss)
     for index in batches:
         sides = [_of_actions(log_probs, index) for log_probs in (logits.log_softmax(-1), reference)]
-        strength = beta[:, None].expand(index.shape[:2]).reshape(-1)
+        betas = beta[:, None].expand(index.shape[:2]).reshape(-1)
         optimizer.zero_grad()
         # A mean over each run's batch, a sum over runs: every run gets the gradient that it would get alone.
-        (value(losses.PairBatch(*sides[0], *sides[1]), beta=strength).sum() / index.shape[1]).backward()
+        (value(losses.PairBatch(*sides[0], *sides[1]), beta=betas).sum() / index.shape[1]).backward()
         optimizer.step()
     return logits.detach().softmax(-1)
 
 
 def _of_actions(log_probs: Tensor, index: Tensor) -> tuple[losses.SequenceLogProbs, losses.SequenceLogProbs]:
-    """Log-probs [R, A] of the preferred and of the other actions [R, P, 2], as batches of R * P answers."""
+    """Log-probs [R, A] of the preferred and of the other actions [R, P, 2], as batches of R * P completions."""
     picked = log_probs.gather(1, index.flatten(1)).view(index.shape)
     return sequence(picked[..., 0].reshape(-1)), sequence(picked[..., 1].reshape(-1))

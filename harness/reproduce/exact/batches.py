@@ -11,11 +11,11 @@ from torch import Tensor
 
 import losses
 
-TOKENS = (7, 10)  # scored tokens of the chosen and of the rejected answer, so that sums and means differ
+TOKENS = (7, 10)  # scored tokens of the chosen and of the rejected completion, so that sums and means differ
 
 
 class Values(NamedTuple):
-    """A loss on one pair, and its gradient with respect to the summed log-probs of the two answers."""
+    """A loss on one pair, and its gradient with respect to the summed log-probs of the two completions."""
 
     loss: float
     chosen_gradient: float
@@ -23,7 +23,7 @@ class Values(NamedTuple):
 
 
 def sequence(total: Tensor, count: int | Tensor = 1) -> losses.SequenceLogProbs:
-    """Summed log-probs [N] nats of answers with `count` scored tokens each."""
+    """Summed log-probs [N] nats of completions with `count` scored tokens each."""
     counts = torch.full(total.shape, count) if isinstance(count, int) else count
     return losses.SequenceLogProbs(total=total, count=counts)
 
@@ -52,7 +52,7 @@ def on_pair(
 def on_example(
     name: str, log_ratio: float, *, is_desirable: bool, kl: float, tokens: int = TOKENS[0], **hyperparameters: float
 ) -> float:
-    """The registered pointwise loss on one rated answer with this summed log-ratio (nats) and drift z (nats)."""
+    """The registered pointwise loss on one rated completion with this summed log-ratio and KL estimate z (nats)."""
     policy = torch.tensor([log_ratio - 20.0], dtype=torch.float64)
     batch = losses.ExampleBatch(
         sequence(policy, tokens),
@@ -75,5 +75,5 @@ def one_thread() -> Iterator[None]:
 
 
 def function(name: str) -> Callable[..., Tensor]:
-    """The function of a registered loss; its strength may be a tensor [N], one value an example."""
+    """The function of a registered loss; its beta may be a tensor [N], one value an example."""
     return losses.get(name).fn

@@ -1,6 +1,6 @@
 """`daa-blur-stats`: do pairwise losses beat pointwise ones in table 2 of arXiv:2502.01237? The permutation test again.
 
-Four methods look at pairs, four at single answers. One-sided exact test: the share of all 70 ways to pick four of
+Four methods look at pairs, four at single completions. One-sided exact test: the share of all 70 ways to pick four of
 eight methods whose sum is at least that of the pairwise four.
 """
 
@@ -21,11 +21,11 @@ def reproduce(request: Request) -> list[Check]:
     """The p value of every model and metric."""
     printed, checks = table("daa_blur"), []
     for model in MODELS:
-        claim = f"{model} pairwise over pointwise"
-        for quantity, p in printed[claim].items():
+        finding = f"{model} pairwise over pointwise"
+        for quantity, p in printed[finding].items():
             metric = quantity.removesuffix("_p")
             scores = {name: printed[f"{model} {name}"][metric] for name in PAIRWISE + POINTWISE}
-            checks.append(number(claim, quantity, p, permutation_p(scores), TOLERANCE))
+            checks.append(number(finding, quantity, p, permutation_p(scores), TOLERANCE))
     return checks
 
 

@@ -1,11 +1,11 @@
-"""`daa-toy`: the toy of arXiv:2502.01237, appendix F: do pointwise losses unlearn what a prompt gives both answers?
+"""`daa-toy`: the toy of arXiv:2502.01237, appendix F: do pointwise losses unlearn what a prompt gives both completions?
 
-A prompt is x in (0, 1), an answer a score s; the two scores of a prompt are centred, and half of the prompts (x < 1/2)
-add a bias to both. The better answer has the larger s. A small network of (x, s) plays the log-ratio. A loss of pairs
-never sees the bias; a loss of single answers must bring chosen ones above 0 and rejected ones below, so it learns to
-take the bias back. ICC1, the share of the variance of scores that lies between prompts, tells them apart.
+A prompt is x in (0, 1), a completion a score s; the two scores of a prompt are centred, and half of the prompts (x <
+1/2) add a bias to both. The better completion has the larger s. A small network of (x, s) plays the log-ratio. A loss
+of pairs never sees the bias; a loss of single completions must bring chosen ones above 0 and rejected ones below, so it
+learns to take the bias back. ICC1, the share of the variance of scores that lies between prompts, tells them apart.
 
-Optimiser and batch size are not in the paper, so the claim is the order, not the values. Adam, batches of 200.
+Optimiser and batch size are not in the paper, so the finding is the order, not the values. Adam, batches of 200.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ PAIRWISE, POINTWISE = ("dpo", "ipo_sum"), ("nca_pair", "kto")
 
 
 class Toy(NamedTuple):
-    """What S seeds drew: x and s of chosen and rejected answers, [S, PROMPTS, 2 sides, 2 features]."""
+    """What S seeds drew: x and s of chosen and rejected completions, [S, PROMPTS, 2 sides, 2 features]."""
 
-    answers: Tensor
+    completions: Tensor
 
 
 def reproduce(request: Request) -> list[Check]:
@@ -39,7 +39,7 @@ def reproduce(request: Request) -> list[Check]:
     with request.progress.stage("toy", len(BIASES) * len(PAIRWISE + POINTWISE)) as stage, one_thread():
         for bias in BIASES:
             for loss in PAIRWISE + POINTWISE:
-                found[loss, bias] = _mean(icc1(_scores(_train(loss, draw(bias)), draw(bias).answers[:, TRAINED:])))
+                found[loss, bias] = _mean(icc1(_scores(_train(loss, draw(bias)), draw(bias).completions[:, TRAINED:])))
                 stage.advance()
     printed = table("daa_toy")
     checks = [
@@ -61,7 +61,7 @@ def reproduce(request: Request) -> list[Check]:
 
 
 def draw(bias: float) -> Toy:
-    """The data of every seed, chosen answers first."""
+    """The data of every seed, chosen completions first."""
     generator = torch.Generator().manual_seed(0)
     x, first, second = torch.rand(3, SEEDS, PROMPTS, generator=generator, dtype=torch.float64)
     centre = (first + second) / 2
@@ -92,22 +92,22 @@ def _train(loss: str, toy: Toy) -> list[Tensor]:
     for _ in range(EPOCHS):
         order = torch.randperm(TRAINED, generator=generator).split(BATCH)
         for rows in order:
-            scores = _scores(weights, toy.answers[:, rows])
+            scores = _scores(weights, toy.completions[:, rows])
             optimizer.zero_grad()
             (_values(loss, scores).sum() / BATCH).backward()
             optimizer.step()
     return [weight.detach() for weight in weights]
 
 
-def _scores(weights: list[Tensor], answers: Tensor) -> Tensor:
-    """Scores [S, rows, 2] of answers [S, rows, 2, 2]: one hidden layer of ReLUs."""
+def _scores(weights: list[Tensor], completions: Tensor) -> Tensor:
+    """Scores [S, rows, 2] of completions [S, rows, 2, 2]: one hidden layer of ReLUs."""
     first, first_bias, second, second_bias = weights
-    hidden = torch.relu(answers.flatten(1, 2) @ first + first_bias)
-    return (hidden @ second + second_bias).view(answers.shape[:3])
+    hidden = torch.relu(completions.flatten(1, 2) @ first + first_bias)
+    return (hidden @ second + second_bias).view(completions.shape[:3])
 
 
 def _values(loss: str, scores: Tensor) -> Tensor:
-    """The registered loss with scores [S, rows, 2] as log-ratios; KTO without drift (z = 0)."""
+    """The registered loss with scores [S, rows, 2] as log-ratios; KTO with a KL estimate z of 0."""
     chosen, rejected = (scores[..., side].reshape(-1) for side in (0, 1))
     zero = torch.zeros_like(chosen)
     if losses.get(loss).kind == "pairwise":

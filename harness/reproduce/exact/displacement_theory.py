@@ -1,4 +1,4 @@
-"""`displacement-theory`: why a chosen answer loses probability while the margin grows, in double precision.
+"""`displacement-theory`: why a chosen completion loses probability while the margin grows, in double precision.
 
 Letters: W [V, D] unembedding, h [D] hidden state of the prompt, logits W h; + and - the chosen and rejected token.
 1. A step along the loss's gradient on h moves every token by d log p(z) = c <W_z, W_+ - W_-> + const with c > 0
@@ -94,7 +94,7 @@ def _signs() -> list[Check]:
 
 
 def _ches() -> list[Check]:
-    """Frozen hidden states [K, D] of both answers, W moves: the exact sum, and the rank correlation with CHES."""
+    """Frozen hidden states [K, D] of both completions, W moves: the exact sum, and the rank correlation with CHES."""
     from scipy import stats
 
     generator = torch.Generator().manual_seed(1)
@@ -105,12 +105,12 @@ def _ches() -> list[Check]:
         common = _normal(generator, WIDTH)
         states = [common * torch.rand(1, generator=generator) + 0.5 * _normal(generator, TOKENS, WIDTH) for _ in "+-"]
         tokens = [torch.randint(VOCABULARY, (TOKENS,), generator=generator) for _ in "+-"]
-        answers = list(zip(states, tokens, strict=True))
-        totals = [(h @ weights.T).log_softmax(-1).gather(1, t[:, None]).sum() for h, t in answers]
+        completions = list(zip(states, tokens, strict=True))
+        totals = [(h @ weights.T).log_softmax(-1).gather(1, t[:, None]).sum() for h, t in completions]
         loss = _dpo(*totals)
         step = -torch.autograd.grad(loss, weights, retain_graph=True)[0]
         rate = (torch.autograd.grad(totals[0], weights)[0] * step).sum().item()
-        wrong = [_errors(h, t, weights.detach()) for h, t in answers]
+        wrong = [_errors(h, t, weights.detach()) for h, t in completions]
         inner = [((wrong[0] @ wrong[side].T) * (states[0] @ states[side].T)).sum().item() for side in (0, 1)]
         errors.append(abs(rate - BETA / 2 * (inner[0] - inner[1])))
         sums = [h.sum(0) for h in states]

@@ -1,7 +1,7 @@
 """`dpo-walkthrough`: one pair worked by hand through DPO (arXiv:2305.18290), beside the registered loss.
 
-Log-probs of the policy -3.50 and -6.00, of the reference -4.00 and -5.00, beta 0.5, answers of 7 and 10 tokens. Loss
-and weight come from the registered loss and its gradient; log-ratios and rewards from the batch and the ruler.
+Log-probs of the policy -3.50 and -6.00, of the reference -4.00 and -5.00, beta 0.5, completions of 7 and 10 tokens.
+Loss and weight come from the registered loss and its gradient; log-ratios and rewards from the batch and the reward.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ def reproduce(request: Request) -> list[Check]:
     found = on_pair("dpo", POLICY, REFERENCE, beta=BETA)
     return [
         *checks,
-        bound("dpo", "gradient on the chosen answer", "raises it", found.chosen_gradient, high=-0.1),
-        bound("dpo", "gradient on the rejected answer", "lowers it", found.rejected_gradient, low=0.1),
+        bound("dpo", "gradient on the chosen completion", "raises it", found.chosen_gradient, high=-0.1),
+        bound("dpo", "gradient on the rejected completion", "lowers it", found.rejected_gradient, low=0.1),
     ]
 
 
 def _computed() -> dict[str, float]:
     """The quantities of the walk-through, named as in the table."""
     found = on_pair("dpo", POLICY, REFERENCE, beta=BETA)
-    ruler = losses.get("dpo").reward
-    ratios = [_reward(ruler, side) for side in (0, 1)]
+    reward = losses.get("dpo").reward
+    ratios = [_reward(reward, side) for side in (0, 1)]
     return {
         "chosen_log_ratio": ratios[0],
         "rejected_log_ratio": ratios[1],
@@ -50,8 +50,8 @@ def _computed() -> dict[str, float]:
     }
 
 
-def _reward(ruler: str, side: int) -> float:
+def _reward(reward: str, side: int) -> float:
     policy, reference = (
         sequence(torch.tensor([values[side]], dtype=torch.float64), TOKENS[side]) for values in (POLICY, REFERENCE)
     )
-    return float(losses.reward(ruler, policy, reference))
+    return float(losses.reward(reward, policy, reference))

@@ -31,13 +31,13 @@ PAIRS = {
 }
 SHIFTS = {"D1": (1 / 3, 0.0, -1 / 3), "D2": (0.0, 0.0, 0.0), "D3": (0.0, 0.0, -1 / 2)}  # times 1 / beta
 BETAS = (0.1, 0.5, 1.0, 5.0, 10.0)
-REACHED = (0.1, 0.5, 1.0)  # strengths at which 18,000 Adam steps reach DPO's limit
+REACHED = (0.1, 0.5, 1.0)  # values of tau at which 18,000 Adam steps reach DPO's limit
 UNIFORM, SKEWED = (1 / 3, 1 / 3, 1 / 3), (0.5, 0.3, 0.2)
 FULL_STEPS, STEPS, BATCH, SEEDS = 3000, 18000, 9, 10
 
 
 class Case(NamedTuple):
-    """What one run was: its data set, strength and reference."""
+    """What one run was: its data set, tau and reference."""
 
     data: str
     beta: float
@@ -84,8 +84,8 @@ def _closed_forms(exact: Mapping[Case, list[float]]) -> list[Check]:
     checks = []
     for row, printed in table("ipo_bandit").items():
         if row.startswith("ipo"):
-            _, data, strength = row.split()
-            ours = exact[Case(data, float(strength.removeprefix("tau=")))]
+            _, data, tau = row.split()
+            ours = exact[Case(data, float(tau.removeprefix("tau=")))]
             checks += [
                 number(row, f"{name}, full batch", value, ours[place], 1e-4)
                 for place, (name, value) in enumerate(printed.items())
@@ -170,8 +170,8 @@ def _ten_seeds(drawn: Mapping[str, Mapping[Case, Tensor]]) -> list[Check]:
             checks.append(bound(row, name, "1" if action == A else "0", ours, **limits, note=note))
         else:
             known = printed[row][f"pi({'abc'[action]})"]
-            told = f"the limit is {1 - action // 2}; 18,000 Adam steps end earlier. {note}"
-            checks.append(number(row, name, 1 - action // 2, ours, 0.005, told, corrected=known))
+            note = f"the limit is {1 - action // 2}; 18,000 Adam steps end earlier. {note}"
+            checks.append(number(row, name, 1 - action // 2, ours, 0.005, note, corrected=known))
     return checks
 
 

@@ -1,4 +1,4 @@
-"""`loss-goldens`: worked values of the registered losses, on answers of several tokens, so that sums and means differ.
+"""`loss-goldens`: worked values of the losses, on completions of several tokens, so that sums and means differ.
 
 The rows of the table name the case; each is built here from summed log-probs (nats) and numbers of tokens.
 """
@@ -36,7 +36,7 @@ def _loss(*of_pair: object, **settings: object) -> dict[str, float]:
 
 
 def _kto_at_reference() -> dict[str, float]:
-    """The mean over one wanted and one unwanted answer: balanced data, unit weights."""
+    """The mean over one wanted and one unwanted completion: balanced data, unit weights."""
     values = [on_example("kto", 0.0, is_desirable=wanted, kl=0.0, beta=0.1) for wanted in (True, False)]
     return {"loss": sum(values) / 2}
 

@@ -39,7 +39,7 @@ GPU_RATE = 989e12  # operations a second of one H100 in bf16 without sparsity, b
 
 @dataclass(frozen=True)
 class Setting:
-    """One model and its data: options as words, hyper-parameters (and lrs) by loss, expected figures by loss.
+    """One model and its data: options as argv, hyper-parameters (and lrs) by loss, expected figures by loss.
 
     revision: the model's commit, None where the paper names none. An expected figure is NaN where it was published
     as a picture only. pairs: training pairs, as published.
@@ -57,7 +57,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class HubRecipe:
-    """A published table to be trained anew. tokens_per_pair: prompt and both answers, an estimate."""
+    """A published table to be trained anew. tokens_per_pair: prompt and both completions, an estimate."""
 
     name: str
     what: str
@@ -89,17 +89,17 @@ class HubRecipe:
         given = [word.partition("=")[2] for word in (*self.common, *setting.options) if word.startswith("epochs=")]
         return int(given[0]) if given else 1
 
-    def words(self, setting: Setting, losses: tuple[str, ...], out: str) -> list[str]:
+    def argv(self, setting: Setting, losses: tuple[str, ...], out: str) -> list[str]:
         """The command line of a setting's sweep, as typed after `run`."""
-        words = [*setting.options, *self.common, f"model={setting.model}", f"losses={','.join(losses)}", f"out={out}"]
+        argv = [*setting.options, *self.common, f"model={setting.model}", f"losses={','.join(losses)}", f"out={out}"]
         if setting.revision:
-            words.append(f"model_revision={setting.revision}")
-        if not any(word.startswith("train_pairs=") for word in words):
-            words.append(f"train_pairs={setting.pairs}")
+            argv.append(f"model_revision={setting.revision}")
+        if not any(word.startswith("train_pairs=") for word in argv):
+            argv.append(f"train_pairs={setting.pairs}")
         for loss in losses:
             for key, values in setting.losses[loss].items():
-                words.append(f"{loss}.{key}={','.join(f'{value:g}' for value in values)}")
-        return words
+                argv.append(f"{loss}.{key}={','.join(f'{value:g}' for value in values)}")
+        return argv
 
 
 def trials(setting: Setting) -> int:
@@ -116,8 +116,8 @@ def read_recipe(name: str) -> HubRecipe:
     _require(data, KEYS, name)
     for setting, fields in data["settings"].items():
         _require(fields, SETTING_KEYS, f"{name}, {setting}", optional=("pairs",))
-        if strangers := set(fields["expected"]) - set(fields["losses"]):
-            raise ValueError(f"{name}, {setting}: figures of losses that it does not train: {sorted(strangers)}")
+        if unnamed := set(fields["expected"]) - set(fields["losses"]):
+            raise ValueError(f"{name}, {setting}: figures of losses that it does not train: {sorted(unnamed)}")
     settings = tuple(_setting(key, fields, data["pairs"]) for key, fields in data["settings"].items())
     return HubRecipe(
         name,
@@ -164,7 +164,7 @@ def card(name: str) -> list[tuple[str, str]]:
     """What a recipe's file says beyond the catalogue, as (field, text): protocol, known errors, commands."""
     recipe = read_recipe(name)
     commands = [
-        (f"setting {setting.name}", f"plan {shlex.join(recipe.words(setting, tuple(setting.losses), 'runs'))}")
+        (f"setting {setting.name}", f"plan {shlex.join(recipe.argv(setting, tuple(setting.losses), 'runs'))}")
         for setting in recipe.settings
     ]
     return [("source", recipe.source), ("protocol", recipe.protocol), *(("note", n) for n in recipe.notes), *commands]
@@ -194,8 +194,8 @@ def run_recipe(recipe: HubRecipe, request: Request) -> list[Check]:
     Raises: UsageError for an unknown row, or with everything that this machine lacks.
     """
     known = list(dict.fromkeys(loss for setting in recipe.settings for loss in setting.losses))
-    if strangers := [row for row in request.rows if row not in known]:
-        raise UsageError([unknown(f"row of {recipe.name}", row, known) for row in strangers])
+    if unnamed := [row for row in request.rows if row not in known]:
+        raise UsageError([unknown(f"row of {recipe.name}", row, known) for row in unnamed])
     if lacking := missing(recipe):
         hours = f"about {recipe.gpu_hours:.0f} GPU hours for all of it"
         raise UsageError([f"{recipe.name} needs {'; '.join(lacking)}. It is {hours}. Its protocol: {recipe.protocol}"])
@@ -211,8 +211,8 @@ def _run_setting(recipe: HubRecipe, setting: Setting, losses: tuple[str, ...], r
     """One sweep: our best validation accuracy of each loss beside its published figure, and the two orders."""
     from harness.reproduce.phenomena.sweeps import measure
 
-    words = recipe.words(setting, losses, str(request.out / recipe.name / setting.name))
-    runs = measure(words, request.progress, at_most="train_pairs").rows
+    argv = recipe.argv(setting, losses, str(request.out / recipe.name / setting.name))
+    runs = measure(argv, request.progress, at_most="train_pairs").rows
     best = runs.groupby("loss")["validation_preference_accuracy"].max()
     metric = next(iter(recipe.tolerance))
     figures = {loss: setting.expected.get(loss, {}).get(metric, math.nan) for loss in losses}

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from statistics import fmean, linear_regression
 
 from harness.reproduce.frame import Check, Request, phenomenon, reported
-from harness.reproduce.phenomena.claims import figure_of, signed
+from harness.reproduce.phenomena.findings import figure_of, signed
 from harness.reproduce.phenomena.sentiment import SEEDS, rate, train
 from harness.reproduce.phenomena.statements import pairs
 from harness.reproduce.phenomena.sweeps import Measured, learning_rate, less, measure, sweep_word, write_pairs
@@ -45,7 +45,7 @@ def reproduce(request: Request) -> list[Check]:
     ]
 
 
-def _repeated(request: Request, words: Sequence[str]) -> Measured:
+def _repeated(request: Request, argv: Sequence[str]) -> Measured:
     """dpo on a few statements, all of them at every step; seeds draw the statements."""
     folder = request.out / "folk-rules"
     file = write_pairs(folder / "pairs.jsonl", *pairs("No", "Never"))
@@ -63,7 +63,7 @@ def _repeated(request: Request, words: Sequence[str]) -> Measured:
         "warmup=0",
         *([f"model={request.model}"] if request.model else []),
     ]
-    return measure([*shared, *words], request.progress)
+    return measure([*shared, *argv], request.progress)
 
 
 def _exponents(by_beta: dict[float, list[float]], by_rate: dict[float, list[float]]) -> list[Check]:
@@ -96,7 +96,7 @@ def exponent(settings: Sequence[float], margins: Sequence[float]) -> float:
 
 
 def _strong(margins: dict[float, list[float]]) -> list[Check]:
-    """The final training margin at each strength from 1 on as a share of that at 0.1."""
+    """The final training margin at each beta from 1 on as a share of that at 0.1."""
     rule = figure_of("beta of 1 and more: share of the margin", "size")
     return [
         phenomenon(
@@ -118,7 +118,7 @@ def _epochs(request: Request) -> list[Check]:
         request,
         ["losses=dpo", f"dpo.lrs={rate(request):g}", f"epochs={EPOCHS}", f"evals={EVALS}"],
         pairs=PAIRS,
-        answers=False,
+        completions=False,
     )
     accuracy = found.accuracies("dpo")
     passed = [EPOCHS * (number + 1) // EVALS for number in range(EVALS)]

@@ -2,7 +2,7 @@
 
 arXiv:2310.12036, section 5: a preference that is certain has no finite optimum under dpo. Few pairs, every step on all
 of them. `ipo_sum` at beta 0.1 has the target 5 nats; `ipo` means per token, and its target of 2 nats a token (beta
-0.25) is as far away on answers of one word.
+0.25) is as far away on completions of one word.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from harness.reproduce.frame import Check, Request, phenomenon
-from harness.reproduce.phenomena.claims import figure_of, signed, source
+from harness.reproduce.phenomena.findings import figure_of, signed, source
 from harness.reproduce.phenomena.statements import pairs
 from harness.reproduce.phenomena.sweeps import Measured, learning_rate, measure, write_pairs
 
@@ -65,7 +65,7 @@ def _train(request: Request) -> Measured:
     folder = request.out / "ipo-saturation"
     file = write_pairs(folder / "pairs.jsonl", *pairs("No", "Never"))
     seeds = request.seeds or SEEDS
-    words = [
+    argv = [
         f"suite={file}",
         f"losses={','.join(BETAS)}",
         f"seeds={','.join(map(str, seeds))}",
@@ -81,7 +81,7 @@ def _train(request: Request) -> Measured:
         f"lrs={learning_rate(request, TIMES):g}",
         *([f"model={request.model}"] if request.model else []),
     ]
-    return measure(words, request.progress)
+    return measure(argv, request.progress)
 
 
 def _end(curve: list[float]) -> float:

@@ -7,7 +7,7 @@ arXiv:2403.00409 derives `robust` from dpo for a known share of wrong labels and
 from __future__ import annotations
 
 from harness.reproduce.frame import Check, Request, reported
-from harness.reproduce.phenomena.claims import signed
+from harness.reproduce.phenomena.findings import signed
 from harness.reproduce.phenomena.sentiment import rate, train
 from harness.reproduce.phenomena.sweeps import less
 
@@ -16,14 +16,14 @@ NOISE = 0.3
 
 
 def reproduce(request: Request) -> list[Check]:
-    """Accuracy with right and with wrong labels, loss by loss, and the orders that are claimed."""
-    words = [
+    """Accuracy with right and with wrong labels, loss by loss, and the orders that are published."""
+    argv = [
         f"losses={','.join(LOSSES)}",
         f"lrs={rate(request):g}",
         f"suite.label_noise=0,{NOISE:g}",
         *(f"{loss}.label_smoothing={NOISE:g}" for loss in ("cdpo", "robust")),
     ]
-    found = train(request, words, answers=False)
+    found = train(request, argv, completions=False)
     accuracy = {
         (loss, noise): found.by_seed(loss, "preference_accuracy", label_noise=noise)
         for loss in LOSSES

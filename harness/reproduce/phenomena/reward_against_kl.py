@@ -1,6 +1,6 @@
-"""`reward-against-kl`: what each method gains in gold reward, and at which KL; figure 2 of arXiv:2305.18290.
+"""`reward-against-kl`: what each method gains in known reward, and at which KL; figure 2 of arXiv:2305.18290.
 
-There dpo's frontier lies above SFT on the chosen answers and unlikelihood (PPO needs a loop of its own and is left
+There dpo's frontier lies above SFT on the chosen completions and unlikelihood (PPO needs a loop of its own and is left
 out). Here on the packaged model and few pairs: the reward of dpo's frontier at the other method's KL, less that
 method's reward. Beside them best-of-n of the untrained model, whose KL is at most log n - (n - 1)/n.
 """
@@ -13,23 +13,23 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.reproduce.frame import Check, Request, order_by_seed, reported
-from harness.reproduce.phenomena.claims import figure_of, signed
-from harness.reproduce.phenomena.sentiment import rate, shared_words, train
+from harness.reproduce.phenomena.findings import figure_of, signed
+from harness.reproduce.phenomena.sentiment import rate, shared_argv, train
 from harness.reproduce.phenomena.sweeps import Measured, less, sweep_word
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BETAS = (0.05, 0.1, 1, 5)
-TIMES = (10,)  # further rates of dpo at its default strength: more points of its frontier
+TIMES = (10,)  # further rates of dpo at its default beta: more points of its frontier
 COLUMNS = ("kl", "gold_reward_gain")
 OTHERS = ("sft", "unlikelihood")
-ANSWERS = 16  # of the untrained model to each prompt
+COMPLETIONS = 16  # of the untrained model to each prompt
 SIZES = (1, 4, 16)  # n of best-of-n
 
 
 def reproduce(request: Request) -> list[Check]:
-    """Every method's point, dpo's frontier against each, and the order of KL by strength."""
+    """Every method's point, dpo's frontier against each, and the order of KL by beta."""
     import pandas as pd
 
     by_beta = train(request, ["losses=dpo", sweep_word("dpo.beta", BETAS), f"dpo.lrs={rate(request):g}"])
@@ -66,13 +66,13 @@ def _shown(row: str, found: Measured, loss: str, **settings: float) -> list[Chec
 
 
 def _best_of(request: Request, frontiers: Sequence[pd.DataFrame]) -> list[Check]:
-    """The untrained model's best of n answers by gold reward, and dpo's frontier at the same KL."""
+    """The untrained model's best of n completions by known reward, and dpo's frontier at the same KL."""
     gains = _best_gains(request)
     checks = []
     for n in SIZES[1:]:
         kl, gain = math.log(n) - (n - 1) / n, less(gains[n], gains[1])
         checks += [
-            reported(f"best of {n}", "gain in gold reward", gain, f"over prompts; KL at most {kl:.2f} nats"),
+            reported(f"best of {n}", "gain in known reward", gain, f"over prompts; KL at most {kl:.2f} nats"),
             reported(
                 f"dpo over best of {n}",
                 "reward at equal KL",
@@ -83,31 +83,31 @@ def _best_of(request: Request, frontiers: Sequence[pd.DataFrame]) -> list[Check]
 
 
 def _best_gains(request: Request) -> dict[int, list[float]]:
-    """n -> the gold reward of the best of n answers of the untrained model, one mean a prompt."""
+    """n -> the known reward of the best of n completions of the untrained model, one mean a prompt."""
     from harness.cells.sweep import prepare_sweep
     from harness.engines.run import machine_of
-    from harness.evaluation.answers import questions, sampling_of
-    from harness.generation.completions import kept_answers
-    from harness.generation.suites import author_of
+    from harness.evaluation.completions import questions, sampling_of
+    from harness.generation.completions import kept_completions
+    from harness.generation.suites import generator_of
     from harness.model.sources import find
     from harness.options.lookup import read_options
     from suites import rewards
 
-    options, _ = read_options([*shared_words(request), "losses=dpo"])
+    options, _ = read_options([*shared_argv(request), "losses=dpo"])
     sweep = prepare_sweep(options, machine_of(options, request.progress), request.progress)
     asked = questions(options, sweep.data)
-    author = author_of(find(options.model), sweep.data.encoder, sweep.machine)
-    with request.progress.stage(f"sampling {ANSWERS} answers to each prompt", len(asked)) as stage:
-        written = kept_answers(
-            author,
+    generator = generator_of(find(options.model), sweep.data.encoder, sweep.machine)
+    with request.progress.stage(f"sampling {COMPLETIONS} completions of each prompt", len(asked)) as stage:
+        written = kept_completions(
+            generator,
             [(question.id, question.ids) for question in asked],
             sampling_of(options, sweep.data),
-            samples=ANSWERS,
+            samples=COMPLETIONS,
             advance=stage.advance,
         )
-    texts = [question.text for question in asked for _ in range(ANSWERS)]
-    scores = rewards.get(sweep.data.reward).score(texts, [answer.text for answer in written])
-    by_prompt = [list(scores[start : start + ANSWERS]) for start in range(0, len(scores), ANSWERS)]
+    texts = [question.text for question in asked for _ in range(COMPLETIONS)]
+    scores = rewards.get(sweep.data.reward).score(texts, [completion.text for completion in written])
+    by_prompt = [list(scores[start : start + COMPLETIONS]) for start in range(0, len(scores), COMPLETIONS)]
     return {n: [best_of(own, n) for own in by_prompt] for n in SIZES}
 
 

@@ -1,8 +1,9 @@
 """Controlled sentiment, trained once for all recipes that read it: small cells of one protocol, kept under one `out`.
 
-The task of arXiv:2305.18290, section 6.1: the model continues openings of film reviews, a gold classifier labels its
-answers. Recipes ask for the losses, strengths and rates that they need; a cell that two of them need is trained once.
-Rates are multiples of the model's own, of which `RATE` is the one that moves it within so few steps.
+The task of arXiv:2305.18290, section 6.1: the model continues openings of film reviews, a classifier that stands for
+the truth labels its completions. Recipes ask for the losses, betas and rates that they need; a cell that two of them
+need is trained once. Rates are multiples of the model's own, of which `RATE` is the one that moves it within so few
+steps.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ PAIRS, BATCH, HELD_OUT = 80, 8, 40
 RATE = 3.0  # times the model's learning rate
 
 
-def train(request: Request, words: Sequence[str], *, pairs: int | None = None, answers: bool = True) -> Measured:
-    """Cells of the shared protocol: `words` name losses, strengths and rates. answers: the cells also write some."""
-    return measure([*shared_words(request, pairs, answers), *words], request.progress)
+def train(request: Request, argv: Sequence[str], *, pairs: int | None = None, completions: bool = True) -> Measured:
+    """Cells of the shared protocol: `argv` names losses, betas and rates. completions: the cells also write some."""
+    return measure([*shared_argv(request, pairs, completions), *argv], request.progress)
 
 
-def shared_words(request: Request, pairs: int | None = None, answers: bool = True) -> list[str]:
-    """What all cells share, as words of a command."""
+def shared_argv(request: Request, pairs: int | None = None, completions: bool = True) -> list[str]:
+    """What all cells share, as argv of a command."""
     seeds = ",".join(map(str, request.seeds or SEEDS))
     return [
         "suite=imdb-sentiment",
@@ -31,15 +32,15 @@ def shared_words(request: Request, pairs: int | None = None, answers: bool = Tru
         f"train_pairs={pairs or PAIRS}",
         f"batch_size={BATCH}",
         f"eval_pairs={HELD_OUT}",
-        f"generate={HELD_OUT if answers else 0}",
+        f"generate={HELD_OUT if completions else 0}",
         "controls=false",
         f"out={request.out / 'sentiment'}",
-        *model_words(request),
+        *model_argv(request),
     ]
 
 
-def model_words(request: Request) -> list[str]:
-    """The model; the packaged one is given no longer rows than short prompts and answers need."""
+def model_argv(request: Request) -> list[str]:
+    """The model; the packaged one is given no longer rows than short prompts and completions need."""
     return [f"model={request.model}"] if request.model else ["max_tokens=128"]
 
 

@@ -1,4 +1,4 @@
-"""Statements that a person may hold, written for this project: prompts whose honest answer is a single word."""
+"""Statements that a person may hold, written for this project: prompts whose honest completion is a single word."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAINED = 16  # of the statements; the others are held out
 
 
 def pairs(chosen: str, rejected: str) -> tuple[list[Texts], list[Texts]]:
-    """Training and held-out pairs: the same question about each statement, the same two answers."""
+    """Training and held-out pairs: the same question about each statement, the same two completions."""
     asked = [f"Would you say this? Answer in one word.\n{statement}." for statement in STATEMENTS]
     made = [Texts(prompt, chosen, rejected) for prompt in asked]
     return made[:TRAINED], made[TRAINED:]

@@ -1,4 +1,4 @@
-"""Sweeps inside a reproduction: train what the words ask for, and hand back rows and curves of exactly those cells."""
+"""Sweeps inside a reproduction: train what an argv asks for, and hand back rows and curves of exactly those cells."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Measured:
         return [found[cell].sort_index().tolist() for cell in cells]
 
 
-def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> Measured:
+def measure(argv: Sequence[str], progress: Progress, *, at_most: str = "") -> Measured:
     """Run a sweep (finished cells are kept) and read what it left. The sweep's own report is written, not printed.
 
     at_most: a number of rows (train_pairs) that is lowered, with a note, where fewer are usable: as published, it
@@ -73,10 +73,10 @@ def measure(words: Sequence[str], progress: Progress, *, at_most: str = "") -> M
     from harness.options.lookup import read_options
     from harness.sweeps.run import run
 
-    options, _ = read_options(words)
+    options, _ = read_options(argv)
     options.model_fields_set.discard(at_most)  # a default is lowered, a number that was typed is an error
     with contextlib.redirect_stdout(io.StringIO()):
-        code = run(options, progress, f"python -m harness run {' '.join(words)}")
+        code = run(options, progress, f"python -m harness run {' '.join(argv)}")
     if code == 130:
         raise KeyboardInterrupt
     sweep = prepare_sweep(options, machine_of(options, progress), progress)

@@ -17,7 +17,7 @@ from harness.errors import NonFinite
 from harness.options.lookup import read_options
 from harness.progress import silent
 from harness.training.callbacks import Callback
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from results.cells import store
 from results.schema.row import PAIR_COLUMNS, names
 from tests.harness.conftest import SMALL
@@ -35,14 +35,14 @@ class Watching(Callback):
 
 
 def evaluations(steps=8, evals=3, folder=None, scores=REFERENCE, others=()) -> Evaluations:
-    bench = SimpleNamespace(
+    loaded = SimpleNamespace(
         options=SimpleNamespace(evals=evals),
         data_rows=ROWS,
         evaluation_reference=REFERENCE,
         evaluate=lambda model: scores,
     )
     job = SimpleNamespace(feed=SimpleNamespace(steps=steps), loss=SimpleNamespace(name="dpo"))
-    return Evaluations(bench, None, job, folder, others)
+    return Evaluations(loaded, None, job, folder, others)
 
 
 def test_a_line_a_step_and_the_tokens_of_each_step_alone():
@@ -107,7 +107,7 @@ def test_who_looks_on_with_a_runner_hears_of_steps_evaluations_and_the_stored_ce
 
     progress = silent()
     progress.cell_started("dpo", sweep.steps(trial))
-    runner = CellRunner(Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress), [Tracker()])
+    runner = CellRunner(LoadedModel(sweep.identity, sweep.tokenizer, sweep.machine, progress), [Tracker()])
     run_cell(runner, trial, sweep.places(trial), save=False, lacks=sweep.missing(trial))
     steps = [("step", 1), ("step", 2), ("evaluation", 2), ("step", 3), ("step", 4), ("evaluation", 4)]
     assert told == [*steps, ("cell", "done", True)]

@@ -16,7 +16,7 @@ from harness.compute.machine import resolve
 from harness.options.lookup import read_options
 from harness.progress import silent
 from harness.training.callbacks import Callback
-from harness.training.loaded_model import Bench
+from harness.training.loaded_model import LoadedModel
 from results.schema.from_tables import FROM_ANSWERS, FROM_SOME_ANSWERS
 from results.schema.row import RERANK_COLUMNS, names
 from tests.harness.conftest import SMALL, comparable, pair_rows, write_jsonl
@@ -141,7 +141,7 @@ def test_unpaired_examples_train_kto_and_skip_pairwise_losses_with_the_reason(co
     path = write_jsonl(tmp_path / "unpaired.jsonl", rows)
     told = command(f"suite={path}", "losses=kto,dpo")
     assert told.code == 0 and told.trained == ["none", "kto"]
-    assert any("dpo" in line and "single rated answers" in line for line in told.lines)
+    assert any("dpo" in line and "single rated completions" in line for line in told.lines)
     assert not any("accuracy nan" in line for line in told.lines)
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert runs.loc["dpo", "status"] == "skipped"
@@ -159,15 +159,15 @@ def test_seeds_draw_other_rows_and_the_untrained_control_runs_once(command, tmp_
 def test_a_killed_cell_goes_on_with_the_evaluations_made_before(command, tmp_path, monkeypatch):
     words = ["losses=dpo", "controls=false", "evals=4", "checkpoint_steps=1"]
     command(*words, out="whole")
-    evaluate, calls = Bench.evaluate, []
+    evaluate, calls = LoadedModel.evaluate, []
 
-    def killed(bench, model):
+    def killed(loaded, model):
         calls.append(model)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return evaluate(bench, model)
+        return evaluate(loaded, model)
 
-    monkeypatch.setattr(Bench, "evaluate", killed)
+    monkeypatch.setattr(LoadedModel, "evaluate", killed)
     assert command(*words).code == 130
     assert command(*words).code == 0 and len(calls) == 5  # the last evaluation alone was made again
     tables = [results.pairs(tmp_path / out, step="all", split=None) for out in ("whole", "runs")]
@@ -180,7 +180,7 @@ def test_a_killed_cell_goes_on_with_the_evaluations_made_before(command, tmp_pat
 def test_a_checkpoint_made_without_the_evaluations_asked_for_is_not_used(command, tmp_path, monkeypatch):
     words = ["losses=dpo", "controls=false", "checkpoint_steps=3"]
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "evaluate", lambda bench, model: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(LoadedModel, "evaluate", lambda loaded, model: (_ for _ in ()).throw(KeyboardInterrupt))
         assert command(*words).code == 130
     assert len(list((tmp_path / "runs").rglob("state-3.safetensors"))) == 1
     assert command(*words, "evals=2").code == 0
@@ -217,7 +217,7 @@ def test_who_looks_on_is_told_of_a_cell_before_its_steps_and_when_it_is_stored(p
     options, _ = read_options([f"suite={pairs_file}", *SMALL, "losses=dpo", "controls=false", f"out={tmp_path}"])
     sweep = prepare_sweep(options, resolve(options), silent())
     watching, progress = Watching(), silent()
-    runner = CellRunner(Bench(sweep.identity, sweep.tokenizer, sweep.machine, progress), [watching])
+    runner = CellRunner(LoadedModel(sweep.identity, sweep.tokenizer, sweep.machine, progress), [watching])
     (trial,) = sweep.trials
     progress.cell_started(trial.label, sweep.steps(trial))
     run_cell(runner, trial, sweep.places(trial), save=False, lacks=sweep.missing(trial))

@@ -4,7 +4,7 @@ from harness.cells.columns import OF_TRAINING
 from results.schema.row import ROW_COLUMNS, SINCE_LATER
 
 
-def test_the_columns_that_are_unknown_of_a_model_trained_elsewhere_are_these():
+def test_the_columns_that_are_unknown_of_an_external_checkpoint_are_these():
     columns = {column.name for column in ROW_COLUMNS}
     unknown = (
         "train_pairs dropped_pairs batch_size epochs tuning precision label_noise length_balance min_margin reference"

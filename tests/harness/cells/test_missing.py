@@ -42,10 +42,10 @@ def test_a_part_of_the_cell_needs_training(part):
 
 @pytest.fixture
 def sweep(pairs_file, tmp_path):
-    def prepared(*words: str) -> Sweep:
-        own = {word.partition("=")[0] for word in words}
+    def prepared(*argv: str) -> Sweep:
+        own = {word.partition("=")[0] for word in argv}
         small = [word for word in SMALL if word.partition("=")[0] not in own]
-        asked = [f"suite={pairs_file}", *small, "losses=dpo", f"out={tmp_path / 'runs'}", *words]
+        asked = [f"suite={pairs_file}", *small, "losses=dpo", f"out={tmp_path / 'runs'}", *argv]
         options = read_options(asked).options
         return prepare_sweep(options, resolve(options), silent())
 

@@ -22,17 +22,17 @@ SMALL = (f"suite={NAME}", "train_pairs=16", "eval_pairs=6", "batch_size=8", "rou
 
 
 class Lengths:
-    """Rewards long answers, so that few of a random model's answers are rated alike."""
+    """Rewards long completions, so that few of a random model's completions are rated alike."""
 
     id = "lengths-1"
 
-    def score(self, prompts, answers):
-        return [float(len(answer)) for answer in answers]
+    def score(self, prompts, completions):
+        return [float(len(completion)) for completion in completions]
 
 
 @pytest.fixture(autouse=True)
 def toy_suite(tmp_path, monkeypatch):
-    """One-sentence answers: a random model over bytes ends one now and then. `long` is a reward without a suite."""
+    """One-sentence completions: a random model over bytes ends one now and then. `long` is a reward without a suite."""
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
     texts = [f"say {number}" for number in range(200)]
     prompts = tuple(Prompt(text, (Message("user", text),), cluster_of(text), split_of(text)) for text in texts)
@@ -54,9 +54,9 @@ def toy_suite(tmp_path, monkeypatch):
 def rounds(command):
     """A command of these tests."""
 
-    def tell(*words: str, out: str = "runs"):
-        given = {word.partition("=")[0] for word in words}
-        return command(*(word for word in SMALL if word.partition("=")[0] not in given), *words, out=out)
+    def tell(*argv: str, out: str = "runs"):
+        given = {word.partition("=")[0] for word in argv}
+        return command(*(word for word in SMALL if word.partition("=")[0] not in given), *argv, out=out)
 
     return tell
 
@@ -98,13 +98,13 @@ def test_only_the_first_reference_lets_policy_and_reference_differ_at_step_0(rou
 
 
 def test_a_wrong_reference_is_still_found_where_none_may_differ(rounds, tmp_path, monkeypatch):
-    real = harness.cells.cell.Bench._reference
+    real = harness.cells.cell.LoadedModel._reference
 
     def shifted(self, items, precision, what, weights=None):
         found = real(self, items, precision, what, weights)
-        return [tuple(answer + 1 for answer in item) for item in found] if weights else found
+        return [tuple(completion + 1 for completion in item) for item in found] if weights else found
 
-    monkeypatch.setattr("harness.training.loaded_model.Bench._reference", shifted)
+    monkeypatch.setattr("harness.training.loaded_model.LoadedModel._reference", shifted)
     told = rounds("losses=dpo", "rounds=2", "reference=previous")
     row = read(tmp_path).loc["dpo", 2]
     assert told.code == 1 and row["status"] == "failed" and "at step 0 policy and reference differ" in row["reason"]
@@ -150,9 +150,9 @@ def test_every_loss_is_asked_the_same_prompts_and_each_round_others(rounds, tmp_
     trained: dict[str, set] = {}
     real = harness.cells.cell.collect
 
-    def watched(bench, trial, weights):
-        data = real(bench, trial, weights)
-        questions = harness.cells.rounds.questions_of(bench.identity.asking, trial, data.encoder)
+    def watched(loaded, trial, weights):
+        data = real(loaded, trial, weights)
+        questions = harness.cells.rounds.questions_of(loaded.identity.rollout, trial, data.encoder)
         asked[trial.loss, trial.round] = [question.prompt.id for question in questions]
         trained[trial.loss] = {(row.id, row.chosen) for row in data.suite.rows}
         return data
@@ -207,10 +207,10 @@ def test_a_lora_chain_trains_one_adapter_on(rounds, tmp_path):
 def test_a_failed_round_fails_those_after_it_and_the_sweep_goes_on(rounds, tmp_path, monkeypatch):
     real = harness.cells.cell.collect
 
-    def failing(bench, trial, weights):
+    def failing(loaded, trial, weights):
         if trial.loss == "dpo":
             raise TooFewPairs(f"round {trial.round}: no pairs")
-        return real(bench, trial, weights)
+        return real(loaded, trial, weights)
 
     monkeypatch.setattr(harness.cells.cell, "collect", failing)
     told = rounds("losses=dpo,simpo")
@@ -224,8 +224,8 @@ def test_a_failed_round_fails_those_after_it_and_the_sweep_goes_on(rounds, tmp_p
     assert told.code == 0 and told.trained == ["dpo"] * 3  # the weights of round 1 were dropped
 
 
-def test_a_policy_whose_answers_make_no_batch_ends_its_chain_with_the_reason(rounds, tmp_path, monkeypatch):
-    monkeypatch.setattr(Lengths, "score", lambda self, prompts, answers: [0.0] * len(answers))
+def test_a_policy_whose_completions_make_no_batch_ends_its_chain_with_the_reason(rounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(Lengths, "score", lambda self, prompts, completions: [0.0] * len(completions))
     told = rounds("losses=dpo", "rounds=2", "score=gold:long", f"suite={own_file(tmp_path)}")
     row = read(tmp_path).loc["dpo", 2]
     assert told.code == 1 and row["status"] == "failed"
@@ -254,11 +254,11 @@ def test_a_file_of_your_own_is_sampled_again_with_a_reward_that_is_named(rounds,
         (["rounds=1", "score=gold:long"], "score=gold:long is for later rounds, but rounds=1"),
         (["reference=last"], "reference: "),
         (["score=silver"], "score=silver: not known"),
-        (["score=gold:nowhere"], "no gold reward 'nowhere'"),
-        (["suite=FILE"], "has no gold reward to rate new answers with; write score=gold:SUITE"),
+        (["score=gold:nowhere"], "no known reward 'nowhere'"),
+        (["suite=FILE"], "has no known reward to rate new completions with; write score=gold:SUITE"),
         (["suite=FILE", "score=gold:long", "max_tokens=100", "max_new_tokens=99"], "no training prompt leaves room"),
         (["suite=FILE*0.5+FILE*0.5"], "later rounds keep no shares of a mixture"),
-        (["suite=UNPAIRED", "losses=kto"], "this suite holds single rated answers"),
+        (["suite=UNPAIRED", "losses=kto"], "this suite holds single rated completions"),
     ],
 )
 def test_what_cannot_be_sampled_again_is_refused_before_a_model_loads(rounds, tmp_path, monkeypatch, words, said):

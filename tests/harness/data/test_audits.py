@@ -32,7 +32,7 @@ def test_rows_beyond_the_limit_are_told_apart_by_what_was_long(data):
     assert "within 128 tokens (plain template)" in shown and "3 dropped as overlong" in shown
 
 
-def test_pairs_whose_answers_a_cut_makes_the_same_are_told_apart(source, tokenizer, tmp_path):
+def test_pairs_whose_completions_a_cut_makes_the_same_are_told_apart(source, tokenizer, tmp_path):
     rows = pair_rows(200)
     rows[0] |= {"chosen": "same " * 50 + "good", "rejected": "same " * 50 + "bad"}
     rows[1]["chosen"] *= 20
@@ -40,7 +40,7 @@ def test_pairs_whose_answers_a_cut_makes_the_same_are_told_apart(source, tokeniz
     options = make({"suite": str(path), "losses": ["dpo"], "max_tokens": 128, "overlong": "truncate"})
     data = rows_to_train_on(options, source, tokenizer, silent())
     shown = "\n".join(audit_lines(data, audited(data, silent())))
-    assert "0 dropped as overlong, 1 cut, 1 dropped because the cut made their answers the same" in shown
+    assert "0 dropped as overlong, 1 cut, 1 dropped because the cut made their completions the same" in shown
 
 
 def test_the_record_is_strict_json_with_the_digests_of_the_rows(data):
@@ -49,7 +49,7 @@ def test_the_record_is_strict_json_with_the_digests_of_the_rows(data):
     assert kept["digests"]["training"] == data.pool_digest
     assert kept["digests"]["test"] == data.digest(data.test)
     assert ["dropped", "none"] in kept["facts"] and any("fewer than 5,000" in line for line in kept["advice"])
-    assert "good" not in json.dumps(kept)  # a word of every chosen answer
+    assert "good" not in json.dumps(kept)  # a word of every chosen completion
 
 
 def test_a_run_leaves_its_audit_beside_the_cells_and_in_the_reports(command, tmp_path):

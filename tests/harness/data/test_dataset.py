@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cells.inputs import rows_to_train_on
-from harness.data.knobs import PLAIN, Knobs
+from harness.data.perturbations import PLAIN, Perturbations
 from harness.errors import UsageError
 from harness.options.cards import make
 from harness.progress import Progress, Silent
@@ -33,7 +33,7 @@ def test_a_default_that_cannot_be_had_is_lowered_and_said(prepared):
 
 def test_a_number_that_was_typed_is_kept_or_refused(prepared):
     data, lines = prepared(train_pairs=64, eval_pairs=8)
-    assert (data.count(Knobs(64)), len(data.validation), len(data.test)) == (64, 8, 8)
+    assert (data.count(Perturbations(64)), len(data.validation), len(data.test)) == (64, 8, 8)
     assert not any("fewer rows" in line for line in lines)
     with pytest.raises(UsageError, match="ask for at most"):
         prepared(train_pairs=5000)
@@ -47,9 +47,9 @@ def test_no_split_shares_a_first_turn_with_another(prepared):
 
 def test_the_evaluation_rows_do_not_depend_on_the_seed_and_the_drawn_ones_do(prepared):
     data, _ = prepared(train_pairs=64, eval_pairs=8)
-    zero, one = ([row.id for row in data.training_rows(seed, Knobs(64))] for seed in (0, 1))
+    zero, one = ([row.id for row in data.training_rows(seed, Perturbations(64))] for seed in (0, 1))
     assert zero != one and len(set(zero)) == 64
-    assert data.training_digest(0, Knobs(64)) != data.training_digest(1, Knobs(64))
+    assert data.training_digest(0, Perturbations(64)) != data.training_digest(1, Perturbations(64))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def mixture(source, tokenizer, tmp_path):
 def test_a_mixture_trains_and_evaluates_on_its_shares(mixture):
     data, lines = mixture(train_pairs=(40, 80))
     for count in (40, 80):
-        rows = data.training_rows(1, Knobs(count))
+        rows = data.training_rows(1, Perturbations(count))
         assert [sum(row.source == name for row in rows) for name in "ab"] == [round(count * 0.7), round(count * 0.3)]
         assert all(row.id.startswith(f"{row.source}/") for row in rows)
     for held in (data.validation, data.test):

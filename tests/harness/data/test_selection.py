@@ -12,8 +12,8 @@ from suites import Message, Pair
 from suites.rows import Rows
 
 
-def row(i: int, cluster: str | None = None, answer: int = 3) -> Row:
-    return Row(f"id{i}", cluster or f"c{i}", "train", (1, 2), ((i,) * answer, (100 + i,) * answer))
+def row(i: int, cluster: str | None = None, completion: int = 3) -> Row:
+    return Row(f"id{i}", cluster or f"c{i}", "train", (1, 2), ((i,) * completion, (100 + i,) * completion))
 
 
 ROWS = [row(i) for i in range(50)]
@@ -38,7 +38,7 @@ def test_held_out_rows_are_nested_so_that_more_rows_only_add():
 
 
 def mixed(count: int) -> list[Row]:
-    """Rows of two sources, one of three from "b", chosen answers of 3 tokens against 2 or 4 in turn."""
+    """Rows of two sources, one of three from "b", chosen completions of 3 tokens against 2 or 4 in turn."""
     return [
         Row(f"id{i}", f"c{i}", "train", (1,), ((1,) * 3, (2,) * (2 + 2 * (i % 2))), source="ab"[i % 3 == 0])
         for i in range(count)
@@ -75,31 +75,31 @@ def test_a_mixture_can_be_balanced_too():
     pool, shares = mixed(90), {"a": 0.5, "b": 0.5}
     count = largest_draw(pool, 1000, shares, balance=True)
     drawn = draw(pool, count, 0, shares, balance=True)
-    longer = [len(r.answers[0]) > len(r.answers[1]) for r in drawn]
+    longer = [len(r.completions[0]) > len(r.completions[1]) for r in drawn]
     assert len(drawn) == count and sum(longer) == count // 2
     assert abs(sum(r.source == "a" for r in drawn) - count / 2) <= 2
 
 
-def test_a_mismatched_answer_belongs_to_another_first_turn():
+def test_a_mismatched_completion_belongs_to_another_first_turn():
     pool = [row(i, cluster=f"c{i // 2}") for i in range(40)]
-    owner = {answer: r for r in pool for answer in r.answers}
+    owner = {completion: r for r in pool for completion in r.completions}
     pairs = mismatched(pool, max_tokens=10)
     assert set(pairs) == set(ids(pool))
     for r in pool:
         assert pairs[r.id].prompt == r.prompt
-        assert owner[pairs[r.id].answers[0]].cluster != r.cluster
+        assert owner[pairs[r.id].completions[0]].cluster != r.cluster
 
 
-def test_mismatched_answers_use_both_sides_and_do_not_depend_on_the_order_of_the_pool():
+def test_mismatched_completions_use_both_sides_and_do_not_depend_on_the_order_of_the_pool():
     pairs = mismatched(ROWS, max_tokens=10)
-    sides = {pair.answers[0][0] >= 100 for pair in pairs.values()}
+    sides = {pair.completions[0][0] >= 100 for pair in pairs.values()}
     assert sides == {True, False}
     assert pairs == mismatched(ROWS[::-1], max_tokens=10)
 
 
-def test_a_mismatched_answer_fits_the_token_limit():
-    pool = [row(i, answer=9 if i % 2 else 2) for i in range(20)]
-    assert all(len(p.prompt) + len(p.answers[0]) <= 6 for p in mismatched(pool, max_tokens=6).values())
+def test_a_mismatched_completion_fits_the_token_limit():
+    pool = [row(i, completion=9 if i % 2 else 2) for i in range(20)]
+    assert all(len(p.prompt) + len(p.completions[0]) <= 6 for p in mismatched(pool, max_tokens=6).values())
 
 
 def test_one_single_first_turn_leaves_no_partner():

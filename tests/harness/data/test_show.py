@@ -22,7 +22,7 @@ def test_a_row_is_shown_as_ids_and_text_with_what_is_scored(rows, tokenizer):
     assert lines[1] == f"  prompt, {len(row.prompt)} tokens, not scored"
     assert lines[2] == "    ids:  " + " ".join(map(str, row.prompt))
     assert lines[3].startswith("    text: \\n\\nHuman: 0: ") and lines[3].endswith("\\n\\nAssistant:")
-    assert lines[4] == f"  chosen, {len(row.answers[0])} tokens, all scored"
+    assert lines[4] == f"  chosen, {len(row.completions[0])} tokens, all scored"
     assert "text:  good " in lines[6] and lines[6].endswith(tokenizer.eos_token)
     assert lines[7].startswith("  rejected, ") and len(lines) == 10
 
@@ -34,7 +34,7 @@ def test_text_that_steers_a_terminal_is_written_out(tokenizer):
     assert "\\x1b[31mred\\u202e" in text and "row \\x1b]0;x\\x07" in text
 
 
-def test_an_unpaired_answer_is_named_by_its_judgement(tokenizer):
+def test_an_unpaired_completion_is_named_by_its_judgement(tokenizer):
     encoder = make_encoder(tokenizer, template="auto", max_tokens=99, overlong="drop")
     example = Example("1", (Message("user", "hi"),), "ok", False, "c", "train")
     assert "  undesirable, 4 tokens, all scored" in list(shown(encoder.encode([example]).rows, tokenizer))

@@ -48,7 +48,7 @@ def test_a_chat_template_is_used_where_there_is_one_and_the_turn_ends_with_its_o
     tokenizer = letters(bos=False, chat=True)
     (row,) = encode(tokenizer, a_pair()).rows
     assert text(tokenizer, row.prompt) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
-    assert [text(tokenizer, a) for a in row.answers] == ["yes<|im_end|>", "no<|im_end|>"]
+    assert [text(tokenizer, a) for a in row.completions] == ["yes<|im_end|>", "no<|im_end|>"]
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -57,7 +57,7 @@ def test_plain_text_has_one_bos_exactly_where_the_tokenizer_adds_one(bos):
     (row,) = encode(tokenizer, a_pair()).rows
     expected = ("<s>" if bos else "") + "\n\nHuman: hi\n\nAssistant:"
     assert text(tokenizer, row.prompt) == expected
-    assert [text(tokenizer, a) for a in row.answers] == [" yes</s>", " no</s>"]
+    assert [text(tokenizer, a) for a in row.completions] == [" yes</s>", " no</s>"]
 
 
 def test_a_chat_template_that_writes_its_bos_gets_no_second_one():
@@ -82,10 +82,10 @@ def test_a_system_turn_in_mid_dialogue_is_a_paragraph_of_its_own():
 
 
 @pytest.mark.parametrize(("chat", "end", "before"), [(True, "<|im_end|>", ""), (False, "</s>", " ")])
-def test_an_answer_that_brings_its_end_of_turn_along_has_one_all_the_same(chat, end, before):
+def test_a_completion_that_brings_its_end_of_turn_along_has_one_all_the_same(chat, end, before):
     tokenizer = letters(bos=False, chat=chat)
     (row,) = encode(tokenizer, a_pair(chosen=f"yes{end}\n", rejected=f"a{end}b")).rows
-    assert [text(tokenizer, a) for a in row.answers] == [f"{before}yes{end}", f"{before}a{end}b{end}"]
+    assert [text(tokenizer, a) for a in row.completions] == [f"{before}yes{end}", f"{before}a{end}b{end}"]
 
 
 def test_a_prompt_that_the_chat_template_refuses_is_an_error_in_words():
@@ -98,7 +98,7 @@ def test_a_prompt_that_the_chat_template_refuses_is_an_error_in_words():
         encode(tokenizer, Pair("1", turns, "yes", "no", "c", "train"))
 
 
-def test_an_overlong_row_is_dropped_and_counted_by_its_longer_answer():
+def test_an_overlong_row_is_dropped_and_counted_by_its_longer_completion():
     tokenizer = letters(bos=False, chat=False)
     prompt = len("\n\nHuman: hi\n\nAssistant:")
     fits = encode(tokenizer, a_pair(), max_tokens=prompt + len(" yes") + 1)
@@ -107,36 +107,36 @@ def test_an_overlong_row_is_dropped_and_counted_by_its_longer_answer():
     assert (len(short.rows), short.dropped) == (0, {"overlong": 1})
 
 
-def test_truncation_cuts_the_prompt_from_the_left_and_keeps_bos_and_answers():
+def test_truncation_cuts_the_prompt_from_the_left_and_keeps_bos_and_completions():
     tokenizer = letters(bos=True, chat=False)
     found = encode(tokenizer, a_pair(prompt="x" * 50), max_tokens=30, overlong="truncate")
     (row,) = found.rows
     assert found.truncated == 1
     assert text(tokenizer, row.prompt).startswith("<s>") and text(tokenizer, row.prompt).endswith("Assistant:")
-    assert [text(tokenizer, a) for a in row.answers] == [" yes</s>", " no</s>"]
+    assert [text(tokenizer, a) for a in row.completions] == [" yes</s>", " no</s>"]
     assert row.length == 30
 
 
-def test_a_cut_answer_carries_no_end_of_turn():
+def test_a_cut_completion_carries_no_end_of_turn():
     tokenizer = letters(bos=True, chat=False)
     (row,) = encode(tokenizer, a_pair(chosen="y" * 90), max_tokens=40, overlong="truncate").rows
-    chosen, rejected = (text(tokenizer, a) for a in row.answers)
+    chosen, rejected = (text(tokenizer, a) for a in row.completions)
     assert chosen == " " + "y" * 29 and rejected == " no</s>"
     assert len(row.prompt) == 10 and row.length == 40
 
 
-def test_a_pair_whose_answers_a_cut_makes_the_same_is_dropped_and_counted():
+def test_a_pair_whose_completions_a_cut_makes_the_same_is_dropped_and_counted():
     tokenizer = letters(bos=False, chat=False)
     same, other = a_pair(chosen="y" * 90 + "a", rejected="y" * 90 + "b"), a_pair(chosen="y" * 90, rejected="x" * 90)
     found = encode(tokenizer, same, other, max_tokens=40, overlong="truncate")
     assert (len(found.rows), found.truncated, found.dropped) == (1, 1, {"identical_when_cut": 1})
 
 
-def test_an_unpaired_example_is_a_row_with_one_answer():
+def test_an_unpaired_example_is_a_row_with_one_completion():
     tokenizer = letters(bos=False, chat=False)
     example = Example("1", (Message("user", "hi"),), "ok", True, "c", "train")
     (row,) = make_encoder(tokenizer, template="auto", max_tokens=99, overlong="drop").encode([example]).rows
-    assert [text(tokenizer, a) for a in row.answers] == [" ok</s>"]
+    assert [text(tokenizer, a) for a in row.completions] == [" ok</s>"]
     assert row.desirable is True
 
 
@@ -170,12 +170,12 @@ BRACKETS = (
 )
 
 
-@pytest.mark.parametrize(("template", "answer"), [(None, " yes</s>"), (LINES, "yes</s>"), (BRACKETS, " yes</s>")])
-def test_a_tokenizers_own_space_is_not_added_to_that_between_prompt_and_answer(template, answer):
+@pytest.mark.parametrize(("template", "completion"), [(None, " yes</s>"), (LINES, "yes</s>"), (BRACKETS, " yes</s>")])
+def test_a_tokenizers_own_space_is_not_added_to_that_between_prompt_and_completion(template, completion):
     tokenizer = words_with_space(template)
     (row,) = encode(tokenizer, a_pair(chosen=" yes ")).rows
-    assert text(tokenizer, row.answers[0]) == answer
-    whole = text(tokenizer, (*row.prompt, *row.answers[0]))
+    assert text(tokenizer, row.completions[0]) == completion
+    whole = text(tokenizer, (*row.prompt, *row.completions[0]))
     assert (
         whole
         == " "

@@ -90,8 +90,8 @@ def job(folder: Path, number: str, script: str) -> int:
     return 0
 
 
-def srun(folder: Path, *words: str) -> int:
-    rest = list(words)
+def srun(folder: Path, *argv: str) -> int:
+    rest = list(argv)
     targets = {}
     while rest[0].startswith("--"):
         name = rest.pop(0)
@@ -103,8 +103,8 @@ def srun(folder: Path, *words: str) -> int:
     os.execvpe(rest[0], rest, env)
 
 
-def sacct(folder: Path, *words: str) -> int:
-    asked = [int(word) for before, word in zip(words, words[1:], strict=False) if before == "-j"]
+def sacct(folder: Path, *argv: str) -> int:
+    asked = [int(word) for before, word in zip(argv, argv[1:], strict=False) if before == "-j"]
     print("JobID|State|NodeList")
     for number in asked:
         print(f"{number}|{jobs(folder)[number]['state']}|here")

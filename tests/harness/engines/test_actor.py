@@ -10,9 +10,9 @@ import pytest
 import results
 from harness.cells.sweep import prepare_sweep
 from harness.compute.machine import resolve
-from harness.engines.actor import Actor, Errand, Order
-from harness.engines.parcels import Piece, cell_files, pieces, put
-from harness.engines.worker import duty_of
+from harness.engines.actor import Actor, ActorConfig, CellTask
+from harness.engines.file_chunks import Chunk, cell_files, chunks, put
+from harness.engines.worker import worker_config
 from harness.options.lookup import read_options
 from harness.progress import silent
 from tests.harness.conftest import SMALL, comparable
@@ -26,14 +26,16 @@ def sweep(pairs_file, tmp_path):
 
 
 def actor(sweep, **changed) -> Actor:
-    return Actor(replace(Errand(duty_of(sweep, sweep.trials, 1), {"num_cpus": 1, "num_gpus": 0}, {}), **changed), None)
+    return Actor(
+        replace(ActorConfig(worker_config(sweep, sweep.trials, 1), {"num_cpus": 1, "num_gpus": 0}, {}), **changed), None
+    )
 
 
 def test_an_actors_cells_are_those_of_this_process_to_the_last_bit(sweep, command, tmp_path):
     there = actor(sweep)
     assert there.hello().problem == ""
     for trial in sweep.trials:
-        said = list(there.run(Order(trial, False, ())))
+        said = list(there.run(CellTask(trial, False, ())))
         assert said[-1][0] == "ended" and said[-1][2] is False
         assert [kind for kind, *_ in said if kind.startswith("cell_")] == ["cell_started", "cell_finished"]
         for kind, *content in said:
@@ -52,12 +54,12 @@ def test_a_finished_cell_that_is_sent_along_keeps_what_was_measured_on_it(sweep,
     results.store.add_measurement(folder, {"judge": "somebody"})
     again = actor(sweep)
     again.hello()
-    said = list(again.run(Order(trial, True, tuple(pieces(folder, cell_files(folder, model=False))))))
+    said = list(again.run(CellTask(trial, True, tuple(chunks(folder, cell_files(folder, model=False))))))
     files = [content[0] for kind, *content in said if kind == "file"]
-    for piece in files:
-        put(tmp_path / "arrived", piece)
+    for chunk in files:
+        put(tmp_path / "arrived", chunk)
     assert results.store.read_row(tmp_path / "arrived")["judge"] == "somebody"
-    assert any(piece.name.startswith("model/") for piece in files)
+    assert any(chunk.name.startswith("model/") for chunk in files)
 
 
 def test_the_reference_is_named_and_sent_where_the_cache_is_another(sweep):
@@ -68,14 +70,14 @@ def test_the_reference_is_named_and_sent_where_the_cache_is_another(sweep):
     assert names and all(name.startswith("reference/") for name in names)
     assert not any(kind == "file" for kind, *_ in near) and near[-1][0] == "ended"
     far = [content[0] for kind, *content in there.measure_reference(("elsewhere", "/cache")) if kind == "file"]
-    assert {piece.name for piece in far} == set(names)
+    assert {chunk.name for chunk in far} == set(names)
 
 
 def test_what_arrives_for_the_cache_is_kept_there(sweep, tmp_path, monkeypatch):
     monkeypatch.setenv("PREFERENCE_HARNESS_CACHE", str(tmp_path / "cache"))
     there = actor(sweep)
-    there.receive(Piece("reference/ab/x", 0, b"half "))
-    there.receive(Piece("reference/ab/x", 5, b"whole"))
+    there.receive(Chunk("reference/ab/x", 0, b"half "))
+    there.receive(Chunk("reference/ab/x", 5, b"whole"))
     there.keep_received()
     assert (tmp_path / "cache" / "reference" / "ab" / "x").read_bytes() == b"half whole"
 

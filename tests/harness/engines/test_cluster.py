@@ -18,8 +18,8 @@ def nodes(monkeypatch):
     monkeypatch.setattr(cluster, "_nodes", lambda: NODES)
 
 
-def asked(*words: str) -> dict[str, float]:
-    return cluster.request(read_options(["suite=imdb-sentiment", "losses=dpo", "engine=ray", *words]).options)
+def asked(*argv: str) -> dict[str, float]:
+    return cluster.request(read_options(["suite=imdb-sentiment", "losses=dpo", "engine=ray", *argv]).options)
 
 
 @pytest.mark.parametrize(

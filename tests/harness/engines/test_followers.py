@@ -33,10 +33,10 @@ def mine(pair: losses.PairBatch, *, beta: float = 0.1):
 """
 
 
-def launched(*words: str, **environment: str) -> subprocess.Popen[str]:
+def launched(*argv: str, **environment: str) -> subprocess.Popen[str]:
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
-        [*LAUNCH, *words],
+        [*LAUNCH, *argv],
         env=os.environ | environment,
         text=True,
         stdout=subprocess.PIPE,

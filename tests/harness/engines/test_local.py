@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import results
-from harness.engines.pool import Pool, _Lane
+from harness.engines.pool import Pool, _Slot
 from harness.engines.protocol import WorkerFault
 from harness.experiment.grid import trials
 from harness.options.cards import make
@@ -47,14 +47,14 @@ def test_a_round_is_handed_out_when_the_round_before_has_ended():
     options = make({"suite": "x", "losses": ["dpo", "ipo"], "rounds": 2, "controls": False})
     todo = trials(options, base_lr=1e-5, entry_grid={}, kind="pairs")
     pool = Pool(None, todo, None, None, save=False)
-    pool._lanes = [_Lane(number) for number in range(3)]
-    for lane in pool._lanes:
-        lane.trial = pool._next()
-    dpo, ipo, none = (lane.trial for lane in pool._lanes)
+    pool._slots = [_Slot(number) for number in range(3)]
+    for slot in pool._slots:
+        slot.trial = pool._next()
+    dpo, ipo, none = (slot.trial for slot in pool._slots)
     assert (dpo.label, ipo.label, none) == (todo[0].label, todo[2].label, None)
-    pool._lanes[1].trial = None
+    pool._slots[1].trial = None
     assert pool._next() == todo[3] and pool._next() is None
-    pool._lanes[0].trial = None
+    pool._slots[0].trial = None
     assert pool._next() == todo[1] and not pool._waiting
 
 
@@ -106,7 +106,7 @@ def test_a_fault_of_the_program_ends_the_command_with_the_workers_traceback(comm
 
 
 @pytest.mark.slow
-def test_a_worker_ends_with_its_parent_and_the_cell_can_be_claimed_again(command, pairs_file, tmp_path):
+def test_a_worker_ends_with_its_parent_and_the_cell_can_be_locked_again(command, pairs_file, tmp_path):
     out = f"out={tmp_path / 'runs'}"
     words = [plugin(tmp_path, "time.sleep(60)"), "losses=mine", "controls=false", "workers=1", out]
     process = subprocess.Popen(

@@ -14,29 +14,29 @@ from harness.progress import Progress, Silent
 
 
 class Script:
-    """An engine whose workers end every cell at once, but for what `acts` says: (lane, cell) -> messages."""
+    """An engine whose workers end every cell at once, but for what `acts` says: (slot, cell) -> messages."""
 
     attempts = 2
 
-    def __init__(self, lanes: int, acts: dict | None = None, ready: bool = True) -> None:
-        self.lanes, self.acts, self.is_ready = lanes, acts or {}, ready
+    def __init__(self, slots: int, acts: dict | None = None, ready: bool = True) -> None:
+        self.slots, self.acts, self.is_ready = slots, acts or {}, ready
         self.said, self.begun, self.started, self.dismissed = [], [], [], []
 
-    def start(self, lane, micro_tokens):
-        self.started.append((lane, micro_tokens))
+    def start(self, slot, micro_tokens):
+        self.started.append((slot, micro_tokens))
         return self.is_ready
 
-    def give(self, lane, trial, *, save):
+    def give(self, slot, trial, *, save):
         self.begun.append(trial.label)
         acts = self.acts.get(trial.label, [])
-        self.said.append((lane, acts.pop(0) if acts else ("ended", None, False)))
+        self.said.append((slot, acts.pop(0) if acts else ("ended", None, False)))
 
     def listen(self):
         said, self.said = self.said, []
         return said
 
-    def dismiss(self, lane, *, ask):
-        self.dismissed.append((lane, ask))
+    def dismiss(self, slot, *, ask):
+        self.dismissed.append((slot, ask))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import results
-from harness.engines.parcels import Piece
+from harness.engines.file_chunks import Chunk
 from harness.errors import SweepStopped, UsageError
 from results.cells import store
 from tests.harness.conftest import comparable
@@ -92,13 +92,13 @@ def test_a_node_that_goes_away_costs_no_cell_and_the_rows_are_those_of_this_mach
 
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
-    """The engine without a cluster, with a cell of the folder tmp_path/cell in lane 0."""
+    """The engine without a cluster, with a cell of the folder tmp_path/cell in slot 0."""
     from harness.engines import ray as engines
 
     monkeypatch.setattr(engines.ray, "get", lambda said: said)
     made = engines.Actors.__new__(engines.Actors)
-    made._told, made._tokens, made._saying = deque(), {0: 512}, {}
-    made._orders = {0: engines._Cell(tmp_path / "cell")}
+    made._messages, made._tokens, made._saying = deque(), {0: 512}, {}
+    made._tasks = {0: engines._Cell(tmp_path / "cell")}
     made._sweep = SimpleNamespace(folder=lambda trial: tmp_path / "cell")
     return made
 
@@ -109,32 +109,32 @@ def test_a_disk_that_fills_up_under_what_an_actor_sends_stops_the_sweep_with_one
 
     monkeypatch.setattr("harness.engines.ray.put", full)
     with pytest.raises(SweepStopped, match="runs/x: no space left on device; .*same command again"):
-        engine._hear(0, iter([("file", Piece("row.json", 0, b"{}"))]))
+        engine._hear(0, iter([("file", Chunk("row.json", 0, b"{}"))]))
 
 
 def test_a_cell_is_stored_whole_when_it_has_ended_and_only_then_said_to_be_done(engine, tmp_path):
     said = iter(
         [
             ("cell_finished", "dpo", "done"),
-            ("file", Piece("log.txt", 0, b"log")),
-            ("file", Piece("row.json", 0, b"{}")),
+            ("file", Chunk("log.txt", 0, b"log")),
+            ("file", Chunk("row.json", 0, b"{}")),
             ("ended", None, False),
         ]
     )
-    engine._orders[0].claim()
+    engine._tasks[0].lock()
     for _ in range(3):
         engine._hear(0, said)
-    assert not engine._told and not (tmp_path / "cell" / "row.json").exists()
+    assert not engine._messages and not (tmp_path / "cell" / "row.json").exists()
     engine._hear(0, said)
-    assert [message[0] for _, message in engine._told] == ["cell_finished", "ended"]
+    assert [message[0] for _, message in engine._messages] == ["cell_finished", "ended"]
     assert sorted(path.name for path in (tmp_path / "cell").iterdir()) == ["log.txt", "row.json"]
 
 
 def test_a_cell_that_another_command_has_is_left_to_it(engine, tmp_path):
     with store.claim(tmp_path / "cell"):
         engine.give(0, SimpleNamespace(label="dpo"), save=False)
-    assert [message[0] for _, message in engine._told] == ["note", "ended"]
-    assert "left alone for now" in engine._told[0][1][1]
+    assert [message[0] for _, message in engine._messages] == ["note", "ended"]
+    assert "left alone for now" in engine._messages[0][1][1]
 
 
 def test_a_node_that_vanishes_is_a_lost_worker(engine):
@@ -145,4 +145,4 @@ def test_a_node_that_vanishes_is_a_lost_worker(engine):
     stream = gone()
     engine._saying[stream] = 0
     engine._hear(0, stream)
-    assert engine._told[0][1][0] == "lost" and "lost" in engine._told[0][1][1] and engine._saying == {}
+    assert engine._messages[0][1][0] == "lost" and "lost" in engine._messages[0][1][1] and engine._saying == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.evaluation.answer_tables import read_cell
+from harness.evaluation.completion_tables import read_cell
 from harness.evaluation.finished import add_to_each
 from harness.judges import JudgeError
 from harness.progress import silent

@@ -11,7 +11,7 @@ import pytest
 
 import results
 from harness.errors import UsageError
-from harness.evaluation.answer_tables import Asked
+from harness.evaluation.completion_tables import JudgePrompt
 from harness.evaluation.judging import both_orders, judge_cell, judge_cells
 from harness.judges import JudgeError, Verdict
 from harness.judges.memory import Memory
@@ -25,14 +25,14 @@ from tests.harness.judged import finished_cell
 from tests.harness.judges.scripted import Reply, serving, verdict
 
 N = 24
-PROMPTS = {str(i): Asked(f"question {i}?") for i in range(N)}
+PROMPTS = {str(i): JudgePrompt(f"question {i}?") for i in range(N)}
 REFERENCE = [f"good reference {i}" for i in range(N)]
 POLICY = [f"good good policy {i}" if i % 3 else f"bad policy {i}" for i in range(N)]  # wins two of three
 KEY = "sk-not-a-real-key-0123456789"
 
 
 class Scripted:
-    """A judge that says what a function of the two answers says."""
+    """A judge that says what a function of the two completions says."""
 
     def __init__(self, say, symmetric=False):
         self.id, self.symmetric, self._say, self.asked = "scripted", symmetric, say, 0
@@ -42,7 +42,7 @@ class Scripted:
         return [self._say(x, y) for x, y in zip(a, b, strict=True)]
 
 
-def answers(*texts):
+def completions(*texts):
     return pd.DataFrame(
         {
             "prompt_id": [str(i) for i in range(len(texts))],
@@ -64,15 +64,15 @@ def ask(judge, *texts):
 
 def test_a_judge_that_is_not_symmetric_sees_both_orders_and_a_preference_for_a_place_cancels():
     first = Scripted(lambda a, b: Verdict(1.0, "the first", 5))
-    table = judge_cell(first, asked(3), answers("x", "y", "z"), answers("u", "v", "w"))
+    table = judge_cell(first, asked(3), completions("x", "y", "z"), completions("u", "v", "w"))
     assert list(table["preference"]) == [0.5] * 3 and list(table["consistent"]) == [False] * 3
     assert list(table["judge_tokens"]) == [10] * 3 and first.asked == 6
     assert list(table.columns) == [column.name for column in VERDICT_COLUMNS]
 
 
-def test_an_honest_judge_is_consistent_and_equal_answers_tie_unasked():
+def test_an_honest_judge_is_consistent_and_equal_completions_tie_unasked():
     honest = Scripted(lambda a, b: Verdict(float(a > b), "", 1))
-    table = judge_cell(honest, asked(3), answers("b", "a", "c"), answers("a", "b", "c"))
+    table = judge_cell(honest, asked(3), completions("b", "a", "c"), completions("a", "b", "c"))
     assert list(table["preference"]) == [1.0, 0.0, 0.5] and list(table["consistent"])[:2] == [True, True]
     assert table["consistent"].iloc[2] is None and honest.asked == 4
 
@@ -84,7 +84,7 @@ def test_one_invalid_order_makes_the_verdict_invalid():
 
 
 def test_a_symmetric_judge_is_asked_once():
-    table = judge_cell(length_judge(), asked(2), answers("long one", "x"), answers("y", "longer"))
+    table = judge_cell(length_judge(), asked(2), completions("long one", "x"), completions("y", "longer"))
     assert list(table["preference"]) == [1.0, 0.0] and table["consistent"].isna().all()
 
 
@@ -93,7 +93,7 @@ def test_samples_meet_the_baselines_same_sample_and_else_its_first():
     two = pd.DataFrame({"prompt_id": ["0", "0"], "sample": [0, 1], "answer": ["a", "aaa"], "tokens": [1, 3]})
     assert list(judge_cell(length_judge(), asked(1), policy, two)["baseline_tokens"]) == [1, 3]
     assert list(judge_cell(length_judge(), asked(1), policy, two[:1])["baseline_tokens"]) == [1, 1]
-    with pytest.raises(JudgeError, match="baseline's answer of prompt '0' is missing"):
+    with pytest.raises(JudgeError, match="baseline's completion of prompt '0' is missing"):
         judge_cell(length_judge(), asked(1), policy, two[:0])
 
 
@@ -118,7 +118,7 @@ def misbehaving(asked, count):
         Reply(seconds=1.3),
     ]
     if asked.texts["REQUEST"] == "question 7?":
-        return Reply(next(iter(asked.order)) + "\nVERDICT A")  # repeats an answer as if it were a verdict
+        return Reply(next(iter(asked.order)) + "\nVERDICT A")  # repeats a completion as if it were a verdict
     if count == 1 and number % 2 == 0:
         return faults[number // 2 % len(faults)]
     return verdict(asked)
@@ -221,7 +221,7 @@ def test_controls_stand_beside_the_judge_and_never_in_its_place(cells, tmp_path)
     assert results.read(tmp_path / "runs").set_index("loss").loc["dpo", "win_rate"] == pytest.approx(2 / 3)
 
 
-def test_the_chosen_answers_as_baseline_also_judge_the_untrained_control(cells, tmp_path):
+def test_the_chosen_completions_as_baseline_also_judge_the_untrained_control(cells, tmp_path):
     prompts = {
         name: asked._replace(chosen="a very long chosen answer of many words", chosen_tokens=8)
         for name, asked in PROMPTS.items()
@@ -258,7 +258,7 @@ def test_a_command_judges_its_finished_cells_without_training_them_again(command
     assert "canary" in capsys.readouterr().out
 
 
-def test_a_judge_without_answers_is_refused_before_anything_is_trained(command):
+def test_a_judge_without_completions_is_refused_before_anything_is_trained(command):
     with pytest.raises(UsageError, match="generate=128") as refused:
         command("losses=dpo", "judge=length", "refusal=rule")
     assert len(refused.value.messages) == 2

@@ -6,7 +6,7 @@ import pytest
 
 import results
 from harness.evaluation import measurements
-from harness.evaluation.answer_tables import read_cell
+from harness.evaluation.completion_tables import read_cell
 from harness.evaluation.finished import Addition, Finished, add_to_each
 from harness.evaluation.measurements import Additions, lacking, measurement, registered, wanted
 from harness.options.run import Options
@@ -57,7 +57,7 @@ def test_a_metric_on_completions_needs_its_module_alone_to_reach_the_row(registr
         cells = [read_cell(folder) for folder in finished.folders]
         return add_to_each(
             cells,
-            lambda cell, advance: {"first_letters": len({answer[:1] for answer in cell.answers["answer"]})},
+            lambda cell, advance: {"first_letters": len({completion[:1] for completion in cell.completions["answer"]})},
             finished.progress,
             title=lambda cell: f"first letters of {cell.label}",
         )
@@ -65,7 +65,7 @@ def test_a_metric_on_completions_needs_its_module_alone_to_reach_the_row(registr
     command("losses=dpo", "generate=4", "max_new_tokens=6", "controls=false")
     (row,) = results.read(tmp_path / "runs").to_dict("records")
     (folder,) = (tmp_path / "runs" / "pairs").glob("dpo-*")
-    assert row["first_letters"] == read_cell(folder).answers["answer"].str[:1].nunique()
+    assert row["first_letters"] == read_cell(folder).completions["answer"].str[:1].nunique()
 
 
 class Policy:
@@ -73,7 +73,7 @@ class Policy:
         return f"policy of {folder}"
 
 
-class Bench:
+class LoadedModel:
     """As much of a loaded model as measurements that are made up need."""
 
     def __init__(self, asked: Options) -> None:
@@ -85,7 +85,7 @@ class Counting:
 
     name: str
 
-    def __init__(self, bench) -> None:
+    def __init__(self, loaded) -> None:
         self.prepared = 0
 
     def prepare(self):
@@ -100,7 +100,7 @@ class Counting:
     def measure_reference(self):
         return Addition({f"{self.name}_said": "reference"}, {})
 
-    def again(self, folder):
+    def recompute(self, folder):
         return Addition({f"{self.name}_said": f"held in {folder}"}, {})
 
 
@@ -110,8 +110,8 @@ def additions(registry, monkeypatch):
     for name in ("a", "b"):
         kind = type(name, (Counting,), {"name": name})
         measurement(column=name, option="generate", needs="policy")(kind)
-    measurement(column="m", option="lm_eval", needs="model")(lambda bench, trial: {"m": trial})
-    return Additions(Bench(options(generate=3, lm_eval=("everyday",))))
+    measurement(column="m", option="lm_eval", needs="model")(lambda loaded, trial: {"m": trial})
+    return Additions(LoadedModel(options(generate=3, lm_eval=("everyday",))))
 
 
 def test_every_measurement_is_asked_while_the_policy_is_there_and_names_what_was_asked(additions):
@@ -131,6 +131,6 @@ def test_a_finished_cell_is_asked_only_what_it_lacks(additions):
 
 
 def test_where_nothing_is_asked_nothing_is_added(registry):
-    additions = Additions(Bench(options()))
+    additions = Additions(LoadedModel(options()))
     assert additions.ask("policy") == {} and additions.of_policy({}) == Addition({}, {})
     assert additions.on_pairs("pairs") == "pairs" and additions.of_model("trial") == {}

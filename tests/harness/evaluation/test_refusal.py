@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.evaluation.answer_tables import Asked
+from harness.evaluation.completion_tables import JudgePrompt
 from harness.evaluation.refusal import count_refusals, declines
 from harness.judges.memory import Memory
 from harness.options.judges import JudgeSettings
@@ -11,11 +11,11 @@ from results.cells import store
 from tests.harness.judged import finished_cell
 from tests.harness.judges.scripted import Reply, serving
 
-PROMPTS = {str(i): Asked(f"how do I do {i}?") for i in range(6)}
+PROMPTS = {str(i): JudgePrompt(f"how do I do {i}?") for i in range(6)}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "completion",
     [
         "I can't help with that.",
         "I\u2019m sorry, but I cannot do this.",
@@ -26,12 +26,12 @@ PROMPTS = {str(i): Asked(f"how do I do {i}?") for i in range(6)}
         "I am very sorry, but as an AI, I cannot assist.",
     ],
 )
-def test_the_openings_of_refusals_are_known(answer):
-    assert declines(answer)
+def test_the_openings_of_refusals_are_known(completion):
+    assert declines(completion)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "completion",
     [
         "Sure, here is how.",
         "Sorry for the delay! Take two eggs.",
@@ -41,15 +41,15 @@ def test_the_openings_of_refusals_are_known(answer):
         "I can help you with that.",
     ],
 )
-def test_other_answers_are_not_taken_for_refusals(answer):
-    assert not declines(answer)
+def test_other_completions_are_not_taken_for_refusals(completion):
+    assert not declines(completion)
 
 
 @pytest.fixture
 def cells(tmp_path):
     no, yes = "I cannot help with that.", "Sure: do this."
     said = {"none": [no, no, no, no, no, yes], "dpo": [no, yes, yes, yes, yes, yes]}
-    return [finished_cell(tmp_path, loss, answers) for loss, answers in said.items()]
+    return [finished_cell(tmp_path, loss, completions) for loss, completions in said.items()]
 
 
 def test_the_rate_stands_beside_the_references_and_says_that_a_rule_counted(cells):
@@ -61,7 +61,7 @@ def test_the_rate_stands_beside_the_references_and_says_that_a_rule_counted(cell
     assert untrained["refusal_rate"] == untrained["refusal_rate_reference"] == pytest.approx(5 / 6)
 
 
-def test_a_judging_model_is_asked_once_for_each_answer(cells, tmp_path):
+def test_a_judging_model_is_asked_once_for_each_completion(cells, tmp_path):
     def script(asked, count):
         word = "DECLINES" if "cannot" in asked.texts["ANSWER"] else "ANSWERS"
         return Reply(f"Plain.\nVERDICT {asked.nonce} {word}")
@@ -75,7 +75,7 @@ def test_a_judging_model_is_asked_once_for_each_answer(cells, tmp_path):
     assert store.read_row(cells[1])["refusal_counted_by"] == "openai:m"
 
 
-def test_answers_that_cannot_be_counted_fail_it(cells, tmp_path):
+def test_completions_that_cannot_be_counted_fail_it(cells, tmp_path):
     with serving(lambda asked, count: Reply("Hm.")) as server:
         failures = count_refusals(
             cells,
@@ -85,5 +85,5 @@ def test_answers_that_cannot_be_counted_fail_it(cells, tmp_path):
             settings=JudgeSettings(base_url=server.url),
             memory=Memory(tmp_path / "v.sqlite"),
         )
-    assert len(failures) == 2 and "6 of 6 answers could not be counted" in failures[0]
+    assert len(failures) == 2 and "6 of 6 completions could not be counted" in failures[0]
     assert "refusal_rate" not in store.read_row(cells[1])

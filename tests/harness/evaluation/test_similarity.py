@@ -20,21 +20,21 @@ def test_ches_is_that_of_the_models_own_last_hidden_states(name):
     found = ches(Scorer(model), items(), pad=0)
     for one, item in zip(found, items(), strict=True):
         sums = []
-        for answer in item.answers:
-            ids = torch.tensor([[*item.prompt, *answer]])
+        for completion in item.completions:
+            ids = torch.tensor([[*item.prompt, *completion]])
             with torch.no_grad():
                 states = model(ids, output_hidden_states=True).hidden_states[-1][0].double()
             sums.append(states[len(item.prompt) - 1 : -1].sum(0))
         chosen, rejected = sums
         assert one.score == pytest.approx(float(chosen @ rejected - chosen @ chosen), rel=1e-4)
-        nc, nr = map(len, item.answers)
+        nc, nr = map(len, item.completions)
         expected = float(chosen @ rejected) / (nc * nr) - float(chosen @ chosen) / nc**2
         assert one.normalized == pytest.approx(expected, rel=1e-4)
 
 
-def test_equal_answers_are_as_alike_as_can_be():
-    (item,) = items(prompts=(5,), answers=((4, 4),))
-    same = item._replace(answers=[item.answers[0], item.answers[0]])
+def test_equal_completions_are_as_alike_as_can_be():
+    (item,) = items(prompts=(5,), completions=((4, 4),))
+    same = item._replace(completions=[item.completions[0], item.completions[0]])
     (alike,), (other,) = (ches(Scorer(build("llama")), [one], pad=0) for one in (same, item))
     assert alike.score == pytest.approx(0, abs=1e-6) and other.score != 0
 

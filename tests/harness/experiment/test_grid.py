@@ -92,7 +92,7 @@ def test_settings_of_one_loss_win_over_shared_ones_and_leave_the_others_alone():
     assert settings == [("dpo", 0.5, 1e-5), ("ipo", 3.0, 1e-6)]
 
 
-def test_shared_strengths_pass_a_loss_without_one_by():
+def test_shared_betas_pass_a_loss_without_one_by():
     assert [t.label for t in contenders(losses=["sft"], betas=[0.5, 1])] == ["sft lr=0.0002 seed=0"]
 
 
@@ -109,11 +109,11 @@ def test_the_model_entrys_grid_comes_before_the_losss_own():
     assert betas[3:] == [("orpo", 0.1), ("orpo", 0.5), ("orpo", 1.0), ("orpo", 2.0)]
 
 
-def test_betas_grid_sweeps_the_strength_alone_and_the_ratio_has_its_own_word():
+def test_betas_grid_sweeps_beta_alone_and_the_ratio_has_its_own_word():
     ratios = {t.hyperparameters["gamma_beta_ratio"] for t in contenders(losses=["simpo"], betas="grid")}
     assert ratios == {0.5}
     both = contenders(losses=["simpo"], betas="grid", loss_settings={"simpo": {"gamma_beta_ratio": "grid"}})
-    assert len(both) == 12  # 3 strengths times 4 ratios
+    assert len(both) == 12  # 3 betas times 4 ratios
 
 
 def test_an_sft_equal_to_the_control_is_not_run_twice():
@@ -127,7 +127,7 @@ def test_an_sft_at_another_rate_runs_beside_the_control():
     assert [(t.lr, t.control) for t in found if t.loss == "sft"] == [(2e-4, True), (1e-4, False)]
 
 
-def test_the_knobs_are_crossed_within_each_seed_for_controls_and_losses():
+def test_the_perturbations_are_crossed_within_each_seed_for_controls_and_losses():
     found = grid(losses=["dpo"], seeds=[0, 1], label_noise=[0, 0.1], train_pairs=[64])
     assert [t.label for t in found if t.loss != "dpo"] == [
         "none",
@@ -136,7 +136,12 @@ def test_the_knobs_are_crossed_within_each_seed_for_controls_and_losses():
         "sft lr=0.0002 seed=1 train_pairs=64",
         "sft lr=0.0002 seed=1 train_pairs=64 label_noise=0.1",
     ]
-    assert [(t.seed, t.knobs.label_noise) for t in found if t.loss == "dpo"] == [(0, 0), (0, 0.1), (1, 0), (1, 0.1)]
+    assert [(t.seed, t.perturbations.label_noise) for t in found if t.loss == "dpo"] == [
+        (0, 0),
+        (0, 0.1),
+        (1, 0),
+        (1, 0.1),
+    ]
 
 
 def test_an_sft_of_the_same_rows_alone_is_not_run_twice():
@@ -147,11 +152,11 @@ def test_an_sft_of_the_same_rows_alone_is_not_run_twice():
     ]
 
 
-def test_a_pairwise_loss_on_single_rated_answers_is_skipped_with_a_reason():
+def test_a_pairwise_loss_on_single_rated_completions_is_skipped_with_a_reason():
     found = grid(losses=["dpo", "kto"], kind="examples", betas=[0.1, 0.5])
     skipped = {t.loss: t.skip for t in found if t.skip}
     assert set(skipped) == {"sft", "dpo"}
-    assert "dpo compares two answers" in skipped["dpo"]
+    assert "dpo compares two completions" in skipped["dpo"]
     assert [t.loss for t in found if not t.skip] == ["none", "kto", "kto"]
     assert all(t.lr is None and t.seed is None for t in found if t.skip)
 

@@ -43,19 +43,19 @@ def test_bf16_weights_are_those_of_this_numerics():
     assert int(low.view(torch.int16).long().sum()) == {7: -31999922}[NUMERICS]
 
 
-def identity(source, tokenizer, path, *words: str):
+def identity(source, tokenizer, path, *argv: str):
     """The identity of a command on the tiny model, and its first trained trial."""
-    given = {word.partition("=")[0] for word in words}
+    given = {word.partition("=")[0] for word in argv}
     common = [f"suite={path}", "model=tiny", "train_pairs=32", "eval_pairs=8"]
-    options, _ = read_options([*(w for w in common if w.partition("=")[0] not in given), *words])
+    options, _ = read_options([*(w for w in common if w.partition("=")[0] not in given), *argv])
     data = rows_to_train_on(options, source, tokenizer, silent())
     made = Identity(options, source, data, "fp32")
     return made, trials(options, base_lr=made.base_lr, entry_grid={}, kind="pairs")
 
 
 def test_the_protocol_leaves_out_axes_and_seed_and_keeps_the_budget(source, tokenizer, pairs_file):
-    def protocol(*words: str) -> str:
-        return identity(source, tokenizer, pairs_file, *words)[0].protocol
+    def protocol(*argv: str) -> str:
+        return identity(source, tokenizer, pairs_file, *argv)[0].protocol
 
     plain = protocol("losses=dpo")
     assert plain == protocol("losses=ipo", "betas=0.5", "lrs=1e-4", "seeds=3,4", "layout=plain", "micro_batch=1")
@@ -64,7 +64,7 @@ def test_the_protocol_leaves_out_axes_and_seed_and_keeps_the_budget(source, toke
     assert len({plain, *(protocol("losses=dpo", *words) for words in others)}) == 1 + len(others)
 
 
-# Names of finished cells, by words: they must not change while the knobs stand at their defaults.
+# Names of finished cells, by argv: they must not change while the perturbations stand at their defaults.
 GOLDEN_IDS = {
     (): ("8dc6bf9d79f2", "94dad7ed0f03 f28c48962446 26c63c3657d8 8715c3d3c7ca"),
     ("start=sft",): ("6da60e2da459", "181f42fd4970 e0ef93a0daff 5e61940bb40f 12ee78069945"),
@@ -94,7 +94,7 @@ def test_an_optimizer_is_a_part_of_a_name_only_where_it_is_another_one(source, t
     assert other.schedule(1e-3).optimizer == "other"
 
 
-def test_a_knob_is_a_part_of_a_name_only_away_from_its_default(source, tokenizer, pairs_file):
+def test_a_perturbation_is_a_part_of_a_name_only_away_from_its_default(source, tokenizer, pairs_file):
     made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "suite.label_noise=0,0.1", "controls=false")
     plain, noisy = (made.cell(trial) for trial in grid)
     assert "knobs" not in plain and noisy["knobs"] == {"label_noise": 0.1}
@@ -102,7 +102,7 @@ def test_a_knob_is_a_part_of_a_name_only_away_from_its_default(source, tokenizer
     assert made.cell_id(grid[0]) != made.cell_id(grid[1])
 
 
-def test_only_a_loss_that_reads_mismatched_answers_depends_on_the_whole_pool(source, tokenizer, pairs_file):
+def test_only_a_loss_that_reads_mismatched_completions_depends_on_the_whole_pool(source, tokenizer, pairs_file):
     made, grid = identity(source, tokenizer, pairs_file, "losses=dpo,kto")
     cells = {trial.loss: made.cell(trial) for trial in grid}
     assert "pool" in cells["kto"]["rows"] and "pool" not in cells["dpo"]["rows"]
@@ -134,8 +134,13 @@ def test_what_moves_no_weight_may_not_be_a_part_of_an_id():
 
 def test_a_declared_axis_may_not_be_a_part_of_a_table():
     axes = {card.field for card in cards_of(Options) if card.kind == AXIS}
-    knobs = {"train_pairs", "label_noise", "length_balance", "min_margin"}
-    assert axes - knobs == {"losses", "betas", "lrs", "seeds"}  # in an id: loss, beta among hyperparameters, lr, seed
+    perturbations = {"train_pairs", "label_noise", "length_balance", "min_margin"}
+    assert axes - perturbations == {
+        "losses",
+        "betas",
+        "lrs",
+        "seeds",
+    }  # in an id: loss, beta among hyperparameters, lr, seed
     assert NOT_IN_PROTOCOL - NOT_IN_CELL == {"loss", "hyperparameters", "beta", "lr", "seed", "knobs"}
     with pytest.raises(ValueError, match="seed must not be a part of a protocol id"):
         protocol_id({"model": "x", "seed": 0})
@@ -169,8 +174,8 @@ def test_every_option_of_training_moves_the_name_of_a_cell(source, tokenizer, pa
     """Those of ELSEWHERE have one value, or act beside another: on a machine, an adapter, scores, a later round."""
     assert {*MOVED, *ELSEWHERE} == set(fields_in(Options, Scope.TRAINING))
 
-    def name(*words: str) -> str:
-        made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "controls=false", *words)
+    def name(*argv: str) -> str:
+        made, grid = identity(source, tokenizer, pairs_file, "losses=dpo", "controls=false", *argv)
         return made.cell_id(grid[0])
 
     keys = {card.field: card.name for card in cards_of(Options)}

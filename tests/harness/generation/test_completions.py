@@ -1,10 +1,10 @@
-"""Kept answers: the same question is asked once, another one anew."""
+"""Kept completions: the same question is asked once, another one anew."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.generation.completions import BLOCK, Author, kept_answers
+from harness.generation.completions import BLOCK, Generator, kept_completions
 from harness.generation.sampler import Sampling
 
 PROMPTS = [(str(n), (10 + n, 20, 30)) for n in range(BLOCK + 3)]
@@ -31,8 +31,8 @@ def own_cache(tmp_path, monkeypatch):
 def ask(model, tokenizer, own_cache):
     def tell(prompts=PROMPTS, weights="w", samples=1, **sampling):
         loaded = Loaded(model)
-        author = Author(weights, loaded, tokenizer, 1)
-        return kept_answers(author, prompts, Sampling(6, **sampling), samples=samples), loaded.times
+        generator = Generator(weights, loaded, tokenizer, 1)
+        return kept_completions(generator, prompts, Sampling(6, **sampling), samples=samples), loaded.times
 
     return tell
 
@@ -40,11 +40,11 @@ def ask(model, tokenizer, own_cache):
 def test_a_second_call_reads_what_the_first_has_kept(ask):
     (first, loaded), (second, again) = ask(), ask()
     assert first == second and (loaded, again) == (1, 0)
-    assert [answer.prompt_id for answer in first] == [name for name, _ in PROMPTS]
+    assert [completion.prompt_id for completion in first] == [name for name, _ in PROMPTS]
 
 
 @pytest.mark.parametrize("change", [{"weights": "v"}, {"samples": 2}, {"temperature": 0.5}, {"seed": 1}])
-def test_whatever_changes_an_answer_asks_again(ask, change):
+def test_whatever_changes_a_completion_asks_again(ask, change):
     ask()
     assert ask(**change)[1] == 1
 

@@ -28,25 +28,25 @@ def ask(model, tokenizer, prompts=PROMPTS, *, end=NO_END, samples=1, batch=64, *
 
 
 @torch.no_grad()
-def stock(model, prompt, answer):
-    """Log-probs [tokens, V] at each place of an answer, from one full pass without a cache."""
-    logits = model(torch.tensor([[*prompt, *answer]])).logits[0].float().log_softmax(-1)
+def stock(model, prompt, completion):
+    """Log-probs [tokens, V] at each place of a completion, from one full pass without a cache."""
+    logits = model(torch.tensor([[*prompt, *completion]])).logits[0].float().log_softmax(-1)
     return logits[len(prompt) - 1 : -1]
 
 
-def test_greedy_answers_are_the_stock_models_likeliest_tokens(model, tokenizer):
-    for (_, prompt), answer in zip(PROMPTS, ask(model, tokenizer, temperature=0), strict=True):
-        assert stock(model, prompt, answer.tokens).argmax(-1).tolist() == list(answer.tokens)
+def test_greedy_completions_are_the_stock_models_likeliest_tokens(model, tokenizer):
+    for (_, prompt), completion in zip(PROMPTS, ask(model, tokenizer, temperature=0), strict=True):
+        assert stock(model, prompt, completion.tokens).argmax(-1).tolist() == list(completion.tokens)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
 def test_the_log_prob_is_the_stock_models_at_temperature_one(model, tokenizer, temperature):
-    for (_, prompt), answer in zip(PROMPTS, ask(model, tokenizer, temperature=temperature), strict=True):
-        logps = stock(model, prompt, answer.tokens).gather(1, torch.tensor(answer.tokens)[:, None])
-        assert answer.logp == pytest.approx(logps.sum().item(), abs=1e-4)
+    for (_, prompt), completion in zip(PROMPTS, ask(model, tokenizer, temperature=temperature), strict=True):
+        logps = stock(model, prompt, completion.tokens).gather(1, torch.tensor(completion.tokens)[:, None])
+        assert completion.logp == pytest.approx(logps.sum().item(), abs=1e-4)
 
 
-def test_neither_batch_nor_order_nor_company_changes_an_answer(model, tokenizer):
+def test_neither_batch_nor_order_nor_company_changes_a_completion(model, tokenizer):
     whole = ask(model, tokenizer, samples=3)
     cut = ask(model, tokenizer, samples=3, batch=2)
     assert [dataclasses.replace(a, logp=0.0) for a in cut] == [dataclasses.replace(a, logp=0.0) for a in whole]
@@ -66,7 +66,7 @@ def test_a_common_opening_is_read_once_and_changes_nothing(name, monkeypatch, to
     together = ask(model, tokenizer, prompts, samples=2)
     # A cache that drops keys by distance (the two with a window) reads everything again.
     assert read[:2] == [14, 21 if name in ("gemma3", "mistral windowed") else 7]
-    monkeypatch.setattr("harness.generation.sampler.common_opening", lambda prompts: 0)
+    monkeypatch.setattr("harness.generation.sampler.shared_prefix_of", lambda prompts: 0)
     apart = ask(model, tokenizer, prompts, samples=2)
     assert [a.tokens for a in together] == [a.tokens for a in apart]
     assert [a.logp for a in together] == pytest.approx([a.logp for a in apart], abs=1e-4)
@@ -79,17 +79,17 @@ def test_seeds_and_samples_draw_other_numbers(model, tokenizer):
     assert [a.tokens for a in first] != [a.tokens for a in other]
 
 
-def test_an_answer_ends_with_the_end_of_turn_and_the_others_go_on(model, tokenizer):
+def test_a_completion_ends_with_the_end_of_turn_and_the_others_go_on(model, tokenizer):
     free = {a.prompt_id: a for a in ask(model, tokenizer, temperature=0)}
     end = free["b"].tokens[2]
-    for answer in ask(model, tokenizer, temperature=0, end=end):
-        written = free[answer.prompt_id].tokens
+    for completion in ask(model, tokenizer, temperature=0, end=end):
+        written = free[completion.prompt_id].tokens
         ended = end in written
-        assert answer.tokens == (written[: written.index(end) + 1] if ended else written)
-        assert answer.truncated == (not ended)
-        logps = stock(model, dict(PROMPTS)[answer.prompt_id], answer.tokens)
-        logps = logps.gather(1, torch.tensor(answer.tokens)[:, None])
-        assert answer.logp == pytest.approx(logps.sum().item(), abs=1e-4)
+        assert completion.tokens == (written[: written.index(end) + 1] if ended else written)
+        assert completion.truncated == (not ended)
+        logps = stock(model, dict(PROMPTS)[completion.prompt_id], completion.tokens)
+        logps = logps.gather(1, torch.tensor(completion.tokens)[:, None])
+        assert completion.logp == pytest.approx(logps.sum().item(), abs=1e-4)
 
 
 def test_the_end_of_turn_is_not_part_of_the_text(model, tokenizer):
@@ -118,7 +118,7 @@ def test_drawn_tokens_have_the_models_frequencies(model, tokenizer):
     assert abs(share - wanted) < 4 * (wanted * (1 - wanted) / 2000) ** 0.5
 
 
-def test_an_adapter_answers_too_and_training_mode_is_put_back(model, tokenizer):
+def test_an_adapter_generates_too_and_training_mode_is_put_back(model, tokenizer):
     from peft import LoraConfig, get_peft_model
 
     plain = ask(model, tokenizer)
@@ -134,19 +134,19 @@ def test_broken_logits_stop_the_cell(model, tokenizer):
         ask(model, tokenizer)
 
 
-def test_an_answer_can_be_over_with_its_first_sentence(model, tokenizer):
+def test_a_completion_can_be_over_with_its_first_sentence(model, tokenizer):
     ends = {tokenizer(mark, add_special_tokens=False)["input_ids"][0] for mark in (".", "!", "?", "\n")}
     prompts = [(str(n), PROMPTS[0][1]) for n in range(40)]
     whole = ask(model, tokenizer, prompts, max_new_tokens=60)
     short = ask(model, tokenizer, prompts, max_new_tokens=60, sentence=True)
-    assert {answer.truncated for answer in short} == {True, False}
-    for long, answer in zip(whole, short, strict=True):
+    assert {completion.truncated for completion in short} == {True, False}
+    for long, completion in zip(whole, short, strict=True):
         first = next((place for place, token in enumerate(long.tokens) if token in ends), 59)
-        assert answer.tokens == long.tokens[: first + 1]
-        assert answer.truncated == (answer.tokens[-1] not in ends)
+        assert completion.tokens == long.tokens[: first + 1]
+        assert completion.truncated == (completion.tokens[-1] not in ends)
 
 
-def test_bf16_answers_leave_the_model_as_it_was(model, tokenizer):
+def test_bf16_completions_leave_the_model_as_it_was(model, tokenizer):
     before = ask(model, tokenizer)
     rounded = generate(model, PROMPTS, Sampling(8), tokenizer=tokenizer, end_of_turn=NO_END, precision="bf16")
     assert ask(model, tokenizer) == before

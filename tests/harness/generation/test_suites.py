@@ -1,4 +1,4 @@
-"""A sampled suite: answers of the model itself, labelled by a reward, as many as are needed, made once."""
+"""A sampled suite: completions of the model itself, labelled by a reward, as many as are needed, made once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import harness.generation.suites
 from harness.cells.inputs import rows_to_train_on
 from harness.data.expected import expected
-from harness.data.knobs import Knobs
+from harness.data.perturbations import Perturbations
 from harness.options.cards import make
 from harness.progress import silent
 from harness.verbs.plan import plan
@@ -64,10 +64,10 @@ def build(source, tokenizer):
     return make_data
 
 
-def test_the_models_answers_become_labelled_pairs_of_every_split(build):
+def test_the_models_completions_become_labelled_pairs_of_every_split(build):
     data = build()
     assert Counter(row.split for row in data.suite.rows) == {"train": 21, "validation": 7, "test": 7}
-    assert (data.count(Knobs(20)), len(data.validation), len(data.test)) == (20, 6, 6)
+    assert (data.count(Perturbations(20)), len(data.validation), len(data.test)) == (20, 6, 6)
     for row in data.suite.rows:
         assert row.score_chosen > row.score_rejected
         assert row.score_chosen == Vowels().score([""], [row.chosen])[0]
@@ -87,14 +87,14 @@ def test_the_pairs_are_made_once_and_say_where_they_come_from(build, tmp_path, m
 
 
 @pytest.mark.slow
-def test_more_pairs_keep_the_answers_that_are_there(build):
+def test_more_pairs_keep_the_completions_that_are_there(build):
     few, many = build(), build(train_pairs=40)
     kept = {row.id: row for row in many.suite.rows}
     assert all(kept[row.id] == row for row in few.suite.rows)
 
 
 @pytest.mark.slow
-def test_another_label_rule_is_another_set_of_the_same_answers(build, monkeypatch):
+def test_another_label_rule_is_another_set_of_the_same_completions(build, monkeypatch):
     sure = build()
     monkeypatch.setattr(harness.generation.suites, "load_policy", lambda *_: pytest.fail("the model was asked again"))
     drawn = build(suite_settings={"label": "bradley_terry"})
@@ -119,13 +119,13 @@ def test_a_plan_samples_nothing_and_says_that_the_rows_are_not_known(build, tmp_
     }
     assert plan(make(words), silent(), "command") == 0
     shown = capsys.readouterr().out
-    assert "the answers are not sampled yet" in shown and "16 answers to each of 35 prompts" in shown
+    assert "the completions are not sampled yet" in shown and "16 completions of each of 35 prompts" in shown
     assert "3 cells, protocol not known yet" in shown and shown.count("------------  to run") == 3
     assert "no rows to show" in shown and "reference:" not in shown and "trained on" in shown
     assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache").rglob("*.jsonl"))
 
 
-def test_a_plan_reads_the_answers_that_are_kept(build, monkeypatch, capsys):
+def test_a_plan_reads_the_completions_that_are_kept(build, monkeypatch, capsys):
     build()
     monkeypatch.setattr(harness.generation.suites, "load_policy", lambda *_: pytest.fail("the model was loaded"))
     words = {
@@ -142,14 +142,14 @@ def test_a_plan_reads_the_answers_that_are_kept(build, monkeypatch, capsys):
     assert "not sampled yet" not in shown and "35 pairs kept of" in shown and "digests of the rows" in shown
 
 
-def test_what_is_expected_has_the_prompts_and_the_longest_answers_of_what_is_sampled(build):
+def test_what_is_expected_has_the_prompts_and_the_longest_completions_of_what_is_sampled(build):
     data = build(train_pairs=4, eval_pairs=2)
     found = expected(data.sampled, {"train": 5, "validation": 3, "test": 3}, data.encoder)
     assert Counter(row.split for row in found.rows) == {"train": 5, "validation": 3, "test": 3}
     prompts = {row.id: row.prompt for row in found.rows}
     known = {row.id: row for rows in (data.pool, data.validation, data.test) for row in rows}
     assert known and all(known[name].prompt == prompts[name] for name in known.keys() & prompts.keys())
-    assert {len(answer) for row in found.rows for answer in row.answers} == {48, 49}
+    assert {len(completion) for row in found.rows for completion in row.completions} == {48, 49}
 
 
 def test_too_small_a_limit_leaves_no_prompt_and_says_so(build):

@@ -31,7 +31,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server does: a status with headers, a body cut short, a pause, or the text of an answer."""
+    """What the server does: a status with headers, a body cut short, a pause, or the text of a completion."""
 
     text: str = ""
     status: int = 200
@@ -44,7 +44,7 @@ class Reply:
 
 
 def likes_good(asked: Asked) -> str:
-    """The verdict of an honest judge: the answer with more `good` in it wins."""
+    """The verdict of an honest judge: the completion with more `good` in it wins."""
     a, b = (text.count("good") for text in asked.order)
     return "TIE" if a == b else "A" if a > b else "B"
 

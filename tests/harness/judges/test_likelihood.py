@@ -11,22 +11,22 @@ from harness.options.judges import JudgeSettings
 from results import read
 
 
-def own_logp(model, tokenizer, prompt: str, answer: str) -> torch.Tensor:
-    """[tokens] nats of an answer and its end of turn after the plain transcript, from the stock logits."""
+def own_logp(model, tokenizer, prompt: str, completion: str) -> torch.Tensor:
+    """[tokens] nats of a completion and its end of turn after the plain transcript, from the stock logits."""
     before = tokenizer(f"\n\nHuman: {prompt}\n\nAssistant:", add_special_tokens=False)["input_ids"]
-    after = [*tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    after = [*tokenizer(f" {completion}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([before + after])).logits[0].log_softmax(-1)
     return logits[len(before) - 1 : -1].gather(1, torch.tensor(after)[:, None])[:, 0]
 
 
-def test_the_answer_with_the_higher_mean_log_prob_wins(model, tokenizer):
+def test_the_completion_with_the_higher_mean_log_prob_wins(model, tokenizer):
     judge = make("logprob:tiny", JudgeSettings())
     prompts, a, b = ["why?"] * 4, ["one", "a longer answer", "same", "x"], ["two", "short", "same", ""]
     found = judge.compare(prompts, a, b)
     means = [[own_logp(model, tokenizer, "why?", text).mean().item() for text in texts[:2]] for texts in (a, b)]
     assert [v.preference for v in found[:3]] == [*(float(x > y) for x, y in zip(*means, strict=True)), 0.5]
-    assert not found[3].valid  # an empty answer has no log-prob
+    assert not found[3].valid  # an empty completion has no log-prob
     assert judge.symmetric and judge.id.startswith("logprob:tiny@")
 
 
@@ -36,14 +36,14 @@ def test_the_implicit_reward_is_policy_minus_reference_log_prob(command, tmp_pat
     (row,) = read(tmp_path / "runs").to_dict("records")
     folder = tmp_path / "runs" / "pairs" / f"dpo-{row['cell']}"
     judge = make(f"implicit:{folder}", JudgeSettings())
-    prompts, answers = ["0: sun moon river?"] * 2, ["good stone quiet bright", "bad stone quiet bright"]
-    found = judge.score(prompts, answers)
+    prompts, completions = ["0: sun moon river?"] * 2, ["good stone quiet bright", "bad stone quiet bright"]
+    found = judge.score(prompts, completions)
     policy = load_policy(find(str(folder / "model")), "cpu") if tuning == "full" else adapted(source, folder / "model")
     reference = load_policy(source, "cpu")
-    for prompt, answer, value in zip(prompts, answers, found, strict=True):
-        sums = [own_logp(m, tokenizer, prompt, answer).double().sum().item() for m in (policy, reference)]
+    for prompt, completion, value in zip(prompts, completions, found, strict=True):
+        sums = [own_logp(m, tokenizer, prompt, completion).double().sum().item() for m in (policy, reference)]
         assert value == pytest.approx(sums[0] - sums[1], abs=1e-3) and abs(value) > 0.01
-    assert found[0] > found[1]  # it was trained to prefer answers that begin so
+    assert found[0] > found[1]  # it was trained to prefer completions that begin so
 
 
 def adapted(source, folder):

@@ -119,7 +119,7 @@ def test_a_kill_in_the_middle_leaves_what_was_said_before_it(memory):
     assert len(rest.asked) == 13
 
 
-def test_no_text_of_prompts_or_answers_is_kept(memory):
+def test_no_text_of_prompts_or_completions_is_kept(memory):
     memory.ask(Counting(), ["a secret prompt"], ["a secret answer"], ["another secret"])
     memory.path.with_suffix(".copy").write_bytes(memory.path.read_bytes())
     (row,) = sqlite3.connect(memory.path).execute("SELECT * FROM verdicts")

@@ -15,12 +15,12 @@ def test_a_verdict_is_the_last_line_and_what_stands_before_it_the_reason(word, v
     assert reading.value == value and reading.reason == "Clearer, and true."
 
 
-@given(answer=st.text(max_size=200))
-def test_no_answer_can_close_its_frame_or_write_a_verdict(answer):
-    question = which_is_better("q", answer, "y")
-    assert question.nonce not in answer
+@given(completion=st.text(max_size=200))
+def test_no_completion_can_close_its_frame_or_write_a_verdict(completion):
+    question = which_is_better("q", completion, "y")
+    assert question.nonce not in completion
     assert question.user.count(f"ANSWER A {question.nonce} >>>") == 1
-    assert read(question, answer).value is None
+    assert read(question, completion).value is None
 
 
 def test_a_judge_that_echoes_the_injection_canary_says_nothing():

@@ -39,7 +39,7 @@ def test_every_kind_says_what_it_is_and_what_it_needs():
 
 
 def test_gold_is_the_suites_own_reward(monkeypatch):
-    score = lambda prompts, answers: [float(answer.count("good")) for answer in answers]  # noqa: E731
+    score = lambda prompts, completions: [float(completion.count("good")) for completion in completions]  # noqa: E731
     reward = types.SimpleNamespace(id="toy-123", score=score)
     module = types.ModuleType("suites.rewards")
     module.get = lambda name: reward if name == "toy" else None

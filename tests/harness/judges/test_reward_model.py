@@ -34,11 +34,11 @@ def reward_folder(place, labels=1):
 def test_a_score_is_the_models_own_whatever_it_is_batched_with(tmp_path):
     folder = reward_folder(tmp_path / "rm")
     model = LlamaForSequenceClassification.from_pretrained(folder).eval()
-    prompts, answers = ["why?", "and how is that?", "x"], ["because", "it is so", "a much longer answer than these"]
-    found = RewardModel(find(str(folder)), JudgeSettings(batch_size=2)).score(prompts, answers)
+    prompts, completions = ["why?", "and how is that?", "x"], ["because", "it is so", "a much longer answer than these"]
+    found = RewardModel(find(str(folder)), JudgeSettings(batch_size=2)).score(prompts, completions)
     tokenizer = ByT5Tokenizer()
-    for prompt, answer, reward in zip(prompts, answers, found, strict=True):
-        ids = tokenizer(f"<user>{prompt}<assistant>{answer}", add_special_tokens=False, return_tensors="pt")
+    for prompt, completion, reward in zip(prompts, completions, found, strict=True):
+        ids = tokenizer(f"<user>{prompt}<assistant>{completion}", add_special_tokens=False, return_tensors="pt")
         with torch.no_grad():
             assert reward == pytest.approx(model(**ids).logits[0, 0].item(), abs=1e-5)
 

@@ -8,12 +8,12 @@ from harness.judges.scored import ScoreJudge, length_judge, random_judge
 
 
 def test_the_higher_score_wins_equal_ones_tie_and_none_is_invalid():
-    judge = ScoreJudge("s", lambda prompts, answers: [math.nan if a == "" else float(len(a)) for a in answers])
+    judge = ScoreJudge("s", lambda prompts, completions: [math.nan if a == "" else float(len(a)) for a in completions])
     found = judge.compare(["q"] * 4, ["aa", "a", "a", ""], ["a", "aa", "b", "a"])
     assert [v.preference for v in found[:3]] == [1.0, 0.0, 0.5] and not found[3].valid
 
 
-def test_the_length_control_prefers_the_longer_answer():
+def test_the_length_control_prefers_the_longer_completion():
     assert [v.preference for v in length_judge().compare(["q"] * 2, ["long one", "x"], ["x", "y"])] == [1.0, 0.5]
 
 

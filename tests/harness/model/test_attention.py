@@ -97,7 +97,7 @@ def test_the_flex_rule_is_the_visible_rule_for_every_pair(window):
 
 @pytest.mark.parametrize("window", [None, WINDOW])
 def test_flex_blocks_hold_every_visible_pair_and_skip_blocks_without_one(window):
-    layout = packed(items(prompts=(150, 90, 200), answers=((60, 50), (30, 100), (64, 64))), pad=0)
+    layout = packed(items(prompts=(150, 90, 200), completions=((60, 50), (30, 100), (64, 64))), pad=0)
     mask = attention.block_mask(layout, window)
     size = mask.BLOCK_SIZE[0]
     padding = -layout.tokens % size

@@ -15,9 +15,9 @@ from harness.model.logprobs import Scorer
 from tests.harness.architectures import CONFIGS, UNSHARED, WINDOW, build, items, opened
 
 WINDOWED = ["mistral windowed", "qwen2 windowed", "gemma3", "gemma2"]
-# prompts and answers of one to several pieces, beyond the window and within it, an answer longer than its prompt
-LENGTHS = {"prompts": (5, 31, 1, 18), "answers": ((4, 7), (12, 3), (6, 21), (1, 1))}
-SHORT = {"prompts": (2, 3), "answers": ((3, 2), (4, 5))}  # no answer ends beyond the window
+# prompts and completions of one to several pieces, beyond the window and within it, a completion longer than its prompt
+LENGTHS = {"prompts": (5, 31, 1, 18), "completions": ((4, 7), (12, 3), (6, 21), (1, 1))}
+SHORT = {"prompts": (2, 3), "completions": ((3, 2), (4, 5))}  # no completion ends beyond the window
 
 
 def check(model, wanted="auto", **lengths) -> LayoutCheck:
@@ -39,14 +39,14 @@ def test_every_architecture_with_exchangeable_attention_is_packed(name, pieces):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_architecture_is_packed_behind_a_common_opening(name, pieces):
-    assert packed(opened(items(**LENGTHS)), pad=0).stem == 11
+    assert packed(opened(items(**LENGTHS)), pad=0).shared_prefix == 11
     assert check_layout(build(name), opened(items(**LENGTHS)), wanted="auto", pad=0) == ("packed", "")
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "gemma3"])
 def test_an_item_that_does_not_see_the_common_opening_is_caught(monkeypatch, name):
     made = tiles._pieces
-    monkeypatch.setattr(tiles, "_pieces", lambda parts, first, stem: made(parts, first, ()))
+    monkeypatch.setattr(tiles, "_pieces", lambda parts, first, shared_prefix: made(parts, first, ()))
     found = check_layout(build(name), opened(items(**LENGTHS)), wanted="auto", pad=0)
     assert found.layout == "shared"
     assert found.reason.startswith("the packed layout is off by")
@@ -129,17 +129,17 @@ def test_a_lost_window_is_caught_by_a_row_that_is_longer_than_it(lost_window, na
 
 @pytest.mark.parametrize("name", WINDOWED)
 def test_without_a_long_row_a_lost_window_would_look_right(lost_window, name):
-    assert max(len(item.prompt) + max(map(len, item.answers)) for item in items(**SHORT)) <= WINDOW
+    assert max(len(item.prompt) + max(map(len, item.completions)) for item in items(**SHORT)) <= WINDOW
     assert check(build(name), **SHORT) == ("packed", "")
 
 
 def merged(layout):
-    """The same rows, with all answers of an item taken for one."""
+    """The same rows, with all completions of an item taken for one."""
     return dataclasses.replace(layout, segments=layout.segments.clamp(max=1))
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_neox", "gemma3"])
-def test_a_rejected_answer_that_sees_the_chosen_one_is_caught(monkeypatch, name):
+def test_a_rejected_completion_that_sees_the_chosen_one_is_caught(monkeypatch, name):
     plan = tiles.plan
     monkeypatch.setattr(attention, "visible", lambda layout, window=None: visible(merged(layout), window))
     monkeypatch.setattr(tiles, "plan", lambda layout: plan(merged(layout)))
@@ -189,7 +189,7 @@ def test_log_probs_that_are_nan_are_a_difference(monkeypatch):
 
 
 def test_a_model_whose_plain_log_probs_are_off_is_refused(monkeypatch):
-    monkeypatch.setattr(layout_check, "stock_logps", lambda model, item: torch.zeros(len(item.answers)))
+    monkeypatch.setattr(layout_check, "stock_logps", lambda model, item: torch.zeros(len(item.completions)))
     with pytest.raises(UsageError, match="model type 'llama' differ from its own logits: the plain layout is off"):
         check(build("llama"), "plain")
 

@@ -20,20 +20,20 @@ each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 def stock_rows(model, given: list[Item], *, with_prompt: bool = False) -> list[torch.Tensor]:
-    """For each answer, then each prompt, the stock model's log-softmax [tokens, vocabulary] before its tokens."""
+    """For each completion, then each prompt, the stock model's log-softmax [tokens, vocabulary] before its tokens."""
 
     def before(ids: list[int], start: int) -> torch.Tensor:
         row = torch.tensor([ids])
         logits = model(input_ids=row, attention_mask=torch.ones_like(row)).logits[0]
         return logits.log_softmax(-1)[start - 1 : -1]
 
-    found = [before([*item.prompt, *answer], len(item.prompt)) for item in given for answer in item.answers]
+    found = [before([*item.prompt, *completion], len(item.prompt)) for item in given for completion in item.completions]
     return found + [before([*item.prompt], 1) for item in given if with_prompt]
 
 
 def stock(model, given: list[Item], *, with_prompt: bool = False) -> torch.Tensor:
     """[N, T] log-probs as the stock model gives them, zero where nothing is scored."""
-    targets = [torch.tensor(answer) for item in given for answer in item.answers]
+    targets = [torch.tensor(completion) for item in given for completion in item.completions]
     targets += [torch.tensor(item.prompt[1:]) for item in given if with_prompt]
     rows = stock_rows(model, given, with_prompt=with_prompt)
     picked = [row.gather(1, target[:, None])[:, 0] for row, target in zip(rows, targets, strict=True)]

@@ -36,9 +36,9 @@ def equal(one, two) -> bool:
 def test_scores_are_the_stock_models_in_the_order_of_the_items(model, items, layout):
     scores = measure(Scorer(model), items[:24], layout=layout, pad=0)
     for item, score in zip(items, scores, strict=False):
-        seen = torch.stack([answer.sum() for answer in score])
+        seen = torch.stack([completion.sum() for completion in score])
         torch.testing.assert_close(seen, stock_logps(model, item), rtol=1e-5, atol=1e-3)
-        assert [len(a) for a in score] == [len(a) for a in item.answers]
+        assert [len(a) for a in score] == [len(a) for a in item.completions]
 
 
 def test_store_off_cold_and_warm_give_the_same_bits(model, items, tmp_path):

@@ -22,13 +22,13 @@ def cut(monkeypatch):
 
 
 def layout_of(*lengths: tuple[int, ...]) -> Layout:
-    """Items of these lengths: a prompt's, then its answers'."""
+    """Items of these lengths: a prompt's, then its completions'."""
     return packed([Item([1] * first, [[1] * n for n in rest]) for first, *rest in lengths], pad=0)
 
 
 LAYOUT = layout_of((11, 4, 7), (1, 1, 12), (6, 3, 2, 9), (2, 5))
-# The first ten tokens of each prompt are the stem; the row is as long.
-STEMMED = layout_of((11, 4, 7), (13, 1, 6), (12, 3, 2, 9))
+# The first ten tokens of each prompt are the shared prefix; the row is as long.
+WITH_PREFIX = layout_of((11, 4, 7), (13, 1, 6), (12, 3, 2, 9))
 
 
 def dense(query, key, value, seen, scale, softcap=None) -> torch.Tensor:
@@ -50,7 +50,7 @@ def states(heads: int, kept: int, dtype=torch.float64) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("window", [None, 1, 4, 9])
-@pytest.mark.parametrize("layout", [LAYOUT, STEMMED], ids=["", "stem"])
+@pytest.mark.parametrize("layout", [LAYOUT, WITH_PREFIX], ids=["", "shared prefix"])
 @each_cut
 def test_output_and_gradients_are_those_of_a_dense_masked_softmax(cut, whole, piece, layout, window, softcap):
     cut(whole, piece)
@@ -108,7 +108,7 @@ def test_short_items_are_one_piece_and_long_ones_are_cut_at_segments(cut):
         (12, (0,)),
         (5, (1,)),  # a prompt of 7 in two pieces
         (2, (1, 2)),
-        (2, (1, 2, 3)),  # the chosen answer
+        (2, (1, 2, 3)),  # the chosen completion
         (5, (1, 2, 4)),  # the rejected one sees the prompt and itself
         (1, (1, 2, 4, 5)),
         (1, (6,)),
@@ -120,9 +120,9 @@ def test_short_items_are_one_piece_and_long_ones_are_cut_at_segments(cut):
     assert [len(positions) for positions in found.positions] == [piece.tokens for piece in found.pieces]
 
 
-def test_the_stem_comes_first_and_every_item_sees_it(cut):
+def test_the_shared_prefix_comes_first_and_every_item_sees_it(cut):
     cut(8, 5)
-    found = tiles.plan(layout_of((10, 2, 1), (13, 3, 3)))  # nine tokens are the stem
+    found = tiles.plan(layout_of((10, 2, 1), (13, 3, 3)))  # nine tokens are the shared prefix
     assert [(piece.tokens, piece.keys) for piece in found.pieces] == [
         (5, (0,)),
         (4, (0, 1)),

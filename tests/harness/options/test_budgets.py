@@ -1,6 +1,6 @@
 """The presets of `budget=`: what they set, and how that is written."""
 
-from harness.options.budgets import BUDGETS, NUMBERS_OF_ROWS, presets_in_words, typed
+from harness.options.budgets import BUDGETS, NUMBERS_OF_ROWS, describe_presets, typed
 from harness.options.run import Options
 
 
@@ -22,7 +22,7 @@ def test_every_preset_names_both_numbers_of_rows():
 
 
 def test_presets_are_told_as_they_would_be_typed():
-    first = presets_in_words().split("; ")[0]
+    first = describe_presets().split("; ")[0]
     assert first == "quick: search=random trials=3 claim_seeds=3 train_pairs=128 eval_pairs=128"
 
 

@@ -49,7 +49,7 @@ def test_a_comma_means_what_it_means_for_the_verb_that_declares_the_key():
     [
         ({"seeds": ("1",), "loss": "dpo"}, "seeds= names 1 seeds for 2 models"),
         ({"seeds": ("1", "2")}, "name it with loss="),
-        ({"beta": "0.1"}, "beta=0.1 is the strength of a loss, and none is named"),
+        ({"beta": "0.1"}, "beta=0.1 belongs to a loss, and none is named"),
         ({"model_revision": "main"}, "model_revision= belongs to one model"),
     ],
 )
@@ -58,7 +58,7 @@ def test_what_does_not_fit_together_is_told(values, said):
     assert said in found
 
 
-def test_models_with_their_loss_strength_and_seeds_are_accepted():
+def test_models_with_their_loss_beta_and_seeds_are_accepted():
     made = make({**NEEDED, "loss": "dpo", "beta": "0.1", "seeds": ("1", "2")}, EvaluateOptions)
     assert (made.loss, made.beta, made.seeds) == ("dpo", 0.1, (1, 2))
     assert make({**NEEDED, "model": "a", "model_revision": "main"}, EvaluateOptions).model_revision == "main"

@@ -1,4 +1,4 @@
-"""Names: what is asked for exists, all problems come at once, and doubtful combinations are said."""
+"""Names: what is asked for exists, all problems come at once, and a doubtful combination is a warning."""
 
 import textwrap
 
@@ -164,7 +164,7 @@ def test_the_output_folder_may_begin_with_the_users_home(tmp_path, monkeypatch):
     assert read(f"{GOOD} out=~/runs")[0].out == str(tmp_path / "runs")
 
 
-def test_a_shared_strength_over_different_scales_is_a_warning():
+def test_a_shared_beta_over_different_scales_is_a_warning():
     (warning,) = read("suite=imdb-sentiment losses=dpo,simpo betas=0.1").warnings
     assert "dpo (0.1), simpo (2)" in warning
     assert read("suite=imdb-sentiment losses=dpo,simpo betas=0.1 simpo.beta=2").warnings == ()
@@ -179,7 +179,7 @@ def test_a_shared_rate_over_different_scales_is_a_warning():
     assert read("suite=imdb-sentiment losses=dpo,orpo lrs=1e-5 orpo.lrs=1e-4").warnings == ()
 
 
-def test_strengths_without_a_loss_that_has_one_are_refused_and_otherwise_said():
+def test_betas_without_a_loss_that_has_one_are_refused_and_otherwise_said():
     assert "none of sft has a beta" in the_problem_of("suite=imdb-sentiment losses=sft betas=1")
     (warning,) = read("suite=imdb-sentiment losses=sft,dpo betas=1").warnings
     assert "does not act on sft" in warning

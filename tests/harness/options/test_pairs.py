@@ -44,7 +44,7 @@ def test_the_gold_reward_needs_a_suite_that_has_it():
 
 
 @pytest.mark.parametrize(("key", "text"), [("n", "1"), ("count", "0"), ("temperature", "0"), ("top_p", "1.1")])
-def test_a_pair_needs_two_answers_that_may_differ(key, text):
+def test_a_pair_needs_two_completions_that_may_differ(key, text):
     (said,) = problems_of(**{key: text})
     assert said.startswith(f"{key}: {text!r} is not a ")
 

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import UsageError
 from harness.options.cards import make
 from harness.options.run import Options
-from harness.options.search import BUDGETS, OF_SEARCH, budget_words, claim_seeds, trial_count
+from harness.options.search import BUDGETS, OF_SEARCH, confirmation_seeds, describe_budget, trial_count
 
 NEEDED = {"suite": "x", "losses": ("dpo",)}
 
@@ -13,8 +13,8 @@ NEEDED = {"suite": "x", "losses": ("dpo",)}
 def test_a_preset_sets_what_is_not_given_and_nothing_else():
     quick = make({**NEEDED, "budget": "quick", "trials": "5"})
     assert (quick.search, quick.trials, quick.claim_seeds, quick.train_pairs) == ("random", 5, (3,), (128,))
-    assert budget_words(quick) == "budget=quick: search=random trials=5 claim_seeds=3 train_pairs=128 eval_pairs=128"
-    assert make(NEEDED).search == "none" and budget_words(make(NEEDED)) == ""
+    assert describe_budget(quick) == "budget=quick: search=random trials=5 claim_seeds=3 train_pairs=128 eval_pairs=128"
+    assert make(NEEDED).search == "none" and describe_budget(make(NEEDED)) == ""
     rows_alone = make({**NEEDED, "budget": "paper", "search": "none"})
     assert (rows_alone.search, rows_alone.trials, rows_alone.train_pairs) == ("none", None, (2048,))
 
@@ -29,16 +29,16 @@ def test_numbers_of_rows_of_a_preset_are_defaults_that_a_small_suite_may_lower()
 @pytest.mark.parametrize("name", BUDGETS)
 def test_every_preset_is_a_command_that_can_be_run(name):
     options = make({**NEEDED, "budget": name})
-    assert trial_count(options) == BUDGETS[name]["trials"] and len(claim_seeds(options)) >= 3
+    assert trial_count(options) == BUDGETS[name]["trials"] and len(confirmation_seeds(options)) >= 3
 
 
-def test_a_count_of_claim_seeds_takes_the_first_that_the_search_does_not_use():
+def test_a_count_of_confirmation_seeds_takes_the_first_that_the_search_does_not_use():
     searched = {**NEEDED, "search": "random"}
-    assert claim_seeds(make(searched)) == (1, 2, 3)
-    assert claim_seeds(make({**searched, "seeds": "2", "claim_seeds": "4"})) == (0, 1, 3, 4)
-    assert claim_seeds(make({**searched, "claim_seeds": ("7", "8", "9")})) == (7, 8, 9)
-    assert claim_seeds(make({**searched, "claim_seeds": "none"})) == ()
-    assert claim_seeds(make(NEEDED)) == ()
+    assert confirmation_seeds(make(searched)) == (1, 2, 3)
+    assert confirmation_seeds(make({**searched, "seeds": "2", "claim_seeds": "4"})) == (0, 1, 3, 4)
+    assert confirmation_seeds(make({**searched, "claim_seeds": ("7", "8", "9")})) == (7, 8, 9)
+    assert confirmation_seeds(make({**searched, "claim_seeds": "none"})) == ()
+    assert confirmation_seeds(make(NEEDED)) == ()
 
 
 @pytest.mark.parametrize(

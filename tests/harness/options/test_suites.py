@@ -18,7 +18,7 @@ def test_what_exists_is_no_error(tmp_path):
     assert suite_errors(mixture, {"hh-rlhf.subset": "x", "1.path": str(tmp_path)}) == []
 
 
-def test_a_slip_in_a_knob_is_guessed():
+def test_a_slip_in_a_setting_is_guessed():
     message = the_error("imdb-sentiment", label_nois="0.1")
     assert message.startswith("suite.label_nois: ") and "did you mean 'label_noise'?" in message
     assert "did you mean 'label_noise'?" in the_error("hh-rlhf+imdb-sentiment", label_nois="0.1")

@@ -102,9 +102,9 @@ def test_a_point_in_the_weight_of_a_sum_is_no_end_of_the_losss_name():
     assert words.loss_settings == {"dpo+0.2*sft": {"beta": ("0.1", "0.5")}, "dpo+sft": {"lrs": ("1e-4",)}}
 
 
-def test_a_home_of_nobody_and_a_name_that_no_file_can_have_are_told_with_the_key():
+def test_a_home_of_no_user_and_a_name_that_no_file_can_have_are_told_with_the_key():
     words = split(["model=~nosuchuser/x", "plugins=a.py," + "b" * 256, "~nosuchuser"], KINDS)
     assert [error.partition(":")[0] for error in words.errors] == ["model", "plugins", "~nosuchuser"]
-    assert "the home of 'nosuchuser', who is no user here; write ~/" in words.errors[0]
+    assert "no such user: ~nosuchuser; write ~/" in words.errors[0]
     assert "a name of 256 bytes" in words.errors[1] and "255 at most" in words.errors[1]
     assert not split(["model=~/x", "losses=" + ",".join(f"loss{i}" for i in range(99))], KINDS).errors

@@ -39,7 +39,7 @@ def wrong(monkeypatch) -> Callable[..., None]:
 
 
 def swapped(name: str) -> Callable[..., torch.Tensor]:
-    """A loss that takes the rejected answer for the chosen one."""
+    """A loss that takes the rejected completion for the chosen one."""
     right = losses.get(name).fn
 
     def fn(pair: losses.PairBatch, **hyperparameters: float) -> torch.Tensor:
@@ -49,7 +49,7 @@ def swapped(name: str) -> Callable[..., torch.Tensor]:
     return fn
 
 
-def at_half_the_strength(name: str) -> Callable[..., torch.Tensor]:
+def at_half_the_beta(name: str) -> Callable[..., torch.Tensor]:
     """ipo with a target of 1/beta in place of 1/(2 beta)."""
     right = losses.get(name).fn
     return lambda pair, *, beta: right(pair, beta=beta / 2)

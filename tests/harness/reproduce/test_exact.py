@@ -10,7 +10,7 @@ from harness.reproduce.catalogue import recipes
 from harness.reproduce.exact import daa_toy, ipo_bandit
 from harness.reproduce.exact.bandit import Bandit, full_batch, mini_batches, train
 from harness.reproduce.frame import ERRATUM, MATCH
-from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
+from tests.harness.reproduce.conftest import at_half_the_beta, mismatched_rows, swapped
 
 QUICK = (
     "kto_table1",
@@ -83,7 +83,7 @@ def test_ipo_with_a_target_of_one_over_beta_fails_the_bandit_and_the_goldens(
 ):
     monkeypatch.setattr(ipo_bandit, "FULL_STEPS", 400)
     for name in ("ipo_sum", "ipo"):
-        wrong(name, at_half_the_strength(name))
+        wrong(name, at_half_the_beta(name))
     assert "ipo D1 tau=0.5" in mismatched_rows(run("ipo_bandit", request_of()))
     assert "ipo at the reference" in mismatched_rows(run("loss_goldens", request_of()))
 

@@ -20,21 +20,21 @@ from harness.reproduce.phenomena import (
     reward_against_kl,
     sentiment,
 )
-from harness.reproduce.phenomena.claims import figure_of, signed
+from harness.reproduce.phenomena.findings import figure_of, signed
 from harness.reproduce.phenomena.statements import STATEMENTS, TRAINED, pairs
 from harness.reproduce.phenomena.sweeps import measure
 from results.inference import frontiers
 from results.literature import tables
-from tests.harness.reproduce.conftest import at_half_the_strength, mismatched_rows, swapped
+from tests.harness.reproduce.conftest import at_half_the_beta, mismatched_rows, swapped
 
 
-def in_this_process(words, progress):
-    return measure([*words, "workers=0", "threads=1", "device=cpu", "precision=fp32"], progress)
+def in_this_process(argv, progress):
+    return measure([*argv, "workers=0", "threads=1", "device=cpu", "precision=fp32"], progress)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Few steps in this process; the cache of models and answers is the session's."""
+    """Few steps in this process; the cache of models and completions is the session's."""
     for recipe in (sentiment, folk_rules, ipo_saturation, likelihood_displacement, length_exploitation):
         monkeypatch.setattr(recipe, "measure", in_this_process)
     monkeypatch.setattr(likelihood_displacement, "STEPS", 3)
@@ -62,7 +62,7 @@ def test_saturation_finds_both_forms_of_ipo_at_their_targets_and_dpo_beyond(requ
 
 @pytest.mark.slow
 def test_ipo_with_sums_for_means_and_with_twice_the_target_is_contradicted(request_of, wrong, slow_rate):
-    twice = at_half_the_strength("ipo_sum")
+    twice = at_half_the_beta("ipo_sum")
     wrong("ipo", losses.get("ipo_sum").fn)
     wrong("ipo_sum", twice)
     checks = ipo_saturation.reproduce(request_of(model="tiny", seeds=(0, 1)))
@@ -170,7 +170,7 @@ def test_the_exponent_is_that_of_a_power_law_and_missing_for_a_margin_below_zero
     assert math.isnan(folk_rules.exponent([1, 2], [1, -1]))
 
 
-def test_a_claimed_sign_has_its_source_and_its_limit():
+def test_a_published_sign_has_its_source_and_its_limit():
     check = signed("dpo", "dpo: change of log p(chosen)", [-1.0, -1.1, -0.9])
     assert (check.verdict, check.allowed) == (SEEN, "< 0")
     assert (check.quantity, check.published) == ("change of log p(chosen)", "< 0 (arXiv:2410.08847 table 1)")

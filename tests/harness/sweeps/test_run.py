@@ -161,14 +161,14 @@ def test_a_loss_that_is_not_finite_fails_its_cell_with_its_step_and_the_sweep_go
 
 
 def test_a_model_that_the_last_update_spoilt_fails_its_cell_and_the_sweep_goes_on(command, tmp_path, monkeypatch):
-    real, lost = harness.training.loaded_model.Bench.evaluate, math.nan
+    real, lost = harness.training.loaded_model.LoadedModel.evaluate, math.nan
 
     def spoilt(self, model):
         nonlocal lost
         factor, lost = lost, 1.0  # the first cell's alone
-        return [tuple(tokens * factor for tokens in answers) for answers in real(self, model)]
+        return [tuple(tokens * factor for tokens in completions) for completions in real(self, model)]
 
-    monkeypatch.setattr(harness.training.loaded_model.Bench, "evaluate", spoilt)
+    monkeypatch.setattr(harness.training.loaded_model.LoadedModel, "evaluate", spoilt)
     told = command("losses=dpo,simpo", "controls=false")
     runs = results.read(tmp_path / "runs").set_index("loss")
     assert told.code == 1 and runs.loc["dpo", "status"] == "failed" and runs.loc["simpo", "status"] == "done"

@@ -1,4 +1,4 @@
-"""Whole searches on the tiny model: what is tried, cut and claimed, and that a killed one goes on alike."""
+"""Whole searches on the tiny model: what is tried, cut and confirmed, and that a killed one goes on alike."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def record(out: Path) -> dict:
 
 
 def test_rungs_halve_the_settings_and_double_the_rows():
-    assert rungs(8, 512, 16, racing=True) == [Rung(8, 64), Rung(4, 128), Rung(2, 256), Rung(1, 512)]
-    assert rungs(6, 500, 16, racing=True) == [Rung(6, 112), Rung(3, 240), Rung(1, 500)]
-    assert rungs(6, 512, 16, racing=False) == [Rung(6, 512)]
-    assert rungs(8, 40, 16, racing=True) == [Rung(8, 16), Rung(4, 40)]  # a quarter would fill no batch
-    assert rungs(1, 64, 16, racing=True) == [Rung(1, 64)]
+    assert rungs(8, 512, 16, halving=True) == [Rung(8, 64), Rung(4, 128), Rung(2, 256), Rung(1, 512)]
+    assert rungs(6, 500, 16, halving=True) == [Rung(6, 112), Rung(3, 240), Rung(1, 500)]
+    assert rungs(6, 512, 16, halving=False) == [Rung(6, 512)]
+    assert rungs(8, 40, 16, halving=True) == [Rung(8, 16), Rung(4, 40)]  # a quarter would fill no batch
+    assert rungs(1, 64, 16, halving=True) == [Rung(1, 64)]
 
 
-def test_winner_and_default_of_each_loss_are_claimed_on_fresh_seeds(command, tmp_path, capsys):
+def test_winner_and_default_of_each_loss_are_confirmed_on_fresh_seeds(command, tmp_path, capsys):
     told = command(*SEARCH)
     assert told.code == 0
     frame = results.search(tmp_path / "runs")
     tried = frame[(frame["stage"] == "search") & (frame["loss"] == "dpo")]
     assert tried["trial"].tolist() == [0, 1] and set(tried["seed"]) == {0} and set(tried["role"]) == {""}
-    claimed = frame[(frame["stage"] == "claim") & (frame["loss"] == "dpo")]
-    assert sorted(zip(claimed["role"], claimed["seed"], strict=True)) == [
+    confirmed = frame[(frame["stage"] == "claim") & (frame["loss"] == "dpo")]
+    assert sorted(zip(confirmed["role"], confirmed["seed"], strict=True)) == [
         (role, seed) for role in ("default", "winner") for seed in (1, 2, 3)
     ]
     best = tried.sort_values("validation_preference_accuracy", ascending=False, kind="stable").iloc[0]
-    winners = claimed[claimed["role"] == "winner"]
+    winners = confirmed[confirmed["role"] == "winner"]
     assert set(winners["lr"]) == {best["lr"]} and set(winners["trial"]) == {best["trial"]}
-    assert set(claimed.loc[claimed["role"] == "default", "beta"]) == {0.1}
+    assert set(confirmed.loc[confirmed["role"] == "default", "beta"]) == {0.1}
     shown = capsys.readouterr().out
     assert "dpo winner" in shown and "not distinguishable" in shown
     runs = results.read(tmp_path / "runs").set_index("cell")
@@ -63,7 +63,7 @@ def test_winner_and_default_of_each_loss_are_claimed_on_fresh_seeds(command, tmp
 
 
 def test_a_search_names_no_cell_anew(command, tmp_path):
-    command("losses=dpo", "seeds=1,2,3")  # the default on the seeds of the claim: plain cells
+    command("losses=dpo", "seeds=1,2,3")  # the default on the confirmation seeds: plain cells
     assert set(results.read(tmp_path / "runs")["stage"]) == {"plain"}
     told = command("losses=dpo", "search=random", "trials=2")
     assert len(told.trained) == 6  # sft of the search's seed, two trials, the winner's three
@@ -112,7 +112,7 @@ def test_a_default_that_wins_is_trained_once(command, tmp_path):
     frame = results.search(tmp_path / "runs")
     assert frame["role"].tolist() == ["", "winner", "winner"]
     assert any("nothing to search: simper" in line for line in told.lines)
-    assert any("with fewer than 3 claim seeds there is no verdict" in line for line in told.lines)
+    assert any("with fewer than 3 confirmation seeds there is no verdict" in line for line in told.lines)
 
 
 def test_a_plan_tells_what_is_known_and_counts_what_follows(command, tmp_path, pairs_file, capsys):
@@ -137,12 +137,12 @@ def test_a_suite_without_anything_to_select_by_is_refused(command, tmp_path):
         {"prompt": row["prompt"], "completion": row["chosen"], "label": i % 2 == 0}
         for i, row in enumerate(pair_rows(160))
     ]
-    with pytest.raises(UsageError, match="holds single rated answers; leave out search="):
+    with pytest.raises(UsageError, match="holds single rated completions; leave out search="):
         command(f"suite={write_jsonl(tmp_path / 'rated.jsonl', rows)}", "losses=kto", "search=random")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_cell_of_a_claim_can_be_trained_again_from_its_row(command, tmp_path, capsys):
+def test_a_cell_of_a_confirmation_can_be_trained_again_from_its_row(command, tmp_path, capsys):
     from harness.verbs.rerun import rerun
 
     command("losses=dpo", "search=random", "trials=2", "claim_seeds=2", "controls=false")

@@ -43,7 +43,7 @@ def test_a_gradient_is_clipped_above_the_limit_and_never_where_there_is_none():
     assert [row(clip=clip)["clipped"] for clip in (1.0, 2.0, 3.0, 0.0)] == [True, False, False, False]
 
 
-def test_single_rated_answers_have_no_accuracy():
+def test_single_rated_completions_have_no_accuracy():
     rated = [Row("1", "1", "train", (1,), ((3,),), desirable=True)]
     assert math.isnan(row(rows=rated)["accuracy"])
 

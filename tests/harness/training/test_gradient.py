@@ -17,7 +17,7 @@ from harness.training import gradient as module
 from harness.training.gradient import StepZeroMismatch, accumulate_gradient
 from tests.harness.architectures import CONFIGS, build, random_rows
 from tests.harness.jobs import COUPLED, drifted, gradient, make_job, state, unregistered
-from tests.harness.straight import mismatched_drift, straight_gradient
+from tests.harness.straight import mismatched_log_ratio, straight_gradient
 
 
 def assert_equal_gradients(one, two) -> None:
@@ -81,7 +81,7 @@ def test_kto_starts_at_one_half_on_pairs(model, rows):
     assert len(seen.values) == 16
 
 
-def test_statistics_know_which_answer_was_preferred(model, rows):
+def test_statistics_know_which_completion_was_preferred(model, rows):
     _, seen = gradient(model, make_job(model, rows, "dpo"), shift=0.0)
     assert seen.preferred.tolist() == [True, False] * 8
 
@@ -114,18 +114,18 @@ def test_ktos_z_is_the_same_from_a_third_branch_and_from_a_pass_of_its_own(model
     monkeypatch.setattr(Scorer, "forward", lambda *args: passes.append(None) or forward(*args))
     whole = make_job(model, rows, "kto", micro_batch=8, layout=layout, tolerance=math.inf)
     with drifted(model):
-        expected = mismatched_drift(model, whole, whole.feed.batch(0).rows).item()
+        expected = mismatched_log_ratio(model, whole, whole.feed.batch(0).rows).item()
     assert expected > 0.1  # not at its lower bound
     passes.clear()
     gradient(model, whole)
-    assert len(passes) == 1  # the mismatched answers are a branch of the same rows
+    assert len(passes) == 1  # the mismatched completions are a branch of the same rows
     gradient(model, dataclasses.replace(whole, micro_batch=4))
     assert len(passes) == 1 + 4
     assert seen == [pytest.approx(expected, rel=1e-4, abs=1e-4)] * 3
 
 
 @pytest.mark.parametrize("micro_batch", [8, 4])
-def test_a_mismatched_answer_that_is_nan_stops_kto_and_is_no_drift_of_0(model, rows, micro_batch):
+def test_a_mismatched_completion_that_is_nan_stops_kto_and_is_no_drift_of_0(model, rows, micro_batch):
     job = make_job(model, rows, "kto", micro_batch=micro_batch, tolerance=math.inf)
     broken = {name: (item, tuple(a * math.nan for a in scores)) for name, (item, scores) in job.mismatched.items()}
     with pytest.raises(NonFinite, match="kto: loss nan"):
@@ -135,7 +135,7 @@ def test_a_mismatched_answer_that_is_nan_stops_kto_and_is_no_drift_of_0(model, r
 def test_ktos_third_branch_gets_no_gradient(model, rows):
     job = make_job(model, rows, "kto", tolerance=math.inf)
     found, _ = gradient(model, job)
-    # the same answers scored, with a z that the mismatched ones cannot change
+    # the same completions scored, with a z that the mismatched ones cannot change
     fixed = dataclasses.replace(
         job, loss=dataclasses.replace(job.loss, needs=frozenset({"reference"}), fn=kto_at(z_of(model, job)))
     )
@@ -144,7 +144,7 @@ def test_ktos_third_branch_gets_no_gradient(model, rows):
 
 def z_of(model, job) -> torch.Tensor:
     with drifted(model):
-        return mismatched_drift(model, job, job.feed.batch(0).rows)
+        return mismatched_log_ratio(model, job, job.feed.batch(0).rows)
 
 
 def kto_at(kl: torch.Tensor):
@@ -153,15 +153,17 @@ def kto_at(kl: torch.Tensor):
 
 
 @pytest.mark.parametrize("micro_batch", [8, 2])
-def test_a_running_mean_counts_every_answer_of_an_optimizer_step_once(model, rows, micro_batch):
+def test_a_running_mean_counts_every_completion_of_an_optimizer_step_once(model, rows, micro_batch):
     job, kept = make_job(model, rows, "bco", micro_batch=micro_batch), state()
-    for batch, answers in zip(job.feed.batches()[:2], (16, 32), strict=True):
+    for batch, completions in zip(job.feed.batches()[:2], (16, 32), strict=True):
         accumulate_gradient(Scorer(model), job, batch, kept)
-        assert kept.loss_state["bco_count"] == answers
+        assert kept.loss_state["bco_count"] == completions
 
 
-def test_prompts_longer_than_answers_are_no_part_of_the_answers_tokens(model, rows):
-    assert max(len(row.prompt) for row in rows[:8]) > max(len(answer) for row in rows[:8] for answer in row.answers)
+def test_prompts_longer_than_completions_are_no_part_of_the_completions_tokens(model, rows):
+    assert max(len(row.prompt) for row in rows[:8]) > max(
+        len(completion) for row in rows[:8] for completion in row.completions
+    )
     found, seen = gradient(model, make_job(model, rows, losses.named("ld_dpo+0.5*orpo_prompt_nll"), tolerance=math.inf))
     one, apart = gradient(model, make_job(model, rows, "ld_dpo", tolerance=math.inf))
     other, _ = gradient(model, make_job(model, rows, "orpo_prompt_nll", tolerance=math.inf))

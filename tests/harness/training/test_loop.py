@@ -28,7 +28,7 @@ def test_a_curve_row_a_step_with_every_declared_column(model, rows):
     declared = {column.name for column in CURVE_COLUMNS}
     assert set(curve[0]) == declared | {f"{TERM_PREFIX}nll", f"{TERM_PREFIX}odds"}
     assert curve[0][f"{TERM_PREFIX}nll"] + curve[0][f"{TERM_PREFIX}odds"] == pytest.approx(curve[0]["loss"], rel=1e-5)
-    assert curve[-1]["tokens"] == 2 * sum(len(r.prompt) + sum(map(len, r.answers)) for r in rows)
+    assert curve[-1]["tokens"] == 2 * sum(len(r.prompt) + sum(map(len, r.completions)) for r in rows)
 
 
 @pytest.mark.parametrize("loss", losses.names())

@@ -14,10 +14,10 @@ from harness.model.layout import LAYOUTS, PADDING
 from harness.training.micro_batches import smaller, split
 
 
-def row(number: int, prompt: int, *answers: int) -> Row:
+def row(number: int, prompt: int, *completions: int) -> Row:
     # No two prompts open alike: what is shared would be computed once, and a cut counts it for every row.
     opening = (100 + number,)
-    return Row(str(number), str(number), "train", opening + (1,) * (prompt - 1), tuple((2,) * n for n in answers))
+    return Row(str(number), str(number), "train", opening + (1,) * (prompt - 1), tuple((2,) * n for n in completions))
 
 
 def random_batch(seed: int, count: int) -> list[Row]:

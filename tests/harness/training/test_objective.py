@@ -18,7 +18,7 @@ MASK = torch.tensor([[True, True], [True, False]])
 
 
 def outcome(loss="dpo", examples=1, rows=(PAIR,), reference=((-1.0, -2.0), (-4.0,)), **context):
-    stored = [tuple(torch.tensor(answer) for answer in reference)]
+    stored = [tuple(torch.tensor(completion) for completion in reference)]
     card = losses.get(loss)
     given = padded(stored, "cpu")
     return evaluate_loss(card, {"beta": 0.5}, Scored(LOGPS, {}), MASK, rows, given, Context(examples, 0, 1, **context))
@@ -48,7 +48,7 @@ def test_a_reference_away_from_the_policy_gives_log_ratios_as_rewards():
     assert found.gradient[0, 0].item() == pytest.approx(-0.5 / (1 + math.exp(h)))
 
 
-def test_stored_answers_of_unlike_length_are_padded_and_counted():
+def test_stored_completions_of_unlike_length_are_padded_and_counted():
     batch = padded([(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-4.0]))], "cpu")
     assert batch.total.tolist() == [-6.0, -4.0] and batch.count.tolist() == [3, 1]
 

@@ -7,24 +7,24 @@ import torch
 from harness.model.logprobs import Scored
 from harness.training.whole_batch import Seen, cut, join
 
-# One answer and its prompt; two answers and their prompt: 2 and 3 positions wide.
+# One completion and its prompt; two completions and their prompt: 2 and 3 positions wide.
 ONE = Seen(
     torch.tensor([[-1.0, -2.0], [-9.0, 0.0]]),
     {"entropy": torch.tensor([[0.1, 0.2], [0.9, 0.0]])},
     torch.tensor([[True, True], [True, False]]),
-    answers=1,
+    completions=1,
 )
 TWO = Seen(
     torch.tensor([[-3.0, -4.0, -5.0], [-6.0, 0.0, 0.0], [-7.0, -8.0, 0.0]]),
     {"entropy": torch.tensor([[0.3, 0.4, 0.5], [0.6, 0.0, 0.0], [0.7, 0.8, 0.0]])},
     torch.tensor([[True, True, True], [True, False, False], [True, True, False]]),
-    answers=2,
+    completions=2,
 )
 
 
-def test_every_answer_stands_before_every_prompt_padded_to_the_widest():
+def test_every_completion_stands_before_every_prompt_padded_to_the_widest():
     batch = join([ONE, TWO])
-    assert batch.answers == 3
+    assert batch.completions == 3
     assert batch.logps.tolist() == [[-1, -2, 0], [-3, -4, -5], [-6, 0, 0], [-9, 0, 0], [-7, -8, 0]]
     torch.testing.assert_close(batch.stats["entropy"], -batch.logps / 10)
     assert batch.mask.dtype == torch.bool
@@ -45,5 +45,5 @@ def test_what_was_joined_is_cut_to_what_it_was():
 
 
 def test_without_prompts_the_order_is_that_of_the_rows():
-    answers = [Seen.of(Scored(torch.tensor([[-1.0], [-2.0]]), {}), torch.ones(2, 1, dtype=torch.bool), 2)] * 2
-    assert join(answers).logps.flatten().tolist() == [-1, -2, -1, -2] and join(answers).stats == {}
+    completions = [Seen.of(Scored(torch.tensor([[-1.0], [-2.0]]), {}), torch.ones(2, 1, dtype=torch.bool), 2)] * 2
+    assert join(completions).logps.flatten().tolist() == [-1, -2, -1, -2] and join(completions).stats == {}

@@ -1,4 +1,4 @@
-"""A model trained elsewhere is measured as a trained cell is, once, in a table of its own."""
+"""An external checkpoint is measured as a trained cell is, once, in a table of its own."""
 
 import shutil
 from pathlib import Path
@@ -23,13 +23,13 @@ MEASURED = ["eval_pairs=8", "device=cpu", "workers=0"]
 class Evaluated:
     """One command's exit code and the lines that it said."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *argv: str) -> None:
         display = Silent()
         with Progress(display) as progress:
             self.code = evaluate(
-                read_evaluate_options([*MEASURED, *words]),
+                read_evaluate_options([*MEASURED, *argv]),
                 progress,
-                "python -m harness evaluate " + " ".join([*MEASURED, *words]),
+                "python -m harness evaluate " + " ".join([*MEASURED, *argv]),
             )
         self.lines = display.lines
 
@@ -42,8 +42,8 @@ class Evaluated:
 def trained(command, tmp_path: Path):
     """A cell trained here whose model was kept: its folder."""
 
-    def train(*words: str) -> Path:
-        assert command("losses=dpo", "controls=false", "lrs=1e-3", "save=all", *words).code == 0
+    def train(*argv: str) -> Path:
+        assert command("losses=dpo", "controls=false", "lrs=1e-3", "save=all", *argv).code == 0
         return next((tmp_path / "runs" / "pairs").glob("dpo-*"))
 
     return train
@@ -93,7 +93,7 @@ def test_evaluated_models_share_a_table_with_each_other_and_not_with_cells_train
     assert set(compared["protocol"]) == set(mine["protocol"]) and len(compared) == 1
 
 
-def test_the_same_command_again_measures_nothing_and_answers_are_added_without_measuring(pairs_file, tmp_path):
+def test_the_same_command_again_measures_nothing_and_completions_are_added_without_measuring(pairs_file, tmp_path):
     words = words_of("tiny", pairs_file, tmp_path / "given")
     assert Evaluated(*words).measured == 2  # the control and the model
     assert Evaluated(*words).measured == 0
@@ -207,7 +207,7 @@ def test_a_suite_of_test_rows_alone_will_do_and_unpaired_rows_are_refused(pairs_
     assert store.read_row(next((tmp_path / "given").glob("*/tiny-*")))["test_pairs"] == 8
     single = [{"prompt": row["prompt"], "completion": row["chosen"], "label": True} for row in pair_rows(60)]
     unpaired = write_jsonl(tmp_path / "unpaired.jsonl", single)
-    with pytest.raises(UsageError, match="single rated answers"):
+    with pytest.raises(UsageError, match="single rated completions"):
         Evaluated("model=tiny", "reference=tiny", f"suite={unpaired}", f"out={tmp_path / 'none'}")
     assert not (tmp_path / "none").exists()
 
@@ -275,7 +275,7 @@ def test_what_training_cost_is_measured_on_the_folder_itself_and_added_later(
 
 
 @pytest.mark.slow
-def test_it_chooses_among_the_reference_s_answers_as_a_trained_cell_does(trained, pairs_file, tmp_path):
+def test_it_chooses_among_the_reference_s_completions_as_a_trained_cell_does(trained, pairs_file, tmp_path):
     asked = ("generate=4", "max_new_tokens=6", "rerank=3")
     cell = trained(*asked)
     Evaluated(*words_of(cell / "model", pairs_file, tmp_path / "given"), "loss=dpo")

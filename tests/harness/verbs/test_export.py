@@ -54,7 +54,7 @@ def test_every_loss_that_trl_has_is_read_by_its_class(loss, tmp_path):
     assert model.dtype == "float32" and config.optim == "adamw_torch_fused"
 
 
-def test_a_batch_is_of_as_many_answers_as_a_step_here_sees():
+def test_a_batch_is_of_as_many_completions_as_a_step_here_sees():
     done = ROW | {"status": "done"}
     paired, unpaired = done | {"preference_accuracy": 0.6}, done | {"preference_accuracy": None}
     sizes = [
@@ -63,7 +63,7 @@ def test_a_batch_is_of_as_many_answers_as_a_step_here_sees():
         for row in (paired, unpaired)
     ]
     assert sizes == [16, 16, 32, 16, 32, 16]  # KTOTrainer makes two rows of a pair
-    assert "devices at 32, the answers of 16 pairs" in " ".join(trl(cell("kto"), paired).notes)
+    assert "devices at 32, the completions of 16 pairs" in " ".join(trl(cell("kto"), paired).notes)
 
 
 def test_gamma_tau_and_the_added_likelihood_are_translated(tmp_path):
@@ -95,7 +95,7 @@ def test_what_trl_does_otherwise_is_said():
     said = {name: " ".join(trl(cell(name), ROW).notes) for name in ("dpo", "cdpo", "orpo", "kto", "simpo")}
     assert "not the same loss" not in said["dpo"] + said["simpo"]
     assert "label_smoothing is accepted and ignored" in said["cdpo"]
-    assert "prompt and answer tokens" in said["orpo"] and "second end-of-turn" in said["orpo"]
+    assert "prompt and completion tokens" in said["orpo"] and "second end-of-turn" in said["orpo"]
     assert "keep accumulation at 1" in said["kto"] and "shuffle" in said["kto"]
     assert "set model_name_or_path" in " ".join(trl(cell("dpo"), {"model": "tiny"}).notes)
 

@@ -1,4 +1,4 @@
-"""`list`: every kind answers, cards are complete, and wrong words are refused."""
+"""`list`: every kind completions, cards are complete, and wrong words are refused."""
 
 import re
 
@@ -71,7 +71,7 @@ def test_a_losss_card_says_what_running_it_shows():
     text = " ".join(listing(["losses", "cdpo"]).split())
     for part in [
         "policy == reference: value 0.6931",
-        "0.03 up on wanted answers, 0.03 down",
+        "0.03 up on wanted completions, 0.03 down",
         "|value| up to 320",
         "antisymmetric: value - swapped value = -0.06 * margin",
         "policy and reference changes nothing",

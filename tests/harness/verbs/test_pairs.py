@@ -1,4 +1,4 @@
-"""The verb `pairs`: answers of a model, rated, written as a suite file that trains."""
+"""The verb `pairs`: completions of a model, rated, written as a suite file that trains."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def prompts(tmp_path):
     return write_jsonl(tmp_path / "asked.jsonl", [{"prompt": f"say {n}", "id": f"q{n}"} for n in range(40)])
 
 
-def tell(words: str, capsys) -> tuple[int, str, str]:
-    code = door.main(["pairs", *shlex.split(words)])
+def tell(argv: str, capsys) -> tuple[int, str, str]:
+    code = door.main(["pairs", *shlex.split(argv)])
     said = capsys.readouterr()
     return code, said.out, said.err
 
 
-def test_the_best_against_the_worst_answer_is_written_and_loads(prompts, tmp_path, capsys):
+def test_the_best_against_the_worst_completion_is_written_and_loads(prompts, tmp_path, capsys):
     to = tmp_path / "made.jsonl"
     code, out, _ = tell(f"prompts={prompts} score=gold:toy to={to} {TINY}", capsys)
     suite = suites.load(str(to))

@@ -9,7 +9,7 @@ import pytest
 from harness.cells.estimate import Rates, Work, assumed_rates, seconds, work
 from harness.cells.sweep import plan_sweep, prepare_sweep
 from harness.compute.machine import resolve
-from harness.data.knobs import Knobs
+from harness.data.perturbations import Perturbations
 from harness.data.tokens import row_tokens
 from harness.errors import UsageError
 from harness.experiment.grid import trials
@@ -49,7 +49,7 @@ def test_a_plan_prints_rows_grid_and_cost_and_writes_nothing(words, tmp_path, ca
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_plan_says_what_the_knobs_do_to_the_rows(words, capsys):
+def test_a_plan_says_what_the_perturbations_do_to_the_rows(words, capsys):
     options, _ = read_options([*words[:2], *words[3:], "losses=dpo", "train_pairs=32,40", "suite.label_noise=0,0.25"])
     assert plan(options, silent(), "command") == 0
     shown = capsys.readouterr().out
@@ -62,7 +62,7 @@ def test_work_follows_each_trials_rows_and_noise_needs_no_reference_of_its_own(w
         [*words[:2], *words[3:], "losses=dpo", "controls=false", "train_pairs=16,32", "suite.label_noise=0,0.25"]
     )
     sweep = prepare_sweep(options, resolve(options), silent())
-    tokens = [sum(map(row_tokens, sweep.data.training_rows(0, Knobs(count)))) for count in (16, 32)]
+    tokens = [sum(map(row_tokens, sweep.data.training_rows(0, Perturbations(count)))) for count in (16, 32)]
     assert work(options, sweep.data, sweep.trials).train == sum(2 * count + count // 3 for count in tokens)
 
 
@@ -113,9 +113,9 @@ def parameters_of(place):
 def test_work_counts_every_pass(words):
     options, _ = read_options([*words, "losses=dpo,simpo", "controls=false", "epochs=2", "evals=3"])
     sweep = prepare_sweep(options, resolve(options), silent())
-    rows = sweep.data.training_rows(0, Knobs(40))
-    tokens = sum(len(row.prompt) + sum(map(len, row.answers)) for row in rows)
-    held_out = sum(len(r.prompt) + sum(map(len, r.answers)) for r in sweep.data.validation + sweep.data.test)
+    rows = sweep.data.training_rows(0, Perturbations(40))
+    tokens = sum(len(row.prompt) + sum(map(len, row.completions)) for row in rows)
+    held_out = sum(len(r.prompt) + sum(map(len, r.completions)) for r in sweep.data.validation + sweep.data.test)
     # two cells of two passes, the reference of dpo's training rows at a third of a step's cost
     assert work(options, sweep.data, sweep.trials) == Work(4 * tokens + tokens // 3, held_out * (1 + 2 * 3))
     assert work(options, sweep.data, []) == Work(0, 0)

@@ -85,7 +85,7 @@ def test_changed_words_win_over_recorded_ones_and_over_the_rows():
     assert not {"suite.path=old", "threads=1", "threads=2", "device=cpu"} & set(found)
 
 
-def test_a_model_trained_elsewhere_gets_only_words_that_evaluate_knows():
+def test_an_external_checkpoint_gets_only_words_that_evaluate_knows():
     found = words("evaluate model=m reference=r suite=x loss=dpo seeds=1 judge=length", precision=None)
     assert sorted(found) == sorted(
         ["model=m", "reference=r", "suite=x", "loss=dpo", "seeds=1", "threads=2", "layout=packed", *HERE]

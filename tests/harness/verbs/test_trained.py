@@ -13,7 +13,7 @@ from harness.data.tokens import make_encoder
 from harness.errors import UsageError
 from harness.model.policy import ADAPTER, ADAPTER_WEIGHTS, Policy, WrongWeights
 from harness.model.sources import find, load_policy
-from harness.verbs.trained import doubts, find_trained
+from harness.verbs.trained import find_trained, warnings_about
 from suites import Message, Pair
 
 
@@ -99,13 +99,13 @@ def test_an_adapter_of_another_base_is_refused(source, adapter, model_folder):
     assert find_trained(str(adapter), None, find(str(model_folder))).folder == adapter
 
 
-def test_an_adapter_whose_base_is_not_here_is_doubted(source, adapter, tokenizer):
+def test_an_adapter_whose_base_is_not_here_gives_a_warning(source, adapter, tokenizer):
     changed(adapter / ADAPTER, base_model_name_or_path="/elsewhere/base")
     encoder = make_encoder(tokenizer, template="auto", max_tokens=512, overlong="drop")
     trained = find_trained(str(adapter), None, source)
-    assert "names /elsewhere/base as its base, which is not here" in doubts(trained, source, [], encoder)[0]
+    assert "names /elsewhere/base as its base, which is not here" in warnings_about(trained, source, [], encoder)[0]
     changed(adapter / ADAPTER, base_model_name_or_path="tiny")
-    assert doubts(find_trained(str(adapter), None, source), source, [], encoder) == []
+    assert warnings_about(find_trained(str(adapter), None, source), source, [], encoder) == []
 
 
 def test_an_adapter_that_does_not_fit_is_refused(source, adapter, model_folder):
@@ -128,28 +128,28 @@ def test_an_adapter_of_another_kind_or_without_safetensors_is_refused(source, ad
     assert "save it with safetensors" in refusal(adapter, source)
 
 
-def test_another_chat_template_beside_the_model_is_doubted(source, model_folder, tokenizer):
+def test_another_chat_template_beside_the_model_gives_a_warning(source, model_folder, tokenizer):
     encoder = make_encoder(tokenizer, template="plain", max_tokens=512, overlong="drop")
     pairs = [Pair(str(i), (Message("user", f"{i}?"),), "yes", "no", str(i), "test") for i in range(4)]
     trained = find_trained(str(model_folder), None, source)
-    assert doubts(trained, source, pairs, encoder) == []
+    assert warnings_about(trained, source, pairs, encoder) == []
     template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
     (model_folder / "chat_template.jinja").write_text(template)
-    (doubt,) = doubts(trained, source, pairs, encoder)
-    assert "writes 4 of 4 rows otherwise" in doubt
+    (warning,) = warnings_about(trained, source, pairs, encoder)
+    assert "writes 4 of 4 rows otherwise" in warning
 
 
-def test_cut_rows_and_plain_text_that_was_asked_for_are_no_doubt(source, model_folder, tokenizer):
+def test_cut_rows_and_plain_text_that_was_asked_for_give_no_warning(source, model_folder, tokenizer):
     pairs = [Pair(str(i), (Message("user", f"{i}?" * 30),), "yes", "no", str(i), "test") for i in range(4)]
     trained = find_trained(str(model_folder), None, source)
     cut = make_encoder(tokenizer, template="plain", max_tokens=40, overlong="truncate")
-    assert doubts(trained, source, pairs, cut) == []
+    assert warnings_about(trained, source, pairs, cut) == []
     both = copy.copy(tokenizer)
     both.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
     (model_folder / "chat_template.jinja").write_text(both.chat_template)
     for template in ("plain", "auto"):
         whole = make_encoder(both, template=template, max_tokens=512, overlong="drop")
-        assert doubts(trained, source, pairs, whole) == []
+        assert warnings_about(trained, source, pairs, whole) == []
 
 
 def test_an_adapter_that_lacks_weights_or_holds_nan_is_refused_and_leaves_the_base_alone(source, model, adapter):

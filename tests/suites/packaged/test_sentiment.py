@@ -1,4 +1,4 @@
-"""The gold reward of imdb-sentiment: fitted on some of its texts, it knows praise from blame."""
+"""The known reward of imdb-sentiment: fitted on some of its texts, it knows praise from blame."""
 
 import importlib.util
 

@@ -19,12 +19,12 @@ from tests.harness.conftest import pair_rows, write_jsonl
 SETTINGS = [(name, setting) for name in NAMES for setting in read_recipe(name).settings]
 
 
-def with_known_suite(words: list[str]) -> list[str]:
-    """The words, with a suite that is here in place of one that is not (its settings go with it)."""
-    name = next(word.removeprefix("suite=") for word in words if word.startswith("suite="))
+def with_known_suite(argv: list[str]) -> list[str]:
+    """The argv, with a suite that is here in place of one that is not (its settings go with it)."""
+    name = next(word.removeprefix("suite=") for word in argv if word.startswith("suite="))
     if name in suites.names():
-        return words
-    return ["suite=imdb-sentiment", *(word for word in words if not word.startswith(("suite=", "suite.")))]
+        return argv
+    return ["suite=imdb-sentiment", *(word for word in argv if not word.startswith(("suite=", "suite.")))]
 
 
 def test_every_file_is_a_recipe_and_every_recipe_a_file():
@@ -34,8 +34,8 @@ def test_every_file_is_a_recipe_and_every_recipe_a_file():
 @pytest.mark.parametrize(("name", "setting"), SETTINGS, ids=lambda value: getattr(value, "name", value))
 def test_the_options_of_a_setting_are_accepted_as_plan_would(name, setting):
     recipe = read_recipe(name)
-    words = with_known_suite(recipe.words(setting, tuple(setting.losses), "runs"))
-    options, _ = read_options(words)
+    argv = with_known_suite(recipe.argv(setting, tuple(setting.losses), "runs"))
+    options, _ = read_options(argv)
     assert options.losses == tuple(setting.losses)
     assert options.epochs == recipe.epochs(setting)
     assert options.train_pairs == (1 if "train_pairs=1" in recipe.common else setting.pairs,)

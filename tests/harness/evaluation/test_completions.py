@@ -1,4 +1,4 @@
-"""Answers after training: asked once, kept beside the row, added without training where that can be."""
+"""Completions after training: asked once, kept beside the row, added without training where that can be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import harness.cells.cell
 import results
 from harness.errors import UsageError
-from harness.evaluation.answers import GENERATIONS, read_answers
+from harness.evaluation.completions import GENERATIONS, read_completions
 from results.cells import store
 from suites import rewards
 from tests.harness.conftest import Vowels, comparable, write_jsonl
@@ -34,17 +34,17 @@ def trainings(monkeypatch):
 
 @pytest.fixture
 def vowels():
-    """A gold reward under the name of the tests' suite."""
+    """A known reward under the name of the tests' suite."""
     rewards.register_reward("pairs")(Vowels)
     yield Vowels()
     rewards._makers.pop("pairs")
     rewards.get.cache_clear()
 
 
-def test_every_cell_answers_the_same_test_prompts_and_its_row_says_how(command, tmp_path, capsys):
+def test_every_cell_completes_the_same_test_prompts_and_its_row_says_how(command, tmp_path, capsys):
     command(*ASK, report=True)
     runs = results.read(tmp_path / "runs").set_index("loss")
-    tables = {name: read_answers(folder) for name, folder in cells(tmp_path).items()}
+    tables = {name: read_completions(folder) for name, folder in cells(tmp_path).items()}
     assert set(tables) == {"none", "sft", "dpo"}
     for name, table in tables.items():
         assert list(table["prompt_id"]) == list(tables["none"]["prompt_id"]) and len(table) == 6
@@ -60,7 +60,7 @@ def test_every_cell_answers_the_same_test_prompts_and_its_row_says_how(command, 
     assert "### Generated answers" in report
 
 
-def test_answers_change_no_other_number_and_the_same_command_asks_nothing(command, tmp_path):
+def test_completions_change_no_other_number_and_the_same_command_asks_nothing(command, tmp_path):
     command(*ASK)
     again = command(*ASK)
     command("losses=dpo", out="bare")
@@ -71,7 +71,7 @@ def test_answers_change_no_other_number_and_the_same_command_asks_nothing(comman
 
 
 @pytest.mark.slow
-def test_answers_asked_later_of_cells_without_models_train_them_again_with_a_note(command, tmp_path, trainings):
+def test_completions_asked_later_of_cells_without_models_train_them_again_with_a_note(command, tmp_path, trainings):
     command("losses=dpo")
     before = comparable(results.read(tmp_path / "runs"))
     told = command(*ASK)
@@ -84,7 +84,7 @@ def test_answers_asked_later_of_cells_without_models_train_them_again_with_a_not
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_a_saved_model_answers_later_without_training_and_says_the_same(command, tmp_path, trainings, tuning):
+def test_a_saved_model_completes_prompts_later_without_training_and_says_the_same(command, tmp_path, trainings, tuning):
     words = ("losses=dpo", f"tuning={tuning}", "save=all")
     command(*ASK, *words[1:], out="at-once")
     trained = len(trainings)
@@ -95,14 +95,14 @@ def test_a_saved_model_answers_later_without_training_and_says_the_same(command,
     pd.testing.assert_frame_equal(at_once, later, check_exact=True)
 
 
-def test_the_gold_judge_compares_each_answer_with_the_references(command, tmp_path, trainings, vowels):
+def test_the_gold_judge_compares_each_completion_with_the_references(command, tmp_path, trainings, vowels):
     command(*ASK)
     trained = len(trainings)
-    command(*ASK, "judge=gold")  # the answers are there: nothing is trained for a judge
+    command(*ASK, "judge=gold")  # the completions are there: nothing is trained for a judge
     assert len(trainings) == trained
     runs = results.read(tmp_path / "runs").set_index("loss")
     folders = cells(tmp_path)
-    ours, theirs = read_answers(folders["sft"]), read_answers(folders["none"])
+    ours, theirs = read_completions(folders["sft"]), read_completions(folders["none"])
     gains = [a - b for a, b in zip(*(vowels.score([], list(t["answer"])) for t in (ours, theirs)), strict=True)]
     wins = [1.0 if gain > 0 else 0.5 if gain == 0 else 0.0 for gain in gains]
     assert runs.loc["sft", "gold_reward_gain"] == pytest.approx(sum(gains) / 6)
@@ -122,22 +122,22 @@ def test_training_once_more_keeps_what_was_added(command, tmp_path):
     assert command(*ASK, "controls=false").trained == []
 
 
-def test_prompts_of_a_file_are_answered_instead(command, tmp_path):
+def test_prompts_of_a_file_are_completed_instead(command, tmp_path):
     path = write_jsonl(tmp_path / "asked.jsonl", [{"prompt": f"say {n}", "id": f"mine-{n}"} for n in range(4)])
     command("losses=dpo", "controls=false", "generate=3", f"prompts={path}", "max_new_tokens=4", "temperature=0")
     (folder,) = cells(tmp_path).values()
-    assert list(read_answers(folder)["prompt_id"]) == ["mine-0", "mine-1", "mine-2"]
-    assert pd.isna(results.read(tmp_path / "runs")["kl"][0])  # greedy answers are no sample of the policy
+    assert list(read_completions(folder)["prompt_id"]) == ["mine-0", "mine-1", "mine-2"]
+    assert pd.isna(results.read(tmp_path / "runs")["kl"][0])  # greedy completions are no sample of the policy
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         (("generate=9",), ["generate=9: there are 8 prompts", "raise eval_pairs"]),
-        (("generate=4", "judge=gold"), ["judge=gold: suite 'pairs' has no gold reward", "imdb-sentiment"]),
+        (("generate=4", "judge=gold"), ["judge=gold: suite 'pairs' has no known reward", "imdb-sentiment"]),
         (("judge=gold",), ["generate=0", "add generate=128"]),
         (("generate=4", "judge=gold", "controls=false"), ["control `none`", "controls=true", "judge.baseline=chosen"]),
-        (("generate=4", "refusal=rule", "controls=false"), ["refusal= reads the answers", "controls=true"]),
+        (("generate=4", "refusal=rule", "controls=false"), ["refusal= reads the completions", "controls=true"]),
         (("prompts=p.csv",), ["prompts=", "generate=0"]),
         (("generate=2", "prompts=none.jsonl"), ["prompts: no such file"]),
         (("generate=2", "top_p=1.5"), ["top_p", "<= 1"]),

@@ -1,4 +1,4 @@
-"""Files in pieces: what arrives is what was sent, cells are replaced whole, and no name leads out of its folder."""
+"""Files in chunks: what arrives is what was sent, cells are replaced whole, and no name leads out of its folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import parcels
-from harness.engines.parcels import Piece, cell_files, deliver, keep, pieces, put
+from harness.engines import file_chunks
+from harness.engines.file_chunks import Chunk, cell_files, chunks, deliver, keep, put
 
 
 def written(folder: Path, **files: str) -> Path:
@@ -22,12 +22,12 @@ def content(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_files_arrive_as_they_were_sent_however_small_the_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(parcels, "PIECE", 4)
+def test_files_arrive_as_they_were_sent_however_small_the_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_chunks, "CHUNK_BYTES", 4)
     here = written(tmp_path / "here", a_json="ten letters", model__b_txt="12345678", empty_txt="")
-    for piece in pieces(here, cell_files(here, model=True)):
-        assert len(piece.content) <= 4
-        put(tmp_path / "there", piece)
+    for chunk in chunks(here, cell_files(here, model=True)):
+        assert len(chunk.content) <= 4
+        put(tmp_path / "there", chunk)
     assert content(tmp_path / "there") == content(here)
 
 
@@ -48,8 +48,8 @@ def test_a_delivered_cell_is_what_arrived_and_keeps_claim_and_model(tmp_path):
 
 def test_the_row_is_moved_last_so_that_a_cut_leaves_no_finished_cell(tmp_path, monkeypatch):
     cell = written(tmp_path / "cell", row_json="old", log_txt="old")
-    parcel = written(cell / ".parcel.tmp", row_json="new", log_txt="new", pairs_txt="new")
-    real, moved = parcels.os.replace, []
+    arrived = written(cell / ".parcel.tmp", row_json="new", log_txt="new", pairs_txt="new")
+    real, moved = file_chunks.os.replace, []
 
     def cut(source, target):
         if len(moved) == 1:
@@ -57,20 +57,20 @@ def test_the_row_is_moved_last_so_that_a_cut_leaves_no_finished_cell(tmp_path, m
         moved.append(Path(target).name)
         real(source, target)
 
-    monkeypatch.setattr(parcels.os, "replace", cut)
+    monkeypatch.setattr(file_chunks.os, "replace", cut)
     with pytest.raises(KeyboardInterrupt):
-        deliver(parcel, cell)
+        deliver(arrived, cell)
     assert moved != ["row.json"] and not (cell / "row.json").exists()
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../x", ""])
 def test_a_name_that_leads_out_of_the_folder_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="no name of a file"):
-        put(tmp_path / "in", Piece(name, 0, b"x"))
+        put(tmp_path / "in", Chunk(name, 0, b"x"))
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_a_cache_keeps_what_it_has(tmp_path):
     cache = written(tmp_path / "cache", a__known_txt="here")
-    keep(written(tmp_path / "parcel", a__known_txt="other", b__new_txt="new"), cache)
+    keep(written(tmp_path / "received", a__known_txt="other", b__new_txt="new"), cache)
     assert content(cache) == {"a/known.txt": "here", "b/new.txt": "new"}

@@ -1,4 +1,4 @@
-"""The knobs of the training rows: exact, nested, the same for every loss, and unseen by everything else."""
+"""Perturbations of the training rows: exact, nested, the same for every loss, and unseen by everything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import harness.training.loop
 import results
 from harness.cells.inputs import rows_to_train_on
-from harness.data.knobs import PLAIN, Knobs, combinations, flip, flips
+from harness.data.perturbations import PLAIN, Perturbations, combinations, flip, flips
 from harness.data.tokens import Row
 from harness.options.cards import make
 from harness.progress import silent
@@ -34,7 +34,7 @@ def scored_rows(count: int) -> list[dict]:
 @pytest.fixture
 def loaded(source, tokenizer, tmp_path):
     def load(rows=None, **changes):
-        path = write_jsonl(tmp_path / "knobs.jsonl", scored_rows(200) if rows is None else rows)
+        path = write_jsonl(tmp_path / "rows.jsonl", scored_rows(200) if rows is None else rows)
         values = {"suite": str(path), "losses": ["dpo"], "train_pairs": 64, "eval_pairs": 8, **changes}
         return rows_to_train_on(make(values), source, tokenizer, silent())
 
@@ -52,65 +52,74 @@ def test_which_labels_are_wrong_depends_on_the_seed_and_not_on_the_order_of_the_
     assert flips(ROWS, 0.2, seed=0) == flips(ROWS[::-1], 0.2, seed=0) != flips(ROWS, 0.2, seed=1)
 
 
-def test_a_wrong_label_swaps_the_answers_and_leaves_the_scores_in_their_places():
+def test_a_wrong_label_swaps_the_completions_and_leaves_the_scores_in_their_places():
     wrong = flip(row(1, scores=(5.0, 2.0)))
-    assert wrong.answers == row(1).answers[::-1] and wrong.scores == (5.0, 2.0) and wrong.id == "id1"
+    assert wrong.completions == row(1).completions[::-1] and wrong.scores == (5.0, 2.0) and wrong.id == "id1"
     single = Row("x", "c", "train", (1,), ((2,),), desirable=True)
-    assert flip(single).desirable is False and flip(single).answers == single.answers
+    assert flip(single).desirable is False and flip(single).completions == single.completions
 
 
 def test_the_plain_draw_says_nothing_and_the_others_what_they_change():
-    assert PLAIN.words == "" and PLAIN.changed == {} and PLAIN.train_pairs == 512
-    knobs = Knobs(64, label_noise=0.2, length_balance=True, min_margin=0.5)
-    assert knobs.words == "suite.label_noise=0.2 suite.length_balance=true suite.min_margin=0.5"
-    assert knobs.clean == Knobs(64, 0.0, True, 0.5)
+    assert PLAIN.description == "" and PLAIN.changed == {} and PLAIN.train_pairs == 512
+    perturbations = Perturbations(64, label_noise=0.2, length_balance=True, min_margin=0.5)
+    assert perturbations.description == "suite.label_noise=0.2 suite.length_balance=true suite.min_margin=0.5"
+    assert perturbations.clean == Perturbations(64, 0.0, True, 0.5)
 
 
-def test_every_combination_of_the_knobs_is_a_setting():
+def test_every_combination_of_the_perturbations_is_a_setting():
     options = make({"suite": "x", "losses": "dpo", "train_pairs": (32, 64), "label_noise": (0, 0.1)})
-    assert combinations(options) == [Knobs(32), Knobs(32, 0.1), Knobs(64), Knobs(64, 0.1)]
+    assert combinations(options) == [
+        Perturbations(32),
+        Perturbations(32, 0.1),
+        Perturbations(64),
+        Perturbations(64, 0.1),
+    ]
 
 
 def test_fewer_training_rows_are_some_of_the_more(loaded):
     data = loaded(train_pairs=(16, 32, 64))
-    small, middle, large = ({r.id for r in data.training_rows(1, Knobs(n))} for n in (16, 32, 64))
+    small, middle, large = ({r.id for r in data.training_rows(1, Perturbations(n))} for n in (16, 32, 64))
     assert small < middle < large and [len(ids) for ids in (small, middle, large)] == [16, 32, 64]
 
 
-def test_a_balanced_draw_has_as_many_longer_as_shorter_chosen_answers(loaded):
+def test_a_balanced_draw_has_as_many_longer_as_shorter_chosen_completions(loaded):
     data = loaded(train_pairs=(16, 32), length_balance=True)
-    drawn = {n: data.training_rows(0, Knobs(n, length_balance=True)) for n in (16, 32)}
+    drawn = {n: data.training_rows(0, Perturbations(n, length_balance=True)) for n in (16, 32)}
     for count, rows in drawn.items():
-        gaps = [len(r.answers[0]) - len(r.answers[1]) for r in rows]
+        gaps = [len(r.completions[0]) - len(r.completions[1]) for r in rows]
         assert sum(gap > 0 for gap in gaps) == sum(gap < 0 for gap in gaps) == count // 2
     assert {r.id for r in drawn[16]} < {r.id for r in drawn[32]}
-    plain = [len(r.answers[0]) - len(r.answers[1]) for r in data.training_rows(0, Knobs(32))]
+    plain = [len(r.completions[0]) - len(r.completions[1]) for r in data.training_rows(0, Perturbations(32))]
     assert sum(gap > 0 for gap in plain) != sum(gap < 0 for gap in plain)
 
 
 def test_a_margin_keeps_the_pairs_whose_scores_lie_far_enough_apart(loaded):
     data = loaded(train_pairs=32, min_margin=0.5)
-    kept = data.training_rows(0, Knobs(len(data.pool), min_margin=0.5))
+    kept = data.training_rows(0, Perturbations(len(data.pool), min_margin=0.5))
     expected = {r.id for r in data.pool if r.scores and r.scores[0] - r.scores[1] >= 0.5}
     assert {r.id for r in kept} == expected and 32 <= len(expected) < len(data.pool)
-    assert data.count(Knobs(32, min_margin=0.5)) == 32
+    assert data.count(Perturbations(32, min_margin=0.5)) == 32
 
 
-def test_the_knobs_leave_evaluation_and_mismatched_answers_alone(loaded):
+def test_the_perturbations_leave_evaluation_and_mismatched_completions_alone(loaded):
     plain = loaded()
     turned = loaded(label_noise=0.5, length_balance=True, min_margin=0.3, train_pairs=32)
     assert (plain.validation, plain.test) == (turned.validation, turned.test)
     assert plain.mismatched == turned.mismatched and plain.pool_digest == turned.pool_digest
-    clean, noisy = turned.draw(0, Knobs(32)), turned.draw(0, Knobs(32, 0.5))
+    clean, noisy = turned.draw(0, Perturbations(32)), turned.draw(0, Perturbations(32, 0.5))
     assert clean.rows == noisy.rows and len(noisy.flipped) == 16
-    wrong = [r.id for r, as_trained in zip(noisy.rows, noisy.training, strict=True) if r.answers != as_trained.answers]
+    wrong = [
+        r.id
+        for r, as_trained in zip(noisy.rows, noisy.training, strict=True)
+        if r.completions != as_trained.completions
+    ]
     assert set(wrong) == noisy.flipped
 
 
-def test_noise_changes_the_digest_of_the_training_rows_and_no_other_knob_value_shares_it(loaded):
+def test_noise_changes_the_digest_of_the_training_rows_and_no_other_perturbation_shares_it(loaded):
     data = loaded()
-    digests = [data.training_digest(0, Knobs(64, noise)) for noise in (0.0, 0.1, 0.2)]
-    assert len(set(digests)) == 3 and digests[0] == data.digest(data.training_rows(0, Knobs(64)))
+    digests = [data.training_digest(0, Perturbations(64, noise)) for noise in (0.0, 0.1, 0.2)]
+    assert len(set(digests)) == 3 and digests[0] == data.digest(data.training_rows(0, Perturbations(64)))
 
 
 @pytest.mark.parametrize(
@@ -121,17 +130,17 @@ def test_noise_changes_the_digest_of_the_training_rows_and_no_other_knob_value_s
         ({"min_margin": 5.0, "train_pairs": 64}, ["batch_size=16", "0 under suite.min_margin=5"]),
     ],
 )
-def test_more_rows_than_a_knob_leaves_are_refused_with_what_there_is(loaded, changes, parts):
+def test_more_rows_than_a_perturbation_leaves_are_refused_with_what_there_is(loaded, changes, parts):
     with pytest.raises(ValueError) as caught:
         loaded(**changes)
     assert all(part in str(caught.value) for part in parts)
 
 
 def test_a_margin_needs_scores_and_a_balance_needs_pairs(loaded):
-    with pytest.raises(ValueError, match="min_margin=0.5: knobs has no pairs with both scores"):
+    with pytest.raises(ValueError, match="min_margin=0.5: rows has no pairs with both scores"):
         loaded(pair_rows(120), min_margin=0.5)
     single = [{"prompt": r["prompt"], "completion": r["chosen"], "label": True} for r in pair_rows(120)]
-    with pytest.raises(ValueError, match="length_balance compares two answers"):
+    with pytest.raises(ValueError, match="length_balance compares two completions"):
         loaded(single, length_balance=True, train_pairs=32)
 
 
@@ -142,7 +151,7 @@ def test_a_noise_sweep_trains_each_loss_on_the_same_rows_and_measures_the_refere
     real = harness.training.loop.accumulate_gradient
 
     def watched(scorer, job, batch, state):
-        seen.setdefault((job.cell, job.loss.name), []).extend((r.id, r.answers) for r in batch.rows)
+        seen.setdefault((job.cell, job.loss.name), []).extend((r.id, r.completions) for r in batch.rows)
         return real(scorer, job, batch, state)
 
     monkeypatch.setattr(harness.training.loop, "accumulate_gradient", watched)

@@ -1,6 +1,6 @@
-"""The knobs of the training rows: how many, how noisy, of which lengths, how far apart in score.
+"""Perturbations of the training rows: how many, how noisy, of which lengths, how far apart in score.
 
-They are declared axes. Evaluation rows, the reference store and KTO's mismatched answers do not depend on
+They are declared axes. Evaluation rows, the reference store and KTO's mismatched completions do not depend on
 label noise: a pair whose sides change places is still the same two texts.
 """
 
@@ -19,12 +19,12 @@ from suites.rows import Rows
 
 
 @dataclass(frozen=True)
-class Knobs:
+class Perturbations:
     """What a trial does to its training rows; the defaults are a plain draw.
 
     train_pairs:    rows asked for; fewer where that is a default that the pool cannot give.
     label_noise:    share of them whose label is wrong.
-    length_balance: equal numbers with the longer and with the shorter answer chosen, by tokens.
+    length_balance: equal numbers with the longer and with the shorter completion chosen, by tokens.
     min_margin:     least score_chosen - score_rejected; None keeps every pair.
     """
 
@@ -34,46 +34,46 @@ class Knobs:
     min_margin: float | None = None
 
     @property
-    def clean(self) -> Knobs:
+    def clean(self) -> Perturbations:
         """The same rows with their own labels."""
         return replace(self, label_noise=0.0)
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The knobs that are not at their defaults."""
+        """The perturbations that are not at their defaults."""
         return {name: value for name, value in vars(self).items() if value != getattr(PLAIN, name)}
 
     @property
-    def words(self) -> str:
-        """The changed knobs as they are typed, without the number of rows; empty for a plain draw."""
+    def description(self) -> str:
+        """The changed perturbations as they are typed, without the number of rows; empty for a plain draw."""
         return " ".join(f"suite.{name}={shown(value)}" for name, value in self.changed.items() if name != "train_pairs")
 
 
-PLAIN = Knobs()
+PLAIN = Perturbations()
 
 
 def shown(value: bool | float) -> str:
-    """The value of a knob as it is typed."""
+    """The value of a perturbation as it is typed."""
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
-def of_start(options: Options) -> Knobs:
-    """The training rows of `start=sft`: one start for all cells, so no knob but their number acts on it."""
-    return Knobs(options.train_pairs[0])
+def start_perturbations(options: Options) -> Perturbations:
+    """Those of `start=sft`: it is one start for all cells, so no perturbation but the number of rows acts on it."""
+    return Perturbations(options.train_pairs[0])
 
 
-def combinations(options: Options) -> list[Knobs]:
-    """Every setting of the knobs that the options ask for."""
+def combinations(options: Options) -> list[Perturbations]:
+    """Every setting of the perturbations that the options ask for."""
     axes = (options.train_pairs, options.label_noise, options.length_balance, options.min_margin)
-    return [Knobs(*values) for values in itertools.product(*axes)]
+    return [Perturbations(*values) for values in itertools.product(*axes)]
 
 
-def eligible(pool: Sequence[Row], knobs: Knobs) -> Sequence[Row]:
+def eligible(pool: Sequence[Row], perturbations: Perturbations) -> Sequence[Row]:
     """The rows that min_margin keeps; a row without scores has no margin."""
-    if knobs.min_margin is None:
+    if perturbations.min_margin is None:
         return pool
     scores = enumerate(values_of(pool, "scores"))
-    return taken(pool, [place for place, pair in scores if pair and pair[0] - pair[1] >= knobs.min_margin])
+    return taken(pool, [place for place, pair in scores if pair and pair[0] - pair[1] >= perturbations.min_margin])
 
 
 class Draw(NamedTuple):
@@ -109,4 +109,4 @@ def flip(row: Row) -> Row:
     """
     if row.desirable is not None:
         return replace(row, desirable=not row.desirable)
-    return replace(row, answers=row.answers[::-1])
+    return replace(row, completions=row.completions[::-1])

@@ -1,4 +1,4 @@
-"""The generated answers of finished cells, as tables: the policy's, the reference's, the chosen ones, their prompts."""
+"""The completions of finished cells as tables: the policy's, the reference's, the chosen ones, their prompts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from harness.data.dataset import Data
 
-_TURN_TO_COME = plain_text(())  # what a transcript ends with where an answer is to follow
+_TURN_TO_COME = plain_text(())  # what a transcript ends with where a completion is to follow
 
 
-class Asked(NamedTuple):
-    """A prompt as judges read it, with the suite's chosen answer and its length in tokens, where there is one."""
+class JudgePrompt(NamedTuple):
+    """A prompt as judges read it, with the suite's chosen completion and its length in tokens, where there is one."""
 
     prompt: str
     chosen: str | None = None
@@ -30,11 +30,11 @@ class Asked(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A finished cell with its row and its answers: prompt_id, cluster_id, sample, answer, tokens, prompt (or None)."""
+    """A finished cell, its row and its completions: prompt_id, cluster_id, sample, answer, tokens, prompt (or None)."""
 
     folder: Path
     row: Mapping[str, Any]
-    answers: pd.DataFrame
+    completions: pd.DataFrame
 
     @property
     def label(self) -> str:
@@ -48,17 +48,19 @@ def transcript(prompt: Sequence[Message]) -> str:
     return users[0] if len(users) == len(prompt) == 1 else plain_text(prompt).removesuffix(_TURN_TO_COME).strip()
 
 
-def prompts_of(data: Data) -> dict[str, Asked]:
+def prompts_of(data: Data) -> dict[str, JudgePrompt]:
     """The prompts of a run's held-out rows by row id."""
     rows, found = (*data.validation, *data.test), {}
     for row, text in zip(rows, data.texts(rows), strict=True):
         chosen = getattr(text, "chosen", None)
-        found[row.id] = Asked(transcript(text.prompt), chosen, len(row.answers[0]) if chosen is not None else None)
+        found[row.id] = JudgePrompt(
+            transcript(text.prompt), chosen, len(row.completions[0]) if chosen is not None else None
+        )
     return found
 
 
 def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
-    """A finished cell with its answers, or those of another file of the kind.
+    """A finished cell with its completions, or those of another file of the kind.
 
     Raises: JudgeError where it has none that can be read.
     """
@@ -68,7 +70,7 @@ def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
     if not store.is_done(folder):
         raise JudgeError(f"{folder} holds no finished cell; run its command again")
     if not path.is_file():
-        raise JudgeError(f"{folder} has no generated answers to judge; run its command with generate=N")
+        raise JudgeError(f"{folder} has no generated completions to judge; run its command with generate=N")
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
@@ -79,17 +81,17 @@ def read_cell(folder: Path, file: str = GENERATIONS) -> Cell:
             rows.append({"sample": 0, "tokens": None, "prompt": None, **record, **names})
         except (ValueError, KeyError, TypeError) as error:
             raise JudgeError(
-                f"{path}, line {number}: not an answer ({type(error).__name__}: {error}); a line is a "
+                f"{path}, line {number}: no completion ({type(error).__name__}: {error}); a line is a "
                 "JSON object with prompt_id, cluster_id and answer"
             ) from None
     if not rows:
-        raise JudgeError(f"{path} holds no answer; run its command with generate=N")
+        raise JudgeError(f"{path} holds no completion; run its command with generate=N")
     return Cell(folder, store.read_row(folder), pd.DataFrame(rows))
 
 
-def prompt_table(cell: Cell, prompts: Mapping[str, Asked]) -> pd.DataFrame:
-    """prompt_id, cluster_id, prompt of each prompt answered: the text beside the answer, else the run's."""
-    table = cell.answers.drop_duplicates("prompt_id")[["prompt_id", "cluster_id", "prompt"]]
+def prompt_table(cell: Cell, prompts: Mapping[str, JudgePrompt]) -> pd.DataFrame:
+    """prompt_id, cluster_id, prompt of each prompt: the text beside the completion, else the run's."""
+    table = cell.completions.drop_duplicates("prompt_id")[["prompt_id", "cluster_id", "prompt"]]
     known = [
         text if isinstance(text, str) else prompts[name].prompt if name in prompts else None
         for name, text in zip(table["prompt_id"], table["prompt"], strict=True)
@@ -97,8 +99,10 @@ def prompt_table(cell: Cell, prompts: Mapping[str, Asked]) -> pd.DataFrame:
     return table.assign(prompt=known).dropna(subset="prompt")
 
 
-def baseline_answers(cell: Cell, cells: Sequence[Cell], baseline: str, prompts: Mapping[str, Asked]) -> pd.DataFrame:
-    """What the cell's answers are compared with. Raises: JudgeError where nobody gave it."""
+def baseline_completions(
+    cell: Cell, cells: Sequence[Cell], baseline: str, prompts: Mapping[str, JudgePrompt]
+) -> pd.DataFrame:
+    """What the cell's completions are compared with. Raises: JudgeError where nobody gave it."""
     import pandas as pd
 
     if baseline == "chosen":
@@ -108,16 +112,18 @@ def baseline_answers(cell: Cell, cells: Sequence[Cell], baseline: str, prompts: 
             if asked.chosen is not None
         ]
         if not rows:
-            raise JudgeError("judge.baseline=chosen: this suite has no chosen answers; use judge.baseline=reference")
+            raise JudgeError(
+                "judge.baseline=chosen: this suite has no chosen completions; use judge.baseline=reference"
+            )
         return pd.DataFrame(rows)
-    return reference_answers(cell, cells)
+    return reference_completions(cell, cells)
 
 
-def reference_answers(cell: Cell, cells: Sequence[Cell]) -> pd.DataFrame:
-    """The answers of the cell's reference: the control `none` of its protocol. Raises: JudgeError without one."""
+def reference_completions(cell: Cell, cells: Sequence[Cell]) -> pd.DataFrame:
+    """The completions of the cell's reference: the baseline `none` of its protocol. Raises: JudgeError without one."""
     for other in cells:
         if other.row["loss"] == "none" and other.row["protocol"] == cell.row["protocol"]:
-            return other.answers
+            return other.completions
     raise JudgeError(
-        "the reference's answers are missing: they are those of the control `none`; run with controls=true"
+        "the reference's completions are missing: they are those of the baseline `none`; run with controls=true"
     )

@@ -1,4 +1,4 @@
-"""Two processes that speak to each other through files on a disk that their machines share, and the one that works.
+"""Message queues of two processes, as files on a disk that their machines share, and the worker at one end.
 
 Each direction is a file of JSON lines that one side appends to and the other reads on from where it was. It is opened
 anew each time, so that a network file system shows what the other side wrote.
@@ -18,16 +18,16 @@ from typing import Any
 import torch
 
 from harness.engines.protocol import Message
-from harness.engines.worker import Duty, Relay, Worker, ending, register_losses
+from harness.engines.worker import RemoteProgress, Worker, WorkerConfig, ending, register_losses
 
-ORDERS, ANSWERS = "orders.jsonl", "answers.jsonl"
+TO_WORKER, FROM_WORKER = "orders.jsonl", "answers.jsonl"
 HERE, CELL, STILL_HERE, LEAVE = "here", "cell", "still here", "leave"
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_OF_SILENCE = 600.0  # after which a worker without a cell takes its command for dead
 
 
-class Lines:
-    """One direction."""
+class MessageQueue:
+    """The messages of one direction."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
@@ -40,7 +40,7 @@ class Lines:
             os.fsync(file.fileno())
 
     def fresh(self) -> list[Message]:
-        """The whole lines that are new."""
+        """The messages that are new; a line that is half written waits."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -52,29 +52,29 @@ class Lines:
         return [tuple(json.loads(line)) for line in whole.splitlines()]
 
 
-def serve(duty: Duty, folder: str) -> None:
-    """The life of a worker: it says who it is, then runs the cells that are asked for until it is told to leave.
+def serve(config: WorkerConfig, folder: str) -> None:
+    """The life of a worker: it says who it is, then runs the cells of its messages until one tells it to leave.
 
     One whose command has said nothing for SECONDS_OF_SILENCE leaves too.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR2):  # cancelled, or at the end of its time: the claim is given up
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # cancelled, or at the end of its time: the lock is given up
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    torch.set_num_threads(duty.sweep.machine.threads)
-    register_losses(duty)
-    answers, orders = Lines(Path(folder) / ANSWERS), Lines(Path(folder) / ORDERS)
-    trials = {duty.sweep.identity.cell_id(trial): trial for trial in duty.todo}
-    worker = Worker(duty.sweep, duty.todo, Relay(answers.append), duty.workers, duty.micro_tokens)
-    answers.append(HERE, socket.gethostname(), os.getpid())
+    torch.set_num_threads(config.sweep.machine.threads)
+    register_losses(config)
+    from_worker, to_worker = MessageQueue(Path(folder) / FROM_WORKER), MessageQueue(Path(folder) / TO_WORKER)
+    trials = {config.sweep.identity.cell_id(trial): trial for trial in config.todo}
+    worker = Worker(config.sweep, config.todo, RemoteProgress(from_worker.append), config.workers, config.micro_tokens)
+    from_worker.append(HERE, socket.gethostname(), os.getpid())
     heard = time.monotonic()
     while time.monotonic() - heard < SECONDS_OF_SILENCE:
-        for kind, *content in orders.fresh():
+        for kind, *content in to_worker.fresh():
             if kind == LEAVE:
                 return
             if kind == CELL:
                 cell, save = content
                 end = ending(worker, trials[cell], save=save)
-                answers.append(*end)
-                if end[0] != "ended" or worker.worn:
+                from_worker.append(*end)
+                if end[0] != "ended" or worker.should_restart:
                     return
             heard = time.monotonic()
         time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,4 +1,4 @@
-"""What papers and tutorials say about training, each claim with its source: `results/published/phenomena.csv`.
+"""What papers and tutorials say about training, each finding with its source: `results/published/phenomena.csv`.
 
 Most are signs (this falls, that one is above the other), because the models here are smaller than theirs.
 """
@@ -16,18 +16,18 @@ TABLE = "phenomena"
 
 
 def signed(
-    row: str, claim: str, values: Sequence[float], *, quantity: str = "", note: str = "", follows: bool = False
+    row: str, finding: str, values: Sequence[float], *, quantity: str = "", note: str = "", follows: bool = False
 ) -> Check:
-    """A claimed sign beside values measured over runs, one a seed.
+    """A published sign beside values measured over runs, one a seed.
 
-    claim: the row of the table, `WHO: WHAT`; quantity: what is shown, WHAT where it is not given.
+    finding: the row of the table, `WHO: WHAT`; quantity: what is shown, WHAT where it is not given.
     """
-    figure = figure_of(claim, "sign")
+    figure = figure_of(finding, "sign")
     above = figure.value > 0
     limit = {"low": 0.0} if above else {"high": 0.0}
     return phenomenon(
         row,
-        quantity or claim.partition(": ")[2],
+        quantity or finding.partition(": ")[2],
         f"{'> 0' if above else '< 0'} ({source(figure)})",
         values,
         **limit,
@@ -36,11 +36,11 @@ def signed(
     )
 
 
-def figure_of(claim: str, quantity: str) -> Figure:
+def figure_of(finding: str, quantity: str) -> Figure:
     """One line of the table. Raises: LookupError where there is none."""
-    found = _lines().get((claim, quantity))
+    found = _lines().get((finding, quantity))
     if found is None:
-        raise LookupError(f"no published {quantity} of {claim!r} in {TABLE}.csv")
+        raise LookupError(f"no published {quantity} of {finding!r} in {TABLE}.csv")
     return found
 
 
