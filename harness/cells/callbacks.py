@@ -69,8 +69,8 @@ class Evaluations(Callback):
 
     def tables(self) -> dict[int, DataFrame]:
         """Step -> its table, for all that were due; those of an earlier process are read."""
-        earlier = {step: kept_table(self.folder, step) for step in self.due - self.measured.keys()}
-        return self.measured | earlier
+        missing = self.due - self.measured.keys()
+        return self.measured | ({step: kept_table(self.folder, step) for step in missing} if self.folder else {})
 
     def _measure(self, step: int) -> DataFrame:
         rows, scores = self.loaded.data_rows, self.loaded.evaluate(self.model)

@@ -30,6 +30,7 @@ from harness.evaluation.pair_table import pair_table
 from harness.experiment.identity import Identity
 from harness.experiment.trial import Trial
 from harness.model.policy import WrongWeights
+from harness.model.sources import Source
 from harness.redaction import redacted
 from harness.training.callbacks import Callback
 from harness.training.checkpoint import Checkpoints
@@ -108,7 +109,7 @@ def run_cell(
     row |= runner.additions.of_model(trial)
     measured.pairs = runner.additions.on_pairs(measured.pairs)  # from here on the trained weights may be gone
     addition = runner.additions.of_reference() if trial.loss == "none" else runner.additions.of_policy(measured.outputs)
-    row |= _numbers(loaded, trial, measured, row | addition.columns) | clock.cost(loaded)
+    row |= _numbers(loaded, trial, measured, {**row, **addition.columns}) | clock.cost(loaded)
     return _store(runner, trial, places, row, measured, addition, log)
 
 
@@ -210,22 +211,21 @@ def measured_together(
     if ranks.sharded():
         _ = loaded.noise_floors  # passes of the model that rank 0 cannot make alone
     if trial.external_checkpoint is not None:
-        return _measure_external(runner, trial)
+        return _measure_external(runner, trial.external_checkpoint)
     return _measure_untrained(loaded) if trial.loss == "none" else _train(runner, trial, places, before, log)
 
 
-def _measure_external(runner: CellRunner, trial: Trial) -> _Measured:
+def _measure_external(runner: CellRunner, external: Source) -> _Measured:
     """An external checkpoint, at step 0, because no step was taken here."""
     loaded = runner.loaded
     reference = loaded.evaluation_reference
     runner.additions.prepare()
-    model = loaded.policy.load(trial.external_checkpoint.folder)
+    model = loaded.policy.load(external.folder)
     policy = loaded.evaluate(model)
     broken = sum(not all(completion.isfinite().all() for completion in row) for row in policy)
     if broken:
         raise NonFinite(
-            f"{trial.external_checkpoint.name}: log-probs of {broken} of {len(policy)} rows are not finite; "
-            "its weights overflow"
+            f"{external.name}: log-probs of {broken} of {len(policy)} rows are not finite; its weights overflow"
         )
     return _Measured(pair_table(loaded.data_rows, policy, reference, 0), [], runner.additions.ask(model))
 
@@ -241,13 +241,13 @@ def _train(runner: CellRunner, trial: Trial, places: Places, before: Before | No
 
     loaded = runner.loaded
     weights = before.weights if before else None
-    data = collect(loaded, trial, weights) if before else None
+    data = collect(loaded, trial, before.weights) if before else None
     job = loaded.job(trial, loaded.identity.cell_id(trial), data, weights)
     _ = loaded.evaluation_reference  # before the policy begins: it is of the starting weights
     runner.additions.prepare()
     checkpoints = _checkpoints(loaded, places)
-    model = loaded.policy.begin(trial.seed, weights)
-    evaluations = Evaluations(loaded, model, job, checkpoints and checkpoints.folder, runner.callbacks)
+    model = loaded.policy.begin(trial.training_seed, weights)
+    evaluations = Evaluations(loaded, model, job, checkpoints.folder if checkpoints else None, runner.callbacks)
     callbacks = [loaded, StepLog(log, loaded.progress, job.feed.steps), *runner.callbacks, evaluations]
     curve = train(loaded.trainer(model), job, callbacks, checkpoints)
     tables = evaluations.tables()

@@ -60,7 +60,7 @@ def _of_cell(identity: Identity, trial: Trial) -> dict[str, Any]:
         "protocol": identity.protocol,
         "cell": identity.cell_id(trial),
         "round": trial.round if trial.lr is not None else None,
-        "parent": identity.cell_id(trial.parent) if later else None,
+        "parent": identity.cell_id(trial.parent) if trial.parent else None,
         "reference": reference_of(trial, identity.options) if later else None,
         "rated_by": identity.rollout.scorer if later else None,
     }
@@ -101,10 +101,10 @@ def rows_of(data: Data, trial: Trial, options: Options) -> dict[str, Any]:
     """The columns of the training rows."""
     if trial.lr is None:
         return _PENDING | {"train_pairs": 0, "dropped_pairs": 0}
-    count = len(data.training_rows(trial.seed, trial.perturbations))
+    count = len(data.training_rows(trial.training_seed, trial.perturbations))
     return {
         "train_pairs": count,
         "pool_pairs": len(eligible(data.pool, trial.perturbations)),
         "dropped_pairs": count % options.batch_size * options.epochs,
-        "train_rows_digest": data.training_digest(trial.seed, trial.perturbations)[:12],
+        "train_rows_digest": data.training_digest(trial.training_seed, trial.perturbations)[:12],
     }

@@ -44,7 +44,7 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
     external = [trial for trial in trials if trial.external_checkpoint]
     train, evaluate = 0, held_out * (bool(trials) + len(external))
     for trial in trained:
-        tokens = _tokens(data.training_rows(trial.seed, trial.perturbations)) * options.epochs
+        tokens = _tokens(data.training_rows(trial.training_seed, trial.perturbations)) * options.epochs
         needs = losses.get(trial.loss).needs
         # A mismatched completion is one forward of about a row, a third of a step.
         train += tokens + (tokens // 3 if "mismatched" in needs else 0)
@@ -52,7 +52,7 @@ def work(options: Options, data: Data, trials: Sequence[Trial]) -> Work:
         if trial.round > 1:  # written one at a time, each token costs about two; then the reference reads them
             evaluate += 2 * round_tokens(data, trial.perturbations)
             train += tokens // 3 if reference_of(trial, options) else 0
-    if data.expected:
+    if data.expected and data.sampled:
         rows = len(data.suite.rows) * data.sampled.samples
         evaluate += 2 * rows * data.sampled.max_new_tokens
     for seed, perturbations in measured_draws(trained):
@@ -71,7 +71,7 @@ def measured_draws(trials: Sequence[Trial]) -> list[tuple[int, Perturbations]]:
     """Seed and perturbations of each set of training rows that the reference is measured on; noise makes no new one."""
     first = [trial for trial in trials if trial.lr is not None and trial.round == 1]
     needing = [trial for trial in first if "reference" in losses.get(trial.loss).needs]
-    return list(dict.fromkeys((trial.seed, trial.perturbations.clean) for trial in needing))
+    return list(dict.fromkeys((trial.training_seed, trial.perturbations.clean) for trial in needing))
 
 
 def _tokens(rows: Sequence[Row]) -> int:

@@ -46,7 +46,8 @@ class Before:
     def table(self) -> DataFrame:
         """Its last evaluation, which is this round's evaluation before the first update: the same rows and weights."""
         pairs = read_parquet(self.places.pairs, PAIR_COLUMNS, "pair")
-        return pairs[pairs["step"] == pairs["step"].max()].assign(step=0)
+        last: DataFrame = pairs[pairs["step"] == pairs["step"].max()].assign(step=0)
+        return last
 
 
 def collect(loaded: LoadedModel, trial: Trial, weights: Path) -> Data:
@@ -99,7 +100,7 @@ def _trained_on(data: Data, drafts: Iterable[Any], tally: Tally, trial: Trial) -
             tally,
             name=data.suite.name,
             kind=Kind.PAIRS,
-            source=f"answers of {trial.parent.label}",
+            source=f"answers of {replace(trial, round=trial.round - 1).label}",
             revision=data.suite.revision,
         )
     except SuiteError as error:

@@ -147,12 +147,12 @@ def _sweep(options: Options, machine: Machine, source: Source, tokenizer: Any, d
     check_rounds(options, data)
     identity = Identity(options, source, data, machine.precision)
     entry = ENTRIES.get(source.name)
-    around = {"base_lr": identity.base_lr, "entry_grid": entry.grid if entry else {}}
+    base_lr, entry_grid = identity.base_lr, entry.grid if entry else {}
     if options.search == "none":
-        grid = trials(options, **around, kind=data.suite.kind)
+        grid = trials(options, base_lr=base_lr, entry_grid=entry_grid, kind=data.suite.kind)
     else:
         _require_searchable(options, data)
-        grid = proposed(options, **around)
+        grid = proposed(options, base_lr=base_lr, entry_grid=entry_grid)
     probe_losses(grid)
     _require_scores(grid, data)
     return Sweep(options, machine, tokenizer, data, identity, grid, command)

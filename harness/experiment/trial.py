@@ -34,6 +34,13 @@ class Trial:
     round: int = 1
 
     @property
+    def training_seed(self) -> int:
+        """The seed of a trial that trains. Raises: ValueError for one that trains nothing."""
+        if self.seed is None:
+            raise ValueError(f"{self.label} trains nothing, so it has no seed")
+        return self.seed
+
+    @property
     def parent(self) -> Trial | None:
         """The round before; None for the first."""
         return replace(self, round=self.round - 1) if self.round > 1 else None
