@@ -112,7 +112,7 @@ def test_answers_stand_in_a_table_of_their_own_reward_beside_kl(make) -> None:
 
 
 def test_without_answers_there_is_no_table_of_them(runs: pandas.DataFrame) -> None:
-    assert "Answers to" not in reports.terminal(runs, width=120)
+    assert "Completions of" not in reports.terminal(runs, width=120)
 
 
 def test_completions_of_other_prompts_are_kept_apart(make) -> None:

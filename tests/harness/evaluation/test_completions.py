@@ -55,7 +55,7 @@ def test_every_cell_completes_the_same_test_prompts_and_its_row_says_how(command
     assert runs.loc["none", "kl"] == 0 and runs.loc["none", "length_ratio"] == 1
     assert runs.loc["sft", "kl"] > 1 and math.isfinite(runs.loc["sft", "kl_se"])
     assert pd.isna(runs.loc["dpo", "gold_reward"]) and pd.isna(runs.loc["dpo", "win_rate"])
-    assert "Answers to 6 prompts after training." in capsys.readouterr().out
+    assert "Completions of 6 prompts after training." in capsys.readouterr().out
     report = (tmp_path / "runs" / "pairs" / "report.md").read_text()
     assert "### Generated answers" in report
 

@@ -48,8 +48,8 @@ def test_facts_of_pairs_are_told_in_one_order():
         Fact("near leaks", "0 held-out rows nearly repeat a training prompt (word 5-grams, Jaccard >= 0.8)"),
         Fact("duplicates", "0; contradictory: 0"),
         Fact("chosen", "median 1 words (3.5 characters), longest 2 (9)"),
-        Fact("one answer begins with the other", "0 (rejected goes on from chosen 0, chosen from rejected 0)"),
-        Fact("preferring the longer answer", "right in 0.500 of pairs"),
+        Fact("one completion begins with the other", "0 (rejected goes on from chosen 0, chosen from rejected 0)"),
+        Fact("preferring the longer completion", "right in 0.500 of pairs"),
     ]
 
 
@@ -58,7 +58,7 @@ def test_judged_answers_have_their_own_facts():
     assert labels["toy"] == "10000 examples kept of 10000 read"
     assert labels["desirable"] == "4000 of 10000"
     assert labels["agreement"] == "0.750 of votes, over 8 rows with votes"
-    assert not {"preferring the longer answer", "one answer begins with the other"} & set(labels)
+    assert not {"preferring the longer completion", "one completion begins with the other"} & set(labels)
 
 
 def test_lines_put_facts_and_advice_below_the_name():
