@@ -55,8 +55,7 @@ def collect(loaded: LoadedModel, trial: Trial, weights: Path) -> Data:
 
     Raises: TooFewPairs.
     """
-    data, identity = loaded.data, loaded.identity
-    rollout = identity.rollout
+    data, identity, rollout = loaded.data, loaded.identity, loaded.identity.rollout
     questions = questions_of(rollout, trial, data.encoder)
     # Numbers of its own for each round and seed; all losses draw from the same.
     sampling = replace(rollout.sampling, seed=int(digest(["round", trial.round, trial.seed])[:7], 16))
@@ -73,9 +72,7 @@ def collect(loaded: LoadedModel, trial: Trial, weights: Path) -> Data:
         )
     prompts = [question.prompt for question in questions]
     scorer = make_scorer(loaded.options.score, reward_of(data), loaded.machine.device)
-    scores = scorer.score(
-        [p for p in prompts for _ in range(rollout.samples)], [completion.text for completion in written]
-    )
+    scores = scorer.score([p for p in prompts for _ in range(rollout.samples)], [one.text for one in written])
     tally = Tally()
     drafts = list(labelled(prompts, written, scores, rollout.label, rollout.label_seed, tally))
     found = _trained_on(data, drafts, tally, trial)

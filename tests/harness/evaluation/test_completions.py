@@ -136,7 +136,7 @@ def test_prompts_of_a_file_are_completed_instead(command, tmp_path):
         (("generate=9",), ["generate=9: there are 8 prompts", "raise eval_pairs"]),
         (("generate=4", "judge=gold"), ["judge=gold: suite 'pairs' has no known reward", "imdb-sentiment"]),
         (("judge=gold",), ["generate=0", "add generate=128"]),
-        (("generate=4", "judge=gold", "controls=false"), ["control `none`", "controls=true", "judge.baseline=chosen"]),
+        (("generate=4", "judge=gold", "controls=false"), ["baseline `none`", "controls=true", "judge.baseline=chosen"]),
         (("generate=4", "refusal=rule", "controls=false"), ["refusal= reads the completions", "controls=true"]),
         (("prompts=p.csv",), ["prompts=", "generate=0"]),
         (("generate=2", "prompts=none.jsonl"), ["prompts: no such file"]),

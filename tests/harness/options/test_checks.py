@@ -75,7 +75,7 @@ def found(**values: object) -> list[str]:
         ({"judge": ("length", "random")}, "judge=length,random compares generated completions, but generate=0"),
         ({"refusal": "rule"}, "refusal=rule reads generated completions, but generate=0"),
         ({"rerank": 8}, "rerank=8 chooses among completions of prompts, but generate=0"),
-        ({"prompts": "p.csv"}, "prompts= names what is to be completed, but generate=0"),
+        ({"prompts": "p.csv"}, "prompts= names what is to be answered, but generate=0"),
         ({"rerank": 1, "generate": 8}, "rerank=1 at temperature=1 gives one completion of a prompt"),
         ({"rerank": 8, "generate": 8, "temperature": 0}, "rerank=8 at temperature=0 gives one completion of a prompt"),
         ({"judge": ("length",), "generate": 8, "controls": False}, "or compare with judge.baseline=chosen"),

@@ -95,7 +95,7 @@ def test_what_trl_does_otherwise_is_said():
     said = {name: " ".join(trl(cell(name), ROW).notes) for name in ("dpo", "cdpo", "orpo", "kto", "simpo")}
     assert "not the same loss" not in said["dpo"] + said["simpo"]
     assert "label_smoothing is accepted and ignored" in said["cdpo"]
-    assert "prompt and completion tokens" in said["orpo"] and "second end-of-turn" in said["orpo"]
+    assert "prompt and answer tokens" in said["orpo"] and "second end-of-turn" in said["orpo"]
     assert "keep accumulation at 1" in said["kto"] and "shuffle" in said["kto"]
     assert "set model_name_or_path" in " ".join(trl(cell("dpo"), {"model": "tiny"}).notes)
 
