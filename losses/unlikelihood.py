@@ -42,8 +42,7 @@ def _unlikelihood(pair: PairBatch, *, beta: float) -> Tensor:
     terms={"nll": _nll, "unlikelihood": _unlikelihood},
 )
 def unlikelihood(pair: PairBatch, *, beta: float = 1.0) -> Tensor:
-    """Likelihood of the chosen completion plus beta times the unlikelihood of the rejected one's tokens; returns [N]
-    nats.
+    """Likelihood of the chosen completion plus beta times the unlikelihood of the rejected's tokens; returns [N] nats.
 
     Its terms `nll` and `unlikelihood` (weight included) add up to it. Both terms are at least 0, so an
     unlikely rejected token stops counting, unlike in a loss that lowers its log-prob without end. Tokens that

@@ -55,7 +55,7 @@ def test_synthetic_rows_have_the_share_of_prompt_and_the_common_opening_asked_fo
     rows = synthetic(6, share, 220, 1000, opening)
     assert {len(row.prompt) for row in rows} == {round(220 * share)}
     assert {sum(map(len, row.completions)) for row in rows} == {220 - round(220 * share)}
-    assert packed([item_of(row) for row in rows], pad=0).stem == opening
+    assert packed([item_of(row) for row in rows], pad=0).shared_prefix == opening
 
 
 def turn_of(**sides: list[float]) -> dict:

@@ -57,7 +57,7 @@ def test_every_cell_completes_the_same_test_prompts_and_its_row_says_how(command
     assert pd.isna(runs.loc["dpo", "gold_reward"]) and pd.isna(runs.loc["dpo", "win_rate"])
     assert "Completions of 6 prompts after training." in capsys.readouterr().out
     report = (tmp_path / "runs" / "pairs" / "report.md").read_text()
-    assert "### Generated answers" in report
+    assert "### Generated completions" in report
 
 
 def test_completions_change_no_other_number_and_the_same_command_asks_nothing(command, tmp_path):
