@@ -31,11 +31,29 @@ def test_drift_by_position_by_hand(pair_table):
     assert start["chosen_logp_drift_first"] == start["chosen_logp_drift_rest"] == 0
 
 
+def test_the_drift_by_position_has_an_error_over_clusters_and_leaves_out_what_is_not_known(pair_table):
+    # a/n in the first 10 tokens: 0.1, 0.5, 0.3; the fourth answer's are not known. Of 10 tokens nothing is left.
+    pairs = pair_table([(-6, -9, -10, -9, n, 5) for n in (12, 2, 10, 14)])
+    pairs[list(FIRST)] = [[-8, -9, -9, -9], [-9, -9, -10, -9], [-7, -9, -10, -9], [math.nan] * 4]
+    first = metrics.estimate("chosen_logp_drift_first", pairs)
+    assert first.value == pytest.approx(0.3) and first.se == pytest.approx(math.sqrt((0.2**2 + 0.2**2) / 2 / 3))
+    rest = metrics.estimate("chosen_logp_drift_rest", pairs)
+    assert rest.value == pytest.approx(3 / 2) and math.isnan(rest.se)  # the first answer alone
+    longer = metrics.estimate("chosen_logp_drift_rest", pairs.assign(chosen_tokens=[12, 12, 14, 14]))
+    assert longer.value == pytest.approx((3 / 2 + 3 / 2 + 1 / 4) / 3)
+    assert longer.se == pytest.approx(math.sqrt(((5 / 12) ** 2 * 2 + (10 / 12) ** 2) / 2 / 3))
+    bare = pairs.drop(columns="cluster_id")
+    assert metrics.chosen_logp_drift_first(bare) == pytest.approx(0.3)
+    assert math.isnan(metrics.estimate("chosen_logp_drift_rest", bare.assign(chosen_tokens=20)).se)
+
+
 def test_displacement_goes_with_similarity_where_alike_answers_fall(pair_table):
     falls = (-1, -2, -3, 4)
     pairs = pair_table([(-10 + a, -20, -10, -10, 5, 5) for a in falls]).assign(edit_similarity=[0.2, 0.5, 0.9, 0.1])
     assert metrics.displacement_similarity(pairs) == pytest.approx(1)
     assert metrics.displacement_similarity(pairs.assign(edit_similarity=[0.9, 0.5, 0.2, 1.0])) == pytest.approx(-1)
+    without = pairs.assign(edit_similarity=[0.9, 0.5, 0.2, math.nan])
+    assert metrics.displacement_similarity(without) == pytest.approx(-1)
 
 
 @pytest.mark.filterwarnings("error")

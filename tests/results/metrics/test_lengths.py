@@ -54,6 +54,21 @@ def test_a_uniform_drift_is_all_length_part(pair_table):
     assert metrics.margin_preference_part(falling) == pytest.approx(0)
 
 
+def test_the_two_parts_of_a_margin_by_hand(pair_table):
+    # a = 6 over 3 tokens, d = -4 over 1: per token 2 and -4, difference 6 times mean length 2, mean -1 times 2 tokens.
+    pairs = pair_table([(-4, -14, -10, -10, 3, 1)])
+    assert metrics.margin_preference_part(pairs) == 12 and metrics.margin_length_part(pairs) == -2
+    assert metrics.margin(pairs) == 12 - 2
+
+
+def test_equal_lengths_count_on_neither_side(pair_table):
+    # Right where longer, wrong where shorter; the pair of equal lengths is wrong and changes neither.
+    pairs = pair_table([(-9, -10, -10, -10, 6, 5), (-11, -10, -10, -10, 5, 6), (-11, -10, -10, -10, 5, 5)])
+    assert metrics.accuracy_chosen_longer(pairs) == 1 and metrics.accuracy_chosen_shorter(pairs) == 0
+    right = pair_table([(-9, -10, -10, -10, 6, 5), (-11, -10, -10, -10, 5, 6), (-9, -10, -10, -10, 5, 5)])
+    assert metrics.length_bias(right) == metrics.length_bias(pairs) == 1
+
+
 def test_pairs_of_equal_length_are_neither_longer_nor_shorter(pair_table):
     equal = pair_table([(-9, -10, -10, -10, 5, 5), (-11, -10, -10, -10, 7, 7)])
     assert metrics.pairs_chosen_longer(equal) == metrics.pairs_chosen_shorter(equal) == 0

@@ -149,6 +149,21 @@ def test_measure_returns_every_pair_metric_column_in_declared_order(four_pairs):
     assert tuple(found) == row.names(row.PAIR_METRIC_COLUMNS)
     assert found["reward_accuracy"] == 0.375 and found["undecided_fraction"] == 0.5
     assert all(isinstance(value, float | int) for value in found.values())
+    assert found["effective_beta"] == pytest.approx(0.1 * 2.5)
+
+
+def test_no_noise_floor_is_none(four_pairs):
+    assert metrics.estimate("undecided_fraction", four_pairs).value == 0.25
+
+
+def test_a_table_without_clusters_cannot_be_measured_whole(four_pairs):
+    said = (
+        "^The pair table lacks cluster_id, which standard errors need; set it to pair_id where the rows are independent"
+    )
+    with pytest.raises(ValueError, match=said):
+        metrics.measure(four_pairs.drop(columns="cluster_id"), reward=None, beta=None, noise_floor=0.0)
+    with pytest.raises(ValueError, match=said):
+        metrics.n_clusters(four_pairs.drop(columns="cluster_id"))
 
 
 def test_a_baseline_without_reward_and_beta_has_no_accuracy_under_its_own(four_pairs):
@@ -170,5 +185,5 @@ def test_clipped_fraction_is_the_share_of_clipped_steps():
 
 
 def test_unknown_metric_lists_the_known():
-    with pytest.raises(ValueError, match="unknown metric 'accuracy'. Known: .*preference_accuracy"):
+    with pytest.raises(ValueError, match="unknown metric 'accuracy'. Known: preference_accuracy, .*margin, .*\\.$"):
         metrics.estimate("accuracy", pd.DataFrame())

@@ -36,8 +36,36 @@ def test_no_error_is_stated_without_two_clusters(clusters):
     assert found.value == 2 and math.isnan(found.se)
 
 
-def test_mean_of_nothing_is_missing():
-    assert all(map(math.isnan, statistics.mean(np.array([]), np.array([], dtype=int))))
+@pytest.mark.filterwarnings("error")
+def test_mean_of_nothing_is_missing_and_that_of_one_row_has_no_error():
+    nothing, nobody = np.array([]), np.array([], dtype=int)
+    assert all(map(math.isnan, statistics.mean(nothing, nobody)))
+    assert math.isnan(statistics.clustered_se(nothing, nobody, 1))
+    one = statistics.mean(np.array([5.0]), np.array([0]))
+    assert one.value == 5 and math.isnan(one.se)
+
+
+def test_an_interval_is_students_from_one_degree_of_freedom_on_and_the_normal_one_by_default():
+    assert statistics.interval(statistics.Estimate(3.0, 2.0)) == pytest.approx((3 - 1.959964 * 2, 3 + 1.959964 * 2))
+    assert statistics.interval(statistics.Estimate(3.0, 2.0), 1) == pytest.approx(
+        (3 - 12.7062047 * 2, 3 + 12.7062047 * 2)
+    )
+    for found, degrees in ((statistics.Estimate(3.0, 2.0), 0.5), (statistics.Estimate(3.0), 4)):
+        assert all(map(math.isnan, statistics.interval(found, degrees)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_standard_deviation_has_the_divisor_of_a_sample():
+    assert statistics.standard_deviation(np.array([1.0, 2.0, 6.0])) == pytest.approx(math.sqrt(14 / 2))
+    assert statistics.standard_deviation(np.array([1.0, 3.0])) == pytest.approx(math.sqrt(2))
+    assert math.isnan(statistics.standard_deviation(np.array([1.0])))
+
+
+def test_one_value_and_none_do_not_vary():
+    assert statistics.is_constant(np.array([2.0])) and statistics.is_constant(np.array([]))
+    assert not statistics.is_constant(np.array([2.0, 2.0, 3.0])) and not statistics.is_constant(
+        np.array([3.0, 2.0, 2.0])
+    )
 
 
 def test_difference_of_means_by_hand():
@@ -77,6 +105,10 @@ def test_slope_by_hand():
     found = statistics.slope(x, y, np.arange(3))
     assert found.value == pytest.approx(1.5)
     assert found.se == pytest.approx(math.sqrt(3 * 2 / 16))
+    moved = statistics.slope(x + 5, y, np.arange(3))
+    assert moved == pytest.approx(found)
+    two = statistics.slope(x[:2], y[1:], np.arange(2))  # two points leave nothing to tell the error from
+    assert two.value == pytest.approx(3) and math.isnan(two.se)
 
 
 def test_slope_and_correlations_on_a_constant_are_missing_without_a_warning():
