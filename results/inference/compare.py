@@ -298,10 +298,12 @@ def _tuned(runs: "pd.DataFrame") -> set[tuple[str, str]]:
 
 def _label(setting: dict[str, Any], loss: str, tuned: set[tuple[str, str]]) -> str:
     """The name of a setting: the loss, and what else distinguishes it from the others of its protocol."""
+    import pandas as pd
+
     unnamed = ("loss", "hyperparameters", "trained_model_revision", "role")
     own = {name: value for name, value in setting.items() if name not in unnamed}
     given = json.loads(setting.get("hyperparameters") or "{}")
     own = {name: value for name, value in given.items() if (loss, name) in tuned} | own
-    known = {name: value for name, value in own.items() if value is not None and value == value}
+    known = {name: value for name, value in own.items() if not pd.isna(value)}
     parts = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()]
     return " ".join(filter(None, [loss, setting.get("role"), ", ".join(parts)]))

@@ -143,6 +143,14 @@ def test_a_row_that_is_older_than_a_column_is_of_the_setting_of_those_that_have_
     assert "ipo weight_decay 0.1" in " ".join([*found["a"], *found["b"]]).replace("weight decay", "weight_decay")
 
 
+def test_a_count_or_a_flag_that_some_settings_do_not_say_is_told_of_the_others(stored, tmp_path):
+    for seed in range(3):
+        stored("dpo", f"d{seed}", seed=seed, protocol="p", batch_size=8, length_balance=True)
+        stored("ipo", f"i{seed}", seed=seed, protocol="p")
+    (row,) = results.compare(tmp_path / "runs").to_dict("records")
+    assert (row["a"], row["b"]) == ("dpo length_balance True, batch_size 8", "ipo")
+
+
 def test_other_rows_are_never_compared(stored, pair_table, four_pairs, tmp_path):
     other = four_pairs.assign(pair_id=[f"other-{place}" for place in range(4)])
     for seed in range(3):
