@@ -72,3 +72,17 @@ def test_a_failed_trial_counts_as_the_untrained_model_and_later_rounds_of_a_race
 def test_only_random_search_has_a_band(searched):
     found = results.tuning.best_of_n(searched("grid"))
     assert math.isnan(found["low"].iloc[0]) and found["expected"].notna().all()
+
+
+def test_a_search_is_named_by_its_id_and_losses_stand_in_its_order(stored, tmp_path):
+    for loss, value in (("ipo", 0.6), ("dpo", 0.5)):
+        stored(loss, loss, protocol="p", train_pairs=32, validation_preference_accuracy=value)
+    cells = [
+        {"cell": loss, "loss": loss, "stage": "search", "trial": 0, "rung": 0, "role": ""} for loss in ("ipo", "dpo")
+    ]
+    for name, some in (("one", cells), ("two", cells[1:])):
+        record = {"search": name, "protocol": "p", "method": "random", "claim_seeds": [], "cells": some}
+        store.write_search(tmp_path / "runs" / "toy", record)
+    first, second = (results.tuning.best_of_n(tmp_path / "runs", name) for name in ("one", "two"))
+    assert first[["search", "loss", "expected"]].to_numpy().tolist() == [["one", "ipo", 0.6], ["one", "dpo", 0.5]]
+    assert second[["search", "loss", "expected"]].to_numpy().tolist() == [["two", "dpo", 0.5]]

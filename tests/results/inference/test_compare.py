@@ -55,7 +55,11 @@ def test_every_pair_of_losses_is_compared_and_the_clear_one_called(runs):
     assert verdicts == {("dpo", "ipo"): "better", ("dpo", "kto"): "not distinguishable", ("ipo", "kto"): "worse"}
     best = found.iloc[0]
     assert best["probability"] > 0.99 and best["p_holm"] >= best["p"]
-    assert best["low"] < best["difference"] < best["high"]
+    reach = stats.t.ppf(0.975, best["degrees"]) * best["difference_se"]
+    assert (best["low"], best["high"]) == pytest.approx((best["difference"] - reach, best["difference"] + reach))
+    assert best["probability"] == pytest.approx(1 - best["p"] / 2)
+    assert [best[f"seeds_{side}"] for side in "ab"] == [3, 3] and best["metric"] == "preference_accuracy"
+    assert best["value_a"] - best["value_b"] == pytest.approx(best["difference"])
     assert 4 <= best["degrees"] < 203 and best["clusters"] == 200 and best["difference_se"] > best["difference_se_rows"]
 
 
@@ -66,6 +70,7 @@ def test_a_metric_that_is_better_when_lower_or_neither_has_its_own_words(runs):
     assert results.compare(path, metric="rejected_logp_drift")["verdict"].tolist() == ["not distinguishable"]
     assert results.compare(path, metric="undecided_fraction")["verdict"].tolist() == ["not distinguishable"]
     assert results.compare(path, metric="margin")["verdict"].tolist() == ["higher"]
+    assert results.compare(path, metric="margin", against="dpo")["verdict"].tolist() == ["lower"]
 
 
 def test_below_three_seeds_nothing_is_claimed(runs):
@@ -108,10 +113,48 @@ def test_losses_and_the_one_to_compare_against_can_be_declared(runs):
     assert against["b"].str.startswith("sft").all() and len(against) == 3
     with pytest.raises(ValueError, match="no finished cell of 'dpp'; there are: dpo, ipo, kto, sft"):
         results.compare(path, losses=["dpp"])
-    with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
+    with pytest.raises(ValueError, match="no finished cell of 'dpp', 'ipp'; there are: dpo"):
+        results.compare(path, losses=["dpp"], against="ipp")
+    with pytest.raises(ValueError, match="unknown metric 'accuracy'. Metrics of the test rows: preference_accuracy, "):
         results.compare(path, metric="accuracy")
-    with pytest.raises(ValueError, match="Nothing to compare"):
-        results.compare(path, losses=["dpo"])
+    said = "the selected cells hold 1 loss, and no protocol has two settings measured on the same rows.$"
+    with pytest.raises(ValueError, match=f"^Nothing to compare at '{path}', '{path}': {said}"):
+        results.compare([path, path], losses=["dpo"])
+
+
+def test_what_never_varies_has_no_probability_and_one_cluster_no_error(stored, pair_table, tmp_path):
+    for loss, h in (("dpo", 1), ("ipo", -1)):
+        for seed in range(3):
+            for rows in (1, 10):
+                table = pair_table([(-10 + h, -10, -10, -10, 5, 5)] * rows)
+                stored(loss, f"{loss}{rows}{seed}", pairs=table, seed=seed, protocol=f"{rows} rows")
+    one, ten = results.compare(tmp_path / "runs").to_dict("records")
+    assert (one["protocol"], one["verdict"]) == ("1 rows", "no error over rows: no claim")
+    assert (ten["verdict"], ten["difference"], ten["difference_se"]) == ("better", 1, 0)
+    assert ten["p"] == 1 / 512 and math.isnan(ten["probability"])
+
+
+def test_a_p_of_exactly_the_level_is_no_claim():
+    line = {"seeds_a": 3, "seeds_b": 3, "difference": 0.1}
+    assert compare._verdict(line, 0.05, "margin") == "not distinguishable"
+    assert compare._verdict(line, 0.0499, "margin") == "higher"
+
+
+def test_protocols_are_compared_apart_in_their_order_and_a_missing_one_last(stored, tmp_path):
+    for protocol in ("z", "a", None):
+        for loss in ("dpo", "ipo"):
+            stored(loss, f"{loss}{protocol}", protocol=protocol, seed=0)
+    found = results.compare(tmp_path / "runs")
+    assert found["protocol"].tolist()[:2] == ["a", "z"] and found["protocol"].isna().tolist() == [False, False, True]
+
+
+def test_a_cell_that_two_folders_hold_counts_once_whatever_machine_it_ran_on():
+    first, second = (
+        pd.DataFrame({"cell": cells, "device": device}) for cells, device in ((["x", "y"], "cpu"), (["y", "z"], "cuda"))
+    )
+    both = compare._together([first, second])
+    assert both.to_numpy().tolist() == [["x", "cpu"], ["y", "cpu"], ["z", "cuda"]] and both.index.is_unique
+    assert compare._together([first]) is first
 
 
 def test_settings_of_one_loss_are_sides_of_their_own(stored, pair_table, tmp_path):

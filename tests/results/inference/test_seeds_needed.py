@@ -56,10 +56,74 @@ def test_the_spread_is_pooled_over_settings(runs):
     within = [np.var([margins[f"{loss}{seed}"] for seed in range(3)], ddof=1) for loss in ("dpo", "ipo")]
     assert found.seeds == pytest.approx(np.mean(within)) and (found.settings, found.runs) == (2, 6)
     assert results.seeds_needed(runs("dpo", "ipo"), "margin", 20.0) == 3
+    half = seeds_for(found, 2.0, 0.5)
+    assert results.seeds_needed(runs("dpo", "ipo"), "margin", 2.0, 0.5) == half < seeds_for(found, 2.0)
+    accuracy = spread(runs("dpo", "ipo"), "preference_accuracy")
+    assert spread(runs("dpo", "ipo")) == accuracy != found
 
 
 def test_without_two_settings_of_two_seeds_nothing_is_known(runs):
-    with pytest.raises(ValueError, match="run two losses with seeds=0,1,2"):
+    with pytest.raises(
+        ValueError, match=r"^'.*runs' holds no protocol .* of the spread; run two losses with seeds=0,1"
+    ):
         results.seeds_needed(runs("dpo"), "margin", 0.1)
-    with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
+    with pytest.raises(ValueError, match="unknown metric 'accuracy'. Metrics of the test rows: preference_accuracy, "):
         results.seeds_needed(runs("dpo"), "accuracy", 0.1)
+
+
+@pytest.fixture
+def cells(stored, pair_table, tmp_path):
+    """cells("dpo", margins, seeds): a cell a seed, the margins of its rows the same but for 0.1 a seed."""
+
+    def write(loss, margins, seeds=(0, 1), **row):
+        row = {"protocol": "p", "lr": 1e-5} | row
+        for seed in seeds:
+            pairs = row.pop("pairs", None)
+            table = pair_table([(-10 + h + 0.1 * seed, -10, -10, -10, 5, 5) for h in margins])
+            if pairs is not None:
+                table = table.assign(pair_id=pairs)
+            stored(loss, f"{loss}{row['protocol']}{seed}", pairs=table, seed=seed, **row)
+            if pairs is not None:
+                row["pairs"] = pairs
+        return tmp_path / "runs"
+
+    return write
+
+
+def test_the_spread_over_rows_is_the_mean_over_pairs_of_settings(cells):
+    margins = {"dpo": [1.0, 0.0, 1.0, 0.0], "ipo": [0.0, 0.0, 1.0, 3.0], "kto": [2.0, 0.0, 0.0, 0.0]}
+    for loss, given in margins.items():
+        path = cells(loss, given)
+    gaps = [
+        np.var(np.subtract(margins[a], margins[b]), ddof=1) / 4
+        for a, b in (("dpo", "ipo"), ("dpo", "kto"), ("ipo", "kto"))
+    ]
+    found = spread(path, "margin")
+    assert found.rows == pytest.approx(np.mean(gaps)) and found.seeds == pytest.approx(0.1**2 / 2)
+    assert (found.settings, found.runs) == (3, 6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_settings_on_different_rows_tell_nothing_of_rows(cells):
+    cells("dpo", [1.0, 0.0, 1.0, 0.0])
+    found = spread(cells("ipo", [0.0, 0.0, 1.0, 3.0], pairs=list("wxyz")), "margin")
+    assert found.rows == 0.0 and found.settings == 2
+
+
+def test_controls_and_settings_of_single_seeds_are_left_out(cells):
+    for loss in ("dpo", "ipo"):
+        cells(loss, [1.0, 0.0, 1.0, 0.0], hyperparameters=None, lr=None)
+    cells("sft", [0.0, 3.0, 1.0, 0.0], control=True)
+    for seed, size in ((0, 8), (1, 16)):  # one seed of each of two settings
+        path = cells("kto", [0.0, 0.0, 5.0, 0.0], seeds=[seed], batch_size=size)
+    found = spread(path, "margin")
+    assert (found.settings, found.runs) == (2, 4) and found.rows == 0.0
+
+
+def test_the_protocol_with_most_runs_tells_unless_another_is_named(cells):
+    for loss in ("dpo", "ipo"):
+        cells(loss, [1.0, 0.0], protocol="few")
+        cells(loss, [1.0, 0.0], protocol="many", seeds=(0, 1, 2))
+        path = cells(loss, [1.0, 0.0], protocol="a few")
+    assert spread(path, "margin").runs == 6 and spread(path, "margin", "few").runs == 4
+    assert spread(path, "margin", "none") is None

@@ -3,10 +3,12 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
 import results
-from results.inference.settings import means, surface
+from results.inference.settings import SETTING, means, surface
+from results.schema.row import KNOBS
 
 
 @pytest.fixture
@@ -82,6 +84,8 @@ def test_a_surface_averages_over_further_hyperparameters(stored):
 
 def test_a_metric_that_no_cell_has_gives_an_empty_surface(runs):
     assert surface(runs, "gold_reward").empty
+    columns = ["protocol", "loss", *KNOBS, "beta", "lr", "value", "settings", "seeds"]
+    assert list(surface(runs, "gold_reward").columns) == columns
     assert math.isnan(means(runs, ["gold_reward"])["gold_reward"].iloc[0])
 
 
@@ -101,3 +105,38 @@ def test_external_checkpoints_are_runs_of_one_setting_where_their_seeds_say_so(s
     found = means(results.read(folder.parent), ["preference_accuracy"]).set_index("trained_model")
     assert found["loss"].tolist() == ["dpo", "ipo", "ipo"] and found["seeds"].tolist() == [2, 1, 1]
     assert found.loc["ipo-1", "preference_accuracy"] == 0.6
+
+
+def test_the_columns_of_means_are_declared_and_rows_stand_in_the_order_of_the_runs(runs):
+    turned = runs.iloc[::-1]
+    found = means(turned, ["kl", "preference_accuracy"])
+    measured = [name + end for name in ("kl", "preference_accuracy") for end in ("", "_se", "_low", "_high")]
+    assert list(found.columns) == [*SETTING, "control", "beta", "reward", "seeds", *measured]
+    settings = list(dict.fromkeys(zip(turned["loss"], turned["beta"].fillna(0), strict=True)))
+    assert list(zip(found["loss"], found["beta"].fillna(0), strict=True)) == settings
+    assert found.index.tolist() == [0, 1, 2, 3]
+    nothing = means(runs.assign(status="failed"), ["kl"])
+    assert nothing.empty and list(nothing.columns) == [*SETTING, "control", "beta", "reward", "seeds", *measured[:4]]
+
+
+def test_columns_that_older_runs_lack_are_missing_and_their_settings_told_by_the_others(runs):
+    bare = runs.drop(columns=["trained_model", "trained_model_revision", "label_noise", "preference_accuracy_se"])
+    found = means(bare, ["preference_accuracy"])
+    assert found["label_noise"].isna().all() and found["preference_accuracy_se"].isna().all()
+    assert found["preference_accuracy"].tolist() == means(runs, ["preference_accuracy"])["preference_accuracy"].tolist()
+    without_seeds = means(bare.drop(columns="seed"), ["preference_accuracy"])
+    assert without_seeds["seeds"].tolist() == found["seeds"].tolist()
+
+
+def test_seeds_are_counted_and_not_cells(runs):
+    again = pd.concat([runs, runs[runs["seed"] == 0]])
+    found = means(again, ["preference_accuracy"])
+    assert found["seeds"].tolist() == means(runs, ["preference_accuracy"])["seeds"].tolist()
+
+
+def test_a_surface_keeps_the_order_of_the_runs_and_rows_that_do_not_say_whether_they_are_controls(runs):
+    contenders = runs[runs["loss"] != "none"].sort_values("loss", ascending=False)
+    found = surface(
+        contenders.assign(control=pd.array([None] * len(contenders), dtype="boolean")), "preference_accuracy"
+    )
+    assert found["loss"].tolist() == ["ipo", "dpo", "dpo"]

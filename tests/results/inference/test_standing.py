@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from results.inference.compare import sides
 from results.inference.standing import standing
 from results.inference.test import mean_over_runs
 from results.metrics.statistics import Estimate, interval
@@ -55,6 +56,42 @@ def test_the_best_and_all_that_cannot_be_distinguished_from_it_are_tied():
     assert [place.tied for place in found.places] == [True, True, False]
     assert found.best is not None and found.best.loss == "ipo" and found.best.cells == ("ipo0", "ipo1", "ipo2")
     assert len(found.comparisons) == 3 and found.best.low < found.best.value < found.best.high
+    assert (found.metric, found.defaults) == ("preference_accuracy", ())
+    assert [(place.label, place.seeds) for place in found.places] == [("ipo", 3), ("dpo", 3), ("kto", 3)]
+
+
+def test_of_three_that_are_all_told_apart_one_may_be_the_best():
+    found = standing(*cells({"dpo": 0.9, "ipo": 0.6, "kto": 0.2}))
+    assert [place.tied for place in found.places] == [True, False, False]
+
+
+def test_a_place_has_students_interval_of_the_mean_over_its_runs():
+    runs, tables = cells({"dpo": 0.6}, noise=0.05)
+    (place,) = standing(runs, tables).places
+    (side,) = sides(runs, tables, "preference_accuracy")
+    mean = mean_over_runs(side.values, side.pseudo)
+    assert mean.degrees < 60
+    ends = interval(Estimate(mean.value, mean.se), mean.degrees)
+    assert place[4:8] == (mean.value, mean.se, ends.low, ends.high)
+
+
+def test_two_clusters_are_enough_for_a_place():
+    runs, tables = cells({"dpo": 0.6})
+    halves = {cell: table.assign(cluster_id=["a", "b"] * (PAIRS // 2)) for cell, table in tables.items()}
+    assert len(standing(runs, halves).places) == 1
+
+
+def test_defaults_of_a_claim_stand_apart_and_are_compared_with_their_own_winner():
+    runs, tables = cells({"dpo": 0.8, "ipo": 0.7})
+    default, measured = cells({"dpo": 0.5, "ipo": 0.45}, start=1)
+    default = default.assign(cell="default " + default["cell"], role="default", lr=1e-4)
+    tables |= {f"default {cell}": table for cell, table in measured.items()}
+    found = standing(pd.concat([runs.assign(role="winner", lr=1e-5), default]), tables)
+    assert [place.loss for place in found.places] == ["dpo", "ipo"]
+    assert [(place.loss, place.tied) for place in found.defaults] == [("dpo", False), ("ipo", False)]
+    compared = [(line["a"].split()[:2], line["b"].split()[:2]) for line in found.comparisons]
+    winner, other = ["dpo", "winner"], ["ipo", "winner"]
+    assert compared == [(winner, other), (winner, ["dpo", "default"]), (other, ["ipo", "default"])]
 
 
 def test_of_a_column_that_should_fall_the_lowest_is_best():
@@ -80,7 +117,7 @@ def test_settings_on_different_rows_have_no_common_standing():
         cell: table.assign(pair_id=table["pair_id"] + ("x" if cell.startswith("ipo") else ""))
         for cell, table in tables.items()
     }
-    with pytest.raises(ValueError, match="measured on different test rows"):
+    with pytest.raises(ValueError, match="^The settings were measured on different test rows, .* no common standing.$"):
         standing(runs, moved)
 
 

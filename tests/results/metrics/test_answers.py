@@ -50,6 +50,8 @@ def test_the_gain_is_paired_and_its_error_is_that_of_the_difference(reference):
 def test_distinct_2_counts_word_pairs_case_apart():
     assert answers.distinct_2(table()) == pytest.approx(3 / 5)  # a good, good film, a good, good film, so dull
     assert math.isnan(answers.distinct_2(table(answer="x")))
+    assert answers.distinct_2(table(answer=["a b", "c b", "c d", "x"])) == 1
+    assert answers.distinct_2(table(answer=["die straße", "die strasse", "x", "x"])) == 1  # words of two spellings
 
 
 def test_every_number_is_a_declared_column(reference):
@@ -59,6 +61,10 @@ def test_every_number_is_a_declared_column(reference):
     assert numbers["length_ratio"] == 2.0 and numbers["truncated_fraction"] == 0.25
     assert numbers["gold_reward"] == 0.5 and numbers["gold_reward_reference"] == -0.25
     assert numbers["distinct_2_reference"] == pytest.approx(4 / 6)
+    assert numbers["kl"] == 1.0 and numbers["kl_se"] == answers.kl(table()).se
+    # Deviations 3/2, 1/2 and the cluster of -3/2 - 1/2, over 4 rows in 3 clusters.
+    assert numbers["gold_reward_se"] == pytest.approx(math.sqrt(3 / 2 * (2.25 + 0.25 + 4) / 16))
+    assert numbers["gold_reward_gain"] == 0.75
 
 
 def test_greedy_samples_give_no_kl_and_a_suite_without_a_reward_no_gold(reference):
@@ -67,8 +73,11 @@ def test_greedy_samples_give_no_kl_and_a_suite_without_a_reward_no_gold(referenc
 
 
 def test_other_prompts_cannot_be_compared(reference):
-    with pytest.raises(ValueError, match="differ in prompt_id"):
+    said = "so their answers cannot be compared; answer the same prompts with both, in the same order.$"
+    with pytest.raises(ValueError, match=f"^Policy and reference differ in prompt_id, {said}"):
         answers.measure(table(prompt_id=["a", "b", "d", "c"]), reference, exact=True)
+    with pytest.raises(ValueError, match=f"^Policy and reference differ in sample, {said}"):
+        answers.gold_reward_gain(table(sample=1), reference)
 
 
 def test_answers_survive_the_way_to_disk():
@@ -78,5 +87,13 @@ def test_answers_survive_the_way_to_disk():
     back = answers.from_json_lines(content)
     pd.testing.assert_frame_equal(back, frame)
     assert list(back.columns) == list(names(GENERATION_COLUMNS))
-    with pytest.raises(ValueError, match="lacks prompt_id"):
+    assert "\u00fc".encode() in content  # readable in the file
+    without = table().drop(columns="gold_reward")
+    pd.testing.assert_frame_equal(answers.from_json_lines(answers.json_lines(without)), without)
+    with pytest.raises(ValueError, match="lacks prompt_id, cluster_id, sample, .*, reference_logp.$"):
         answers.from_json_lines(b'{"answer": "x"}\n')
+
+
+def test_half_a_character_that_a_model_wrote_is_escaped():
+    frame = table(answer=pd.Series(["\ud83d", "x", "y", "z"], dtype=object))
+    assert b'"answer": "\\ud83d"' in answers.json_lines(frame)

@@ -38,6 +38,7 @@ def test_gold_rewards_of_one_answer_of_the_chosen_and_of_the_best():
     assert found["rerank_gold_reward_gain"] == pytest.approx(0.1)
     assert found["rerank_gold_reward_gain_se"] == pytest.approx(np.std([0.0, 0.2], ddof=1) / np.sqrt(2))
     assert found["rerank_gold_reward_best"] == pytest.approx((0.9 + 0.6) / 2)
+    assert found["rerank_gold_reward_one_se"] == pytest.approx(np.std([0.5, 0.4], ddof=1) / np.sqrt(2))
     assert set(found) <= {column.name for column in RERANK_COLUMNS}
 
 
@@ -64,6 +65,11 @@ def test_the_cost_counts_every_token_that_went_through_a_model():
     assert once["rerank_tokens_one"] == (10 + 5 + 20 + 2) / 2
     each = best_of_n.measure(table(), lengths, prompt_once=False)
     assert each["rerank_tokens"] == (25 + 2 * 45 + 26 + 2 * 66) / 2
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [0, 1, 3, 4], [0, 1, 2]])
+def test_two_answers_and_one_prompt_are_enough(rows):
+    assert best_of_n.chosen(table().iloc[rows])["answer"].tolist() == (["u", "y"] if len(rows) == 4 else ["u"])
 
 
 def test_without_a_gold_reward_the_cost_alone_is_measured():
