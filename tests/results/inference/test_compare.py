@@ -64,7 +64,7 @@ def test_every_pair_of_losses_is_compared_and_the_clear_one_called(runs):
 
 
 def test_a_metric_that_is_better_when_lower_or_neither_has_its_own_words(runs):
-    path = runs(dpo=0.95, ipo=0.4)
+    path = runs(rows=60, dpo=0.95, ipo=0.4)
     # Where a pair is wrong here, the chosen answer became less likely.
     assert results.compare(path, metric="displaced_fraction")["verdict"].tolist() == ["better"]
     assert results.compare(path, metric="rejected_logp_drift")["verdict"].tolist() == ["not distinguishable"]
@@ -107,7 +107,7 @@ def test_a_metric_that_a_loss_does_not_have_gives_no_verdict(runs):
 
 
 def test_losses_and_the_one_to_compare_against_can_be_declared(runs):
-    path = runs(dpo=0.8, ipo=0.5, kto=0.79, sft=0.5)
+    path = runs(rows=40, dpo=0.8, ipo=0.5, kto=0.79, sft=0.5)
     assert len(results.compare(path, losses=["dpo", "sft"])) == 1
     against = results.compare(path, against="sft")
     assert against["b"].str.startswith("sft").all() and len(against) == 3
