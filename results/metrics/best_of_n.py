@@ -46,7 +46,6 @@ def gold_rewards(completions: "pd.DataFrame") -> dict[str, Estimate]:
     gold, implicit = _by_prompt(completions, "gold_reward"), implicit_rewards(completions)
     ties = implicit == implicit.max(axis=1, keepdims=True)
     one, chosen = gold.mean(axis=1), (gold * ties).sum(axis=1) / ties.sum(axis=1)
-    chosen = np.where(ties.all(axis=1), one, chosen)
     clusters = _clusters(completions)
     return {
         "rerank_gold_reward_one": statistics.mean(one, clusters),
