@@ -73,7 +73,7 @@ def test_greedy_samples_give_no_kl_and_a_suite_without_a_reward_no_gold(referenc
 
 
 def test_other_prompts_cannot_be_compared(reference):
-    said = "so their answers cannot be compared; answer the same prompts with both, in the same order.$"
+    said = "so their completions cannot be compared; answer the same prompts with both, in the same order.$"
     with pytest.raises(ValueError, match=f"^Policy and reference differ in prompt_id, {said}"):
         answers.measure(table(prompt_id=["a", "b", "d", "c"]), reference, exact=True)
     with pytest.raises(ValueError, match=f"^Policy and reference differ in sample, {said}"):

@@ -112,6 +112,27 @@ def test_a_mode_has_a_title_in_plain_english():
     assert diagnosis.title("no_learning") == "no learning"
 
 
+def test_what_gives_evidence_becomes_a_rule_under_its_own_name(monkeypatch):
+    monkeypatch.setattr(diagnosis, "RULES", {})
+
+    def slow_learner(row, curve, pairs, audit):
+        return {"margin": row["margin"]} if row["margin"] < 1 else None
+
+    rule = diagnosis._rule("margin below 1", "wait")(slow_learner)
+    assert diagnosis.RULES == {"slow_learner": rule} and rule({"margin": 2.0}, None, None) is None
+    finding = diagnosis.Finding("slow_learner", {"margin": 0.5}, "margin below 1", "wait")
+    assert rule({"margin": 0.5}, None, None) == finding
+    assert diagnosis.modes((finding, finding)) == "slow_learner,slow_learner"
+
+
+def test_the_length_bias_of_the_first_evaluation_is_that_of_its_test_rows(four_pairs, pair_table):
+    later = pair_table([(-9, -10, -10, -10, 6, 5), (-11, -10, -10, -10, 5, 6)], step=8)
+    validation = later.assign(step=2, split="validation")
+    tables = pd.concat([later, four_pairs, validation], ignore_index=True)
+    assert diagnosis._bias_by_step(tables) == {"length_bias_at_step_4": -0.5}
+    assert diagnosis._bias_by_step(pd.concat([later, validation])) == diagnosis._bias_by_step(None) == {}
+
+
 def test_training_data_with_the_answers_swapped(cell):
     found = cell(swapped(TRAINING), HELD_OUT, epochs=4)
     assert "sign_error" in modes(found)

@@ -104,7 +104,7 @@ def test_missing_columns_are_named_with_those_found(four_pairs):
     [
         ("policy_chosen_logp", -math.inf, "policy_chosen_logp is -inf in pair 'pair-1'; allowed are finite"),
         ("reference_rejected_logp", math.inf, "reference_rejected_logp is inf in pair 'pair-1'"),
-        ("policy_chosen_logp", math.nan, "1 rows have some of .* and lack others, first pair 'pair-1'; an"),
+        ("policy_chosen_logp", math.nan, "1 rows have some of .* and lack others, first pair 'pair-1'; a completion"),
         ("rejected_tokens", 0, "rejected_tokens is 0 in pair 'pair-1'; allowed are counts of at least 1"),
         ("policy_chosen_logp", "much", "policy_chosen_logp must hold numbers"),
         ("cluster_id", None, "cluster_id is missing in pair 'pair-1'"),
