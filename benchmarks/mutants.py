@@ -37,7 +37,10 @@ class Part(NamedTuple):
 
 PARTS = {
     "results": Part(("results/inference/*", "results/metrics/*"), ("tests/results",)),
-    "objective": Part(("harness/training/objective.py",), ("tests/harness/training",)),
+    "objective": Part(
+        ("harness/training/objective.py",),
+        tuple(f"tests/harness/training/test_{name}.py" for name in ("objective", "whole_batch", "gradient", "loop")),
+    ),
     "losses": Part(("losses/*.py",), ("tests/losses",), 400),
 }
 

@@ -95,10 +95,10 @@ def test_a_full_cache_says_which_folder_and_the_command_goes_on(command, tmp_pat
 def test_memory_that_runs_out_for_good_fails_the_cell_alone(command, tmp_path, monkeypatch):
     real = harness.cells.cell.train
 
-    def short_of_memory(scorer, job, **hooks):
+    def short_of_memory(scorer, job, *others):
         if job.loss.name == "dpo":
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 10 bytes")
-        return real(scorer, job, **hooks)
+        return real(scorer, job, *others)
 
     monkeypatch.setattr(harness.cells.cell, "train", short_of_memory)
     assert command(*FEW).code == 1

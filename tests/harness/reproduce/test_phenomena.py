@@ -114,7 +114,7 @@ def few(monkeypatch):
         monkeypatch.setattr(recipe, "BETAS", (0.1, 5))
     monkeypatch.setattr(folk_rules, "PAIRS", 16)
     monkeypatch.setattr(folk_rules, "STEPS", 4)
-    monkeypatch.setattr(reward_against_kl, "ANSWERS", 4)
+    monkeypatch.setattr(reward_against_kl, "COMPLETIONS", 4)
     monkeypatch.setattr(reward_against_kl, "SIZES", (1, 4))
 
 

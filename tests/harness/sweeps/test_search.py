@@ -77,11 +77,11 @@ def test_a_search_killed_anywhere_goes_on_with_the_same_decisions(command, tmp_p
     whole = command(*words, out="whole")
     real, seen = harness.cells.cell.train, []
 
-    def killed(scorer, job, **hooks):
+    def killed(scorer, job, *others):
         seen.append(job.loss.name)
         if len(seen) % 3 == 0:
             raise KeyboardInterrupt
-        return real(scorer, job, **hooks)
+        return real(scorer, job, *others)
 
     monkeypatch.setattr(harness.cells.cell, "train", killed)
     codes = [command(*words, out="cut").code for _ in range(4)]
