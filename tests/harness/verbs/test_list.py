@@ -9,7 +9,6 @@ import suites
 from harness.errors import UsageError
 from harness.options.cards import kinds
 from harness.options.models import ENTRIES
-from harness.text_tables import table
 from harness.verbs.list import KINDS, listing
 from results.schema.row import ROW_COLUMNS
 
@@ -186,11 +185,3 @@ def test_a_wrong_name_has_a_guess(argv, guess):
 )
 def test_words_that_a_kind_does_not_take_are_refused(argv):
     assert problem_of(*argv)
-
-
-def test_the_last_column_is_wrapped_under_itself(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    lines = table(("a", "b"), [("name", "word " * 30)]).splitlines()
-    assert lines[0] == "a     b"
-    assert len(lines) == 3  # 15 words of 5 characters in each 74
-    assert all(line.startswith("      word") for line in lines[2:])
