@@ -1,7 +1,6 @@
 """The command line as a user meets it: exit codes, messages on stderr, completions on stdout, nothing written."""
 
 import errno
-import shlex
 import subprocess
 import sys
 import types
@@ -67,27 +66,6 @@ def test_every_verb_has_its_help(verb, capsys):
     assert "examples:" in first
 
 
-def test_the_help_of_run_lists_keys_with_defaults(capsys):
-    door.main(["run", "-h"])
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("train_pairs ") and " 512 " in line for line in lines)
-
-
-def test_the_examples_in_the_help_are_accepted_words(capsys):
-    from harness.options.cards import kinds, make, values_of
-    from harness.options.words import split
-
-    for verb in ("run", "plan"):
-        door.main([verb, "--help"])
-        marker = f"  python -m harness {verb} "
-        examples = [line for line in capsys.readouterr().out.splitlines() if line.startswith(marker)]
-        assert examples
-        for line in examples:
-            words = split(shlex.split(line.removeprefix(marker)), kinds())
-            assert words.errors == []
-            make(values_of(words))
-
-
 def test_an_unknown_verb_has_a_guess(capsys):
     assert door.main(["rnu"]) == 2
     assert "unknown verb 'rnu'; did you mean 'run'?" in capsys.readouterr().err
@@ -139,22 +117,6 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_all_five_packages_belong_together_here():
     assert door.misplaced_package() is None
-
-
-def test_run_is_given_options_progress_and_the_command_to_repeat(sweep):
-    sweep.does = lambda: 1
-    assert door.main(["run", *GOOD, "out=my runs"]) == 1
-    ((options, progress, text),) = sweep.calls
-    assert options.losses == ("dpo",)
-    assert callable(progress.cell_started)
-    assert text == "python -m harness run suite=imdb-sentiment losses=dpo 'out=my runs'"
-
-
-def test_warnings_are_printed_before_the_run(sweep, capsys):
-    assert door.main(["run", "suite=imdb-sentiment", "losses=dpo,simpo", "betas=0.1"]) == 0
-    out, err = capsys.readouterr()
-    assert err.startswith("warning: betas= gives dpo (0.1), simpo (2)")
-    assert out == ""
 
 
 @pytest.mark.parametrize("error", [UsageError(["first", "second"]), SuiteError("first\nsecond")])

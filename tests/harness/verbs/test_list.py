@@ -62,26 +62,9 @@ def test_a_losss_card_is_its_contract():
     loss = losses.get("simpo")
     for part in ["pairwise", loss.paper, "beta=2", "gamma_beta_ratio=0.5", "beta=2,2.5,10", "mean_log_prob"]:
         assert part in text
+    assert "policy == reference: value" in text and "value - swapped value" in text
     assert re.search(r"lr_scale +10:", listing(["losses", "orpo"]))
     assert "beta=0.1,0.5,2" in listing(["losses", "dpo"])  # the packaged model's grid
-
-
-def test_a_losss_card_says_what_running_it_shows():
-    text = " ".join(listing(["losses", "cdpo"]).split())
-    for part in [
-        "policy == reference: value 0.6931",
-        "0.03 up on wanted completions, 0.03 down",
-        "|value| up to 320",
-        "antisymmetric: value - swapped value = -0.06 * margin",
-        "policy and reference changes nothing",
-        "reads their sums",
-        "each row by itself",
-        "e = label_smoothing, the assumed share",
-    ]:
-        assert part in text
-    assert "a row's value depends on the rows beside it" in listing(["losses", "aot"])
-    assert "reads their means" in listing(["losses", "ipo"])
-    assert "swapped" not in listing(["losses", "kto"])
 
 
 def test_every_loss_has_one_line():
@@ -94,41 +77,6 @@ def test_a_weighted_sum_has_a_card(monkeypatch):
     text = listing(["losses", "dpo+0.2*sft"])
     assert text.startswith("dpo_plus_sft_x0p2")
     assert "(-ls(beta*h)) + 0.2*(-cbar)" in text
-
-
-def test_a_plugins_loss_that_does_not_run_says_so_on_its_card(tmp_path):
-    path = tmp_path / "broken.py"
-    path.write_text(
-        "import losses\n@losses.register('broken_for_listing')\n"
-        "def broken(pair: losses.PairBatch):\n    return pair.chosen.mean.log()\n"
-    )
-    try:
-        assert "not possible: loss 'broken_for_listing' returns nan" in " ".join(
-            listing(["losses", "broken_for_listing", f"plugins={path}"]).split()
-        )
-    finally:
-        losses.registry._losses.pop("broken_for_listing", None)
-
-
-@pytest.mark.parametrize(
-    ("needs", "value", "shown"),
-    [
-        (
-            "set()",
-            "-pair.chosen.total * (torch.ones(1) @ torch.ones(1, dtype=pair.chosen.total.dtype))",
-            "not possible: RuntimeError: ",
-        ),  # in fp32 alone, as the trainer has it
-        ("{'stats:mine'}", "-pair.chosen.total * pair.chosen.stats['mine'].sum(-1)", "neither sums nor means alone"),
-    ],
-)
-def test_a_plugins_loss_that_runs_in_training_has_a_card(tmp_path, monkeypatch, needs, value, shown):
-    monkeypatch.setattr(losses.registry, "_losses", dict(losses.registry._losses))
-    path = tmp_path / "carded.py"
-    path.write_text(
-        f"import losses, torch\n@losses.register('carded', needs={needs})\n"
-        f"def carded(pair: losses.PairBatch):\n    return {value}\n"
-    )
-    assert shown in " ".join(listing(["losses", "carded", f"plugins={path}"]).split())
 
 
 def test_a_plugins_loss_is_listed_beside_the_others(plugin):
