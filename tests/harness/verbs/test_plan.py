@@ -6,13 +6,10 @@ import shutil
 
 import pytest
 
-from harness.cells.estimate import Rates, Work, assumed_rates, seconds, work
-from harness.cells.sweep import plan_sweep, prepare_sweep
+from harness.cells.estimate import assumed_rates, seconds, work
+from harness.cells.sweep import plan_sweep
 from harness.compute.machine import resolve
-from harness.data.perturbations import Perturbations
-from harness.data.tokens import row_tokens
 from harness.errors import UsageError
-from harness.experiment.grid import trials
 from harness.model.sources import empty_model, folder
 from harness.options.lookup import read_options
 from harness.progress import silent
@@ -57,15 +54,6 @@ def test_a_plan_says_what_the_perturbations_do_to_the_rows(words, capsys):
     assert "suite.label_noise=0.25: 32 training rows of " in shown and "8 of them with the label reversed" in shown
 
 
-def test_work_follows_each_trials_rows_and_noise_needs_no_reference_of_its_own(words):
-    options, _ = read_options(
-        [*words[:2], *words[3:], "losses=dpo", "controls=false", "train_pairs=16,32", "suite.label_noise=0,0.25"]
-    )
-    sweep = prepare_sweep(options, resolve(options), silent())
-    tokens = [sum(map(row_tokens, sweep.data.training_rows(0, Perturbations(count)))) for count in (16, 32)]
-    assert work(options, sweep.data, sweep.trials).train == sum(2 * count + count // 3 for count in tokens)
-
-
 @pytest.mark.slow
 def test_a_plan_knows_what_is_finished(words, capsys):
     options, _ = read_options([*words, "losses=dpo"])
@@ -108,16 +96,3 @@ def _work_of(options):
 
 def parameters_of(place):
     return sum(p.numel() for p in empty_model(place).parameters())
-
-
-def test_work_counts_every_pass(words):
-    options, _ = read_options([*words, "losses=dpo,simpo", "controls=false", "epochs=2", "evals=3"])
-    sweep = prepare_sweep(options, resolve(options), silent())
-    rows = sweep.data.training_rows(0, Perturbations(40))
-    tokens = sum(len(row.prompt) + sum(map(len, row.completions)) for row in rows)
-    held_out = sum(len(r.prompt) + sum(map(len, r.completions)) for r in sweep.data.validation + sweep.data.test)
-    # two cells of two passes, the reference of dpo's training rows at a third of a step's cost
-    assert work(options, sweep.data, sweep.trials) == Work(4 * tokens + tokens // 3, held_out * (1 + 2 * 3))
-    assert work(options, sweep.data, []) == Work(0, 0)
-    assert seconds(Work(10, 4), Rates(2.0, 0.5)) == 22.0
-    assert len(trials(options, base_lr=1e-3, entry_grid={}, kind="pairs")) == 2
