@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from losses.checks.parity_peers import LIBRARIES, NOT_COMPARED, PEERS
 PLACES = {(peer.ours, peer.library): peer for peer in PEERS}
 
 
-@functools.cache
-def result_of(place: tuple[str, str]) -> parity.Parity:
-    return compare(PLACES[place])
+@pytest.fixture(scope="module")
+def result_of() -> Callable[[tuple[str, str]], parity.Parity]:
+    """A place's comparison, made once for all tests; not beyond them, or a run of mutants would read the old one."""
+    return functools.cache(lambda place: compare(PLACES[place]))
 
 
 def softplus(x: float) -> float:
@@ -80,9 +82,9 @@ def test_a_drift_below_zero_counts_as_none():
     below, none = (
         losses.ExampleBatch(policy, reference, torch.tensor([True, False]), kl=torch.tensor(kl)) for kl in (-3.0, 0.0)
     )
-    expected = (1 / (1 + math.exp(0.2)) + 1 / (1 + math.exp(0.1))) / 2  # s(-0.1*2), s(0.1*-1)
-    assert parity_peers.halos_kto(below, beta=0.1).item() == pytest.approx(expected, rel=1e-5)
-    assert parity_peers.halos_kto(none, beta=0.1).item() == pytest.approx(expected, rel=1e-5)
+    expected = (1 / (1 + math.exp(1.0)) + 1 / (1 + math.exp(0.5))) / 2  # s(-0.5*2), s(0.5*-1)
+    assert parity_peers.halos_kto(below, beta=0.5).item() == pytest.approx(expected, rel=1e-5)
+    assert parity_peers.halos_kto(none, beta=0.5).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_every_entry_names_a_registered_loss_and_a_known_library_once():
@@ -93,7 +95,7 @@ def test_every_entry_names_a_registered_loss_and_a_known_library_once():
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_reason_to_differ_is_declared_exactly_where_the_numbers_differ(place):
+def test_a_reason_to_differ_is_declared_exactly_where_the_numbers_differ(result_of, place):
     result = result_of(place)
     assert result.ours.is_finite
     assert result.theirs.is_finite
@@ -101,16 +103,16 @@ def test_a_reason_to_differ_is_declared_exactly_where_the_numbers_differ(place):
 
 
 @pytest.mark.parametrize("place", [place for place, peer in PLACES.items() if peer.as_it_comes])
-def test_defaults_that_are_warned_of_do_change_the_value(place):
+def test_defaults_that_are_warned_of_do_change_the_value(result_of, place):
     assert not result_of(place).as_it_comes.equals(result_of(place).theirs)
 
 
 @pytest.mark.parametrize("place", [place for place, peer in PLACES.items() if "micro-batch's own" in peer.why])
-def test_what_is_said_to_hang_on_the_micro_batch_is_the_same_in_one(place):
+def test_what_is_said_to_hang_on_the_micro_batch_is_the_same_in_one(result_of, place):
     assert result_of(place).ours.equals(result_of(place).whole)
 
 
-def test_only_the_known_losses_break_in_the_edge_cases():
+def test_only_the_known_losses_break_in_the_edge_cases(result_of):
     broken = {case: {place for place in PLACES if case in result_of(place).breaks} for case in parity.EDGES}
     start, certain, lost = broken.values()
     assert start == {("ipo", "HALOs"), ("ipo_sum", "HALOs")}
