@@ -55,6 +55,20 @@ def test_a_float32_leaf_keeps_its_identity_so_gradients_reach_it():
             {"total": torch.zeros(2), "count": torch.ones(2), "stats": {"entropy": torch.zeros(3, 4)}},
             r"stats\['entropy'\] \(3, 4\), allowed \(2, T\)",
         ),
+        (
+            {"total": torch.zeros(2), "count": torch.ones(2), "tokens": torch.zeros(3, 4), "mask": torch.ones(3, 4)},
+            r"^Shape mismatch: tokens \(3, 4\), allowed \(2, T\)",
+        ),
+        (
+            {
+                "total": torch.zeros(2),
+                "count": torch.ones(2),
+                "tokens": torch.zeros(2, 3),
+                "mask": torch.ones(2, 3),
+                "stats": {"entropy": torch.zeros(2, 4)},
+            },
+            r"stats\['entropy'\] \(2, 4\) and tokens \(2, 3\)",
+        ),
         ({"total": torch.zeros(2, dtype=torch.long), "count": torch.ones(2)}, "log-probs are torch.int64"),
     ],
 )
@@ -82,6 +96,8 @@ def test_an_empty_answer_is_refused_with_its_row():
     empty = SequenceLogProbs(total=torch.zeros(2), count=torch.tensor([3, 0]))
     with pytest.raises(ValueError, match="rejected has 0 scored tokens in row 1"):
         losses.PairBatch(chosen=sums(-1.0, -1.0), rejected=empty)
+    with pytest.raises(ValueError, match="^chosen has 0 scored tokens in row 1"):
+        losses.PairBatch(chosen=empty, rejected=sums(-1.0, -1.0))
 
 
 @pytest.mark.parametrize("desirable", [None, torch.tensor([1, 0])])
@@ -133,3 +149,19 @@ def test_rows_are_picked_from_every_part_of_an_example_batch():
     assert torch.equal(picked.reference.total, batch.reference.total[[3, 0]])
     assert torch.equal(picked.scores, batch.scores[[3, 0]])
     assert picked.kl == batch.kl
+
+
+def test_what_belongs_to_an_example_is_as_long_as_the_completions():
+    labels = torch.tensor([True, False])
+    with pytest.raises(ValueError, match=r"Shape mismatch: policy \(2,\) and reference \(1,\)"):
+        losses.ExampleBatch(policy=sums(-1.0, -2.0), reference=sums(-1.0), desirable=labels)
+    with pytest.raises(ValueError, match=r"Shape mismatch: policy \(2,\) and prompt \(1,\)"):
+        losses.ExampleBatch(policy=sums(-1.0, -2.0), prompt=sums(-1.0), desirable=labels)
+    with pytest.raises(ValueError, match=r"Shape mismatch: policy.total \(1,\) and desirable \(2,\)"):
+        losses.ExampleBatch(policy=sums(-1.0), desirable=labels)
+
+
+def test_a_log_ratio_without_a_reference_names_both_ways_out():
+    message = r'; register the loss with needs=\{"reference"\}, or fill in the reference of the batch\.$'
+    with pytest.raises(ValueError, match=message):
+        _ = losses.PairBatch(sums(-1.0), sums(-2.0)).margin

@@ -37,6 +37,12 @@ def test_its_card_follows_from_its_parts():
     assert set(loss.terms) == set(loss.parts)
 
 
+def test_its_formula_adds_up_the_formulas_with_weights_and_new_names_where_they_have_any():
+    assert losses.combine("plain", dpo=1, sft=0.5).formula == "(-ls(beta*h)) + 0.5*(-cbar)"
+    renamed = losses.combine("renamed", dpo=1, ipo_sum=2)
+    assert renamed.formula == "(-ls(beta*h)) [beta = dpo_beta] + 2*((h - 1/(2*beta))^2) [beta = ipo_sum_beta]"
+
+
 def test_a_strength_that_one_part_alone_has_stays_beta():
     assert losses.combine("one", dpo=1, sft=1).defaults == {"beta": 0.1}
     several = losses.combine("several", simpo=1, cpo=1).defaults
@@ -81,6 +87,7 @@ def test_the_terms_of_a_sum_with_state_add_up_when_asked_after_it():
         ("dpo+1*sft", "dpo_plus_sft"),
         ("dpo+1e-5*sft", "dpo_plus_sft_x1em05"),
         ("2*dpo", "dpo_x2"),
+        ("1e20*dpo", "dpo_x1e20"),
         ("dpo", "dpo"),
     ],
 )

@@ -1,6 +1,7 @@
 """Loading a user's losses: from files, modules and entry points, again and again."""
 
 import hashlib
+import py_compile
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -138,6 +139,15 @@ def test_a_word_that_is_no_module_with_source_is_refused(name):
         losses.load_plugin(name)
 
 
+def test_a_compiled_module_has_no_source_to_run(file, tmp_path, monkeypatch):
+    py_compile.compile(str(file), cfile=str(tmp_path / "compiled_for_tests.pyc"))
+    monkeypatch.syspath_prepend(tmp_path)
+    message = "plug-in module '{}' has no Python source file, allowed: a .py module"
+    for name in ("sys", "compiled_for_tests"):
+        with pytest.raises(ValueError, match=message.format(name)):
+            losses.load_plugin(name)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -198,6 +208,14 @@ def test_installed_entry_points_are_loaded(module, monkeypatch):
     assert losses.load_entry_points() == ("mine",)
     assert losses.load_entry_points() == ("mine",)
     assert asked[0] == "preference_harness.losses"
+
+
+def test_the_losses_of_all_entry_points_are_named(module, plugin_folder, monkeypatch):
+    monkeypatch.syspath_prepend(plugin_folder)
+    points = [EntryPoint(name="x", value=value, group=plugins.ENTRY_POINT_GROUP) for value in (module, "pointwise")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    assert losses.load_entry_points() == ("mine", "my_pointwise", "my_centred")
+    sys.modules.pop("pointwise")
 
 
 def test_a_broken_entry_point_is_named(monkeypatch):

@@ -74,7 +74,7 @@ def test_capital_letters_are_no_other_word():
 
 
 def test_the_untrained_controls_name_is_refused():
-    with pytest.raises(ValueError, match="'none' is that of the untrained control"):
+    with pytest.raises(ValueError, match="^loss name 'none' is that of the untrained control, choose another\\.$"):
         losses.register("none")(loss_of_pairs)
 
 
@@ -103,10 +103,20 @@ def test_a_taken_name_is_refused_and_kept():
 @pytest.mark.parametrize(
     ("declaration", "message"),
     [
-        ({"needs": {"referense"}}, "needs 'referense'; did you mean 'reference'"),
+        (
+            {"needs": {"referense"}},
+            "needs 'referense'; did you mean 'reference'.*Allowed: reference, prompt, .*, stats:NAME",
+        ),
         ({"needs": {"stats:"}}, "needs 'stats:'"),
-        ({"reward": "log_odd"}, "unknown reward 'log_odd'; did you mean 'log_odds'"),
-        ({"reward": "mean_log_ratio"}, "reward 'mean_log_ratio' compares with the reference, which it does not need"),
+        (
+            {"reward": "log_odd"},
+            "unknown reward 'log_odd'; did you mean 'log_odds'.*Known: log_ratio, mean_log_ratio, ",
+        ),
+        (
+            {"reward": "mean_log_ratio"},
+            "reward 'mean_log_ratio' compares with the reference, which it does not need; "
+            'add "reference" to its needs, or name another reward',
+        ),
         ({"grid": {"gamma": (1.0,)}}, "grid over 'gamma', its hyper-parameters are: beta"),
         ({"grid": {"beta": ()}}, r"grid of 'beta' is \(\)"),
         ({"grid": {"beta": (float("nan"),)}}, "grid of 'beta' is"),
@@ -119,6 +129,16 @@ def test_a_declaration_that_cannot_be_used_is_refused(declaration, message):
     assert "broken" not in losses.names()
 
 
+def test_a_grid_over_another_name_is_refused_with_all_that_the_loss_has():
+    def loss_of_two(pair: losses.PairBatch, *, beta: float = 0.1, gamma: float = 1.0): ...
+    def loss_of_none(pair: losses.PairBatch): ...
+
+    with pytest.raises(ValueError, match="grid over 'alpha', its hyper-parameters are: beta, gamma"):
+        losses.register("broken", grid={"alpha": (1.0,)})(loss_of_two)
+    with pytest.raises(ValueError, match="grid over 'alpha', its hyper-parameters are: none"):
+        losses.register("broken", grid={"alpha": (1.0,)})(loss_of_none)
+
+
 @pytest.mark.parametrize("name", ["", "two words", "../up", "a,b"])
 def test_a_name_that_is_no_plain_word_is_refused(name):
     with pytest.raises(ValueError, match="not a plain word"):
@@ -128,6 +148,7 @@ def test_a_name_that_is_no_plain_word_is_refused(name):
 def no_batch(): ...
 def no_annotation(pair): ...
 def other_annotation(pair: dict): ...
+def no_class(pair: 3): ...
 def positional(pair: losses.PairBatch, beta=0.1): ...
 def catch_all(pair: losses.PairBatch, **settings): ...
 def no_default(pair: losses.PairBatch, *, beta): ...
@@ -141,6 +162,7 @@ def word(pair: losses.PairBatch, *, mode="sum"): ...
         (no_batch, "takes no batch"),
         (no_annotation, "first parameter 'pair' is missing, allowed: losses.PairBatch"),
         (other_annotation, "first parameter 'pair' is 'dict'"),
+        (no_class, "first parameter 'pair' is '3'"),
         (positional, "'beta=0.1' is not keyword-only"),
         (catch_all, r"'\*\*settings' is not keyword-only"),
         (no_default, "default of 'beta' is missing"),

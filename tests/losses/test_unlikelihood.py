@@ -57,5 +57,6 @@ def test_a_certain_rejected_token_has_finite_value_and_gradient(q):
 
 
 def test_a_batch_without_tokens_is_refused_with_the_way_out(pair):
-    with pytest.raises(ValueError, match=r'tokens is missing.*needs=\{"tokens"\}'):
+    way_out = "makes the trainer keep them; by hand, build the batch with SequenceLogProbs.from_tokens"
+    with pytest.raises(ValueError, match=rf'tokens is missing.*needs=\{{"tokens"\}} {way_out}'):
         losses.get("unlikelihood").fn(pair(-1.0, -2.0))

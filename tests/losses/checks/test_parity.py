@@ -38,6 +38,8 @@ def test_its_numbers_are_log_probs_of_ordinary_size(pairs):
         assert side.tokens.max() < 0.0
         assert side.tokens.min() > -8.0
     assert (pairs.chosen.tokens != pairs.ref_chosen.tokens).all()
+    drift = pairs.ref_rejected.tokens - pairs.rejected.tokens
+    assert drift[0, :3].tolist() == pytest.approx([0.25, -2.9, -1.1], abs=1e-6)  # 0.7 - 0.45 * (1, 8, 15 - 11)
     assert margin(pairs).min() < -1.0 and margin(pairs).max() > 1.0
 
 

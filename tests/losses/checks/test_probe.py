@@ -53,6 +53,12 @@ def test_undeclared_coupling_is_refused(fn):
         probed(fn)
 
 
+@pytest.mark.parametrize(("fn", "what"), [(centred, "values"), (gradient_only, "gradients")])
+def test_what_differs_is_named_with_the_sizes_compared(fn, what):
+    with pytest.raises(ValueError, match=f"its {what} in a batch of 8 and in batches of 4 differ by up to"):
+        probed(fn)
+
+
 @pytest.mark.parametrize("fn", COUPLED, ids=lambda fn: fn.__name__)
 def test_declared_coupling_passes(fn):
     probed(fn, batch_coupled=True)
@@ -108,7 +114,7 @@ def undeclared_drift(batch: losses.ExampleBatch):
         (overflowing, "returns inf on ordinary log-probs"),
         (detached, "has no gradient"),
         (counting, "has no gradient"),
-        (bad_slope, "has the gradient nan"),
+        (bad_slope, "has the gradient nan on .*; where torch.where picks a branch, mask the inputs of the other one"),
         (undeclared_reference, r"AttributeError.*needs=\{\}"),
         (undeclared_drift, r"TypeError.*needs=\{\}"),
     ],
@@ -220,3 +226,26 @@ def test_an_equal_reference_is_equal_to_the_last_bit(needs):
     assert not batch.chosen_log_ratio.any()
     assert not batch.rejected_log_ratio.any()
     assert not batch.ref_chosen.total.requires_grad
+
+
+@pytest.mark.parametrize("make", [losses.random_pairs, losses.random_examples], ids=lambda make: make.__name__)
+def test_ratings_are_between_0_and_5_and_depend_on_the_seed_alone(make):
+    torch.manual_seed(3)
+    scores = make(400, seed=7, needs={"scores"}).scores
+    assert 0.0 <= scores.min() < 0.1
+    assert 4.9 < scores.max() <= 5.0
+    torch.manual_seed(4)
+    assert torch.equal(make(400, seed=7, needs={"scores"}).scores, scores)
+
+
+@pytest.mark.parametrize("make", [losses.random_pairs, losses.random_examples], ids=lambda make: make.__name__)
+def test_a_random_batch_has_a_fresh_state_and_a_generator_of_its_seed(make):
+    batch = make(5, seed=7)
+    assert batch.generator.initial_seed() == 7
+    assert batch.state == {}
+
+
+@pytest.mark.parametrize("make", [losses.random_pairs, losses.random_examples], ids=lambda make: make.__name__)
+def test_a_random_prompt_is_there_where_it_is_needed(make):
+    assert make(5, seed=0).prompt is None
+    assert len(make(5, seed=0, needs={"prompt"}).prompt) == 5
