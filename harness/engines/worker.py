@@ -205,30 +205,38 @@ class RemoteProgress(Progress):
         self._send = send
 
     def note(self, text: str) -> None:
+        """Sends it to the parent."""
         self._send("note", text)
 
     def warn(self, text: str) -> None:
+        """Sends it to the parent."""
         self._send("warn", text)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[RemoteStage]:
+        """Sends it to the parent."""
         self._send("stage", name, total)
         yield RemoteStage(self._send)
         self._send("stage_done")
 
     def cell_started(self, label: str, steps: int) -> None:
+        """Sends it to the parent."""
         self._send("cell_started", label, steps)
 
     def cell_kept(self, label: str, reason: str) -> None:
+        """Sends it to the parent."""
         self._send("cell_kept", label, reason)
 
     def step(self, step: int, loss_value: float, tokens: int) -> None:
+        """Sends it to the parent."""
         self._send("step", step, loss_value, tokens)
 
     def cell_finished(self, label: str, summary: str) -> None:
+        """Sends it to the parent."""
         self._send("cell_finished", label, summary)
 
     def cell_failed(self, label: str, reason: str) -> None:
+        """Sends it to the parent."""
         self._send("cell_failed", label, reason)
 
 
@@ -239,4 +247,5 @@ class RemoteStage:
     _send: Send
 
     def advance(self, n: int = 1) -> None:
+        """Sends it to the parent."""
         self._send("advance", n)

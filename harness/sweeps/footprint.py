@@ -48,6 +48,7 @@ class Footprint(NamedTuple):
 
     @property
     def total(self) -> float:
+        """All of it together, bytes."""
         return sum(self)
 
 
